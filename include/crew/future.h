@@ -1,0 +1,75 @@
+/* crew/future.h - one call at a time: submit, wait, as_completed.
+ *
+ * Any thread may use a future; one thread at a time a crew_completed. Callbacks
+ * run on one thread of the library and have returned before the wait on their
+ * future does; they may submit but not wait. */
+#ifndef CREW_FUTURE_H
+#define CREW_FUTURE_H
+
+#include <crew/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct crew_future crew_future;
+typedef struct crew_completed crew_completed;
+
+enum { CREW_PRIORITY_MIN = -3, CREW_PRIORITY_MAX = 3 };
+
+typedef struct crew_submit_opts {
+    int retries; /* 0: the pool's */
+    double task_timeout;
+    size_t task_memory;
+    const void *common; /* copied */
+    size_t common_size;
+    int64_t index; /* call->index, and the random stream's */
+    int priority;  /* CREW_PRIORITY_MIN to _MAX: higher begins first */
+    int ranks;     /* MPI gang tasks */
+    const char *key, *journal;
+} crew_submit_opts;
+
+/* NULL with the reason in err. The item is copied. */
+CREW_API crew_future *crew_submit(crew_pool *p, crew_fn *fn, const void *in, size_t size,
+                                  const crew_submit_opts *opts, crew_error *err);
+
+/* Waits, then copies the result. A result of another size than out_size is
+ * CREW_EMISMATCH (out NULL with 0 asks for none); a failure is its code and text. */
+CREW_API int crew_future_result(crew_future *f, void *out, size_t out_size, double timeout,
+                                crew_error *err);
+/* The result of a future that is done, borrowed until it is freed; else NULL. */
+CREW_API const void *crew_future_data(crew_future *f, size_t *size);
+CREW_API bool crew_future_done(crew_future *f);
+CREW_API bool crew_future_running(crew_future *f);
+CREW_API bool crew_future_cancelled(crew_future *f);
+CREW_API int crew_future_cancel(crew_future *f); /* 1: never begins; 0: too late */
+/* Also ends a running one, by ending its worker; CREW_ENOTSUP for a running
+ * one where workers are not processes. 1: will not finish; 0: was done. */
+CREW_API int crew_future_kill(crew_future *f);
+/* done(ctx, f) once f is done, at once (on the library's thread) if it is.
+ * The future may be freed in its callback. */
+CREW_API int crew_future_then(crew_future *f, void (*done)(void *ctx, crew_future *f), void *ctx);
+CREW_API void crew_future_free(crew_future *f); /* detaches, never cancels; NULL is fine */
+
+enum { CREW_WAIT_ALL = 0, CREW_WAIT_FIRST, CREW_WAIT_FIRST_ERROR };
+/* How many of the n are done, also when the time is over. */
+CREW_API int crew_wait(crew_future **futures, size_t n, int until, double timeout);
+
+/* The futures as they complete. The array is borrowed until crew_completed_free. */
+CREW_API crew_completed *crew_as_completed(crew_future **futures, size_t n);
+CREW_API int crew_completed_next(crew_completed *c, size_t *which, double timeout);
+CREW_API void crew_completed_free(crew_completed *c);
+
+/* submit, wait, and give the result. */
+CREW_API int crew_apply(crew_pool *p, crew_fn *fn, const void *in, size_t in_size, void *out,
+                        size_t out_size, crew_error *err);
+/* done or failed is called when it ends; either may be NULL. */
+CREW_API crew_future *crew_apply_async(crew_pool *p, crew_fn *fn, const void *in, size_t size,
+                                       void (*done)(void *ctx, crew_future *f),
+                                       void (*failed)(void *ctx, crew_future *f), void *ctx,
+                                       crew_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

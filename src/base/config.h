@@ -1,0 +1,41 @@
+/* base/config.h - the environment's settings.
+ *
+ * One table (config.c) drives parsing, `crew config` and docs/CONFIG.md: a row
+ * holds the variable's name, its kind, its accepted words, its default in words
+ * and a sentence. The environment overrides the code; a value that is not
+ * accepted is an error that lists the accepted ones. */
+#ifndef CW_BASE_CONFIG_H
+#define CW_BASE_CONFIG_H
+
+#include <crew/error.h>
+#include <stdio.h>
+
+struct cw_config {
+    int backend;        /* CREW_BACKEND=auto|serial|threads|fork|mpi */
+    int workers;        /* CREW_WORKERS=1..65535; 0: not set */
+    int start;          /* CREW_START=auto|fork|server|spawn */
+    int bind;           /* CREW_BIND=auto|none|core|pu|l3|numa|socket; -1: not set */
+    int order;          /* CREW_ORDER=compact|scatter */
+    int threads;        /* CREW_THREADS_PER_WORKER=1..4096; 0: not set */
+    int strict;         /* CREW_STRICT=0|1: FORK behaves as SERVER */
+    int core;           /* CREW_CORE=0|1: crashing workers dump core */
+    int report_binding; /* CREW_REPORT_BINDING=0|1: who is bound where, on stderr */
+    int progress;       /* CREW_PROGRESS=0|1: bars never or always; -1: not set, as the code says */
+    int64_t segment;    /* CREW_SEGMENT_SIZE=bytes with K, M, G, T; 0: not set */
+    uint64_t seed;      /* CREW_SEED=number */
+    bool has_seed;
+};
+
+/* Reads the environment. CREW_EINVAL names the variable, the value, and what is
+ * accepted. `get` replaces getenv in tests (NULL: getenv). */
+int cw_config_load(struct cw_config *config, const char *(*get)(const char *name), crew_error *err);
+
+/* The table as text: what `crew config` and docs/CONFIG.md show. */
+void cw_config_print(FILE *out);
+
+/* The words of the constants, NULL if there is none: "fork" for CREW_FORK. */
+const char *cw_backend_word(int backend);
+const char *cw_start_word(int start);
+const char *cw_bind_word(int bind);
+
+#endif

@@ -1,0 +1,24 @@
+/* os/clock.h - monotonic time, and deadlines that do not count stopped time. */
+#ifndef CW_OS_CLOCK_H
+#define CW_OS_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+int64_t cw_now_ns(void);
+
+/* A wait with a limit. While it waits it looks at the clock at least every
+ * second; a gap much longer than that is time this program was stopped (Ctrl-Z)
+ * and does not count. */
+struct cw_deadline {
+    int64_t left_ns; /* negative: no limit */
+    int64_t seen_ns; /* the clock when left_ns was last brought up to date */
+};
+/* seconds as in the public interface: negative is no limit, 0 polls. */
+struct cw_deadline cw_deadline_in(double seconds);
+/* Brings it up to date. True when the time is over. */
+bool cw_deadline_over(struct cw_deadline *d);
+/* How long to sleep before looking again: at most a second; negative: no limit. */
+double cw_deadline_slice(const struct cw_deadline *d);
+
+#endif

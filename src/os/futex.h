@@ -1,0 +1,24 @@
+/* os/futex.h - sleeping on a 32-bit word that several processes share. */
+#ifndef CW_OS_FUTEX_H
+#define CW_OS_FUTEX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Sleeps while *word == seen; seconds < 0: without limit. Returns when woken,
+ * when the word differs, on a signal, or when the time is over: callers look at
+ * their condition again. False: the time was over. */
+bool cw_futex_wait(_Atomic uint32_t *word, uint32_t seen, double seconds);
+void cw_futex_wake(_Atomic uint32_t *word, int how_many);
+
+/* A pause in a spinning loop. */
+static inline void cw_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#endif

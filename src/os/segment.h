@@ -1,0 +1,36 @@
+/* os/segment.h - one large, sparse piece of shared memory.
+ *
+ * A memfd, mapped MAP_SHARED | MAP_NORESERVE: it costs nothing until touched,
+ * survives no process, and is inherited by forked children at the same address.
+ * Not in core dumps (MADV_DONTDUMP). */
+#ifndef CW_OS_SEGMENT_H
+#define CW_OS_SEGMENT_H
+
+#include <crew/error.h>
+
+typedef struct cw_segment {
+    char *base;
+    uint64_t size; /* bytes reserved */
+    int fd;        /* close-on-exec */
+} cw_segment;
+
+/* Reserves at most `want` bytes (0: twice the machine's memory), at most half of
+ * what RLIMIT_AS leaves, 1 TiB under the thread sanitizer, 16 GiB under
+ * valgrind; steps down by halves to 64 MiB while the system refuses. */
+int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err);
+/* Maps an existing one (a spawned worker's inherited descriptor). Takes fd. */
+int cw_segment_attach(cw_segment *seg, int fd, crew_error *err);
+void cw_segment_destroy(cw_segment *seg);
+
+/* Makes [offset, offset + size) real, so that touching it cannot fail. Refused
+ * with CREW_ENOMEM, the figures in the text, when the memory or the cgroup has
+ * not that much available (the kernel would sooner kill somebody). */
+int cw_segment_commit(cw_segment *seg, uint64_t offset, uint64_t size, crew_error *err);
+/* Gives whole pages inside the range back; they read as zero afterwards. */
+void cw_segment_discard(cw_segment *seg, uint64_t offset, uint64_t size);
+
+/* Bytes this process could still commit: the least of MemAvailable and what
+ * its cgroups (v1 or v2, all ancestors) leave. */
+uint64_t cw_memory_available(void);
+
+#endif

@@ -1,0 +1,61 @@
+/* team/arena.h - an allocator inside a segment.
+ *
+ * Offsets, never pointers: each process maps the segment where it likes. Any
+ * process and thread may allocate and free; one that is killed at any
+ * instruction of it leaves the arena whole and leaks nothing that it had not
+ * yet been told of.
+ *
+ * How: one robust lock. The truth is kept so that every change is one store: a
+ * table of spans (runs of 64 KiB granules: state and length in one word, so
+ * that a walk always finds a tiling) and, in spans of small blocks, a bitmap.
+ * Free lists and counts are derived; whoever finds the lock's owner dead
+ * rebuilds them by walking. An allocation stores its offset into a cell that
+ * the caller names, and an undo record says which block and cell: the next
+ * holder frees a block whose cell does not hold it.
+ *
+ * | operation | may overlap with                              |
+ * |-----------|-----------------------------------------------|
+ * | alloc     | everything                                    |
+ * | free      | everything but an access to the same block    |
+ * | ptr       | everything (pure arithmetic)                  |          */
+#ifndef CW_TEAM_ARENA_H
+#define CW_TEAM_ARENA_H
+
+#include "os/segment.h"
+
+#include <stdatomic.h>
+
+/* An offset in the segment; 0 is none. */
+typedef uint64_t cw_off;
+
+typedef struct cw_arena {
+    cw_segment *seg; /* this process's mapping */
+} cw_arena;
+
+/* Lays an arena over the segment, from `start` (a multiple of 64) on. */
+int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *err);
+/* The arena that another process laid there: checks magic, version and layout. */
+int cw_arena_attach(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *err);
+
+/* Allocates size bytes (0 counts as 1), aligned to 64, committed (touching it
+ * cannot fail), contents undefined. *cell (in the segment, or NULL where the
+ * caller's death ends the arena anyway) holds the offset before the call
+ * returns. 0 with the code in err. */
+cw_off cw_alloc(cw_arena *a, size_t size, _Atomic cw_off *cell, crew_error *err);
+/* The same, zeroed. */
+cw_off cw_alloc_zero(cw_arena *a, size_t size, _Atomic cw_off *cell, crew_error *err);
+/* Frees; 0 is fine. Freeing what is not allocated is caught in debug builds. */
+void cw_free(cw_arena *a, cw_off block);
+/* Frees what *cell holds, once, and leaves 0 there (also if several try). */
+void cw_free_cell(cw_arena *a, _Atomic cw_off *cell);
+
+static inline void *cw_ptr(const cw_arena *a, cw_off off) {
+    return off ? a->seg->base + off : NULL;
+}
+
+/* Bytes that callers hold now (rounded as the arena rounds), for leak tests. */
+uint64_t cw_arena_used(cw_arena *a);
+/* True if [p, p + size) lies inside one allocated block of the arena. */
+int cw_arena_holds(cw_arena *a, const void *p, size_t size);
+
+#endif
