@@ -179,7 +179,7 @@ CREW_API bool crew_job_ready(crew_job *j);
 CREW_API int crew_job_get(crew_job *j, double timeout, crew_error *err);
 /* Nothing more starts; what runs is killed where workers are processes. */
 CREW_API int crew_job_cancel(crew_job *j);
-/* Cancels a job that has not ended, and waits for that. */
+/* Cancels a job that has not ended, and waits for that. Not in its callback. */
 CREW_API void crew_job_free(crew_job *j);
 
 /* ---- streams ------------------------------------------------------------ */
@@ -189,7 +189,6 @@ CREW_API void crew_job_free(crew_job *j);
 typedef struct crew_source {
     int (*next)(void *ctx, const void **item, size_t *size);
     void *ctx;
-    void (*release)(void *ctx); /* called once by crew_iter_free; may be NULL */
 } crew_source;
 /* What they allocate is taken by crew_imap. `in` and `file` are borrowed until
  * crew_iter_free. */

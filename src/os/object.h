@@ -4,7 +4,13 @@
  * identity is the object's build-id, else a hash of its executable segments,
  * folded to 64 bits; found with dl_iterate_phdr, which works in static binaries
  * too. Thread-safe. No global state but a cache of identities by load address
- * that is dropped whenever an object has been loaded or unloaded. */
+ * that is dropped whenever an object has been loaded or unloaded.
+ *
+ * A forked child may find, resolve and describe what its parent had loaded,
+ * whatever other threads of the parent were doing at the fork. What asks the
+ * loader there (cw_objects_take, and names or addresses the parent did not
+ * know) waits for ever if another thread was inside dl_iterate_phdr just then:
+ * so a child of a threaded process uses the set its parent took (see object.c). */
 #ifndef CW_OS_OBJECT_H
 #define CW_OS_OBJECT_H
 
@@ -30,7 +36,8 @@ void cw_objects_free(cw_objects *set);
  * heap ("a nested function's pointer is code on the stack..."), or in no
  * executable segment of a loaded object; or if its object is not in `have`
  * (NULL: any will do): "... from libx.so, which was loaded after the workers
- * were started". Costs under 100 ns once the identity is cached. */
+ * were started". CREW_ENOMEM if the list of objects finds no memory. On failure
+ * *name is as before. Costs under 100 ns once the identity is cached. */
 int cw_fn_find(cw_fn *fn, const cw_objects *have, cw_fn_name *name, crew_error *err);
 
 /* The other way. NULL if this process has no such object or the offset is

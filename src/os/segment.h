@@ -15,8 +15,9 @@ typedef struct cw_segment {
 } cw_segment;
 
 /* Reserves at most `want` bytes (0: twice the machine's memory), at most half of
- * what RLIMIT_AS leaves, 1 TiB under the thread sanitizer, 16 GiB under
- * valgrind; steps down by halves to 64 MiB while the system refuses. */
+ * what RLIMIT_AS leaves, what RLIMIT_FSIZE allows, 1 TiB under the thread and
+ * address sanitizers, 16 GiB under valgrind; steps down by halves to 64 MiB
+ * while the system refuses. */
 int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err);
 /* Maps an existing one (a spawned worker's inherited descriptor). Takes fd. */
 int cw_segment_attach(cw_segment *seg, int fd, crew_error *err);
@@ -24,13 +25,21 @@ void cw_segment_destroy(cw_segment *seg);
 
 /* Makes [offset, offset + size) real, so that touching it cannot fail. Refused
  * with CREW_ENOMEM, the figures in the text, when the memory or the cgroup has
- * not that much available (the kernel would sooner kill somebody). */
+ * not that much available (the kernel would sooner kill somebody). Pages that
+ * were real before keep their contents; after a failure some new ones may be. */
 int cw_segment_commit(cw_segment *seg, uint64_t offset, uint64_t size, crew_error *err);
 /* Gives whole pages inside the range back; they read as zero afterwards. */
 void cw_segment_discard(cw_segment *seg, uint64_t offset, uint64_t size);
 
 /* Bytes this process could still commit: the least of MemAvailable and what
- * its cgroups (v1 or v2, all ancestors) leave. */
+ * its cgroups (v1 or v2, all ancestors) leave. Some 50 to 100 us. */
 uint64_t cw_memory_available(void);
+/* The same, read from files under `root` instead of "/" (for tests). */
+uint64_t cw_memory_available_under(const char *root);
+
+/* Room for cw_size_text. */
+enum { CW_SIZE_TEXT = 24 };
+/* "64 KiB", "1.5 GiB": for messages. Returns buf. */
+const char *cw_size_text(uint64_t bytes, char buf[CW_SIZE_TEXT]);
 
 #endif

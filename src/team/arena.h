@@ -11,7 +11,19 @@
  * Free lists and counts are derived; whoever finds the lock's owner dead
  * rebuilds them by walking. An allocation stores its offset into a cell that
  * the caller names, and an undo record says which block and cell: the next
- * holder frees a block whose cell does not hold it.
+ * holder frees a block whose cell does not hold it. What takes long (commit,
+ * zero, discard) is done outside the lock, on a span that a slot with a robust
+ * lock of its own names; whoever finds that slot's owner dead takes it back.
+ *
+ * A cell belongs to whoever is between a call that names it and its return: only
+ * calls of this arena may change it then. It may lie anywhere in the segment.
+ *
+ * Blocks up to 32 KiB come from size classes (at most 25 % more than asked for),
+ * larger ones are whole granules. Freed memory stays committed up to a cap (a
+ * sixteenth of what was available at creation).
+ *
+ * Not for signal handlers: the lock is not recursive. A thread must not be
+ * cancelled asynchronously inside.
  *
  * | operation | may overlap with                              |
  * |-----------|-----------------------------------------------|
@@ -29,7 +41,8 @@
 typedef uint64_t cw_off;
 
 typedef struct cw_arena {
-    cw_segment *seg; /* this process's mapping */
+    cw_segment *seg;            /* this process's mapping */
+    struct cw_arena_head *head; /* in it */
 } cw_arena;
 
 /* Lays an arena over the segment, from `start` (a multiple of 64) on. */

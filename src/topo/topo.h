@@ -21,10 +21,10 @@ static inline void cw_cpuset_add(cw_cpuset *set, int cpu) {
     set->bits[cpu / 64] |= 1ull << (cpu % 64);
 }
 int cw_cpuset_count(const cw_cpuset *set);
-/* "0-3,8" */
+/* "0-3,8"; what does not fit is cut at a whole range and ends in "...". */
 void cw_cpuset_print(const cw_cpuset *set, char *buf, size_t cap);
 
-/* The affinity mask of the calling thread. */
+/* The affinity mask of the calling thread. 0 or -errno. */
 int cw_affinity_get(cw_cpuset *set);
 /* Binds the calling thread (children inherit it). 0 or -errno. */
 int cw_affinity_set(const cw_cpuset *set);
@@ -33,19 +33,37 @@ int cw_affinity_set(const cw_cpuset *set);
  * rounded up; 0: none. `root` replaces "/" for tests (NULL: "/"). */
 int cw_quota_cpus(const char *root);
 
+/* crew_cpu_count: the affinity mask's processors, at most the quota, at least 1.
+ * Asks the kernel and never hwloc. */
+int cw_cpu_count(const char *root);
+
 enum { CW_ORDER_COMPACT = 0, CW_ORDER_SCATTER };
 
-/* A request for places. bind is one of CREW_BIND_* (AUTO decides between CORE
- * and NONE, see crew/pool.h). */
+/* A request for places. bind is one of CREW_BIND_* (see crew/pool.h):
+ *
+ *   AUTO    CORE if the mask has workers * max(threads_per_worker, 1) cores,
+ *           and no smaller quota would let them use some cores only; else NONE
+ *   NONE    no binding
+ *   CORE    threads_per_worker neighbouring cores each; with 0 the cores are
+ *           divided: contiguous shares that differ by one core at most
+ *   PU      threads_per_worker (0: one) neighbouring processors each
+ *   L3      all of such an object's processors; where a core has none of its
+ *   NUMA    kind, the next enclosing object that exists counts as one, at last
+ *   SOCKET  the machine
+ *
+ * Only processors in the mask count and are given. On hybrid machines the
+ * faster cores come first. COMPACT fills neighbours first; SCATTER spreads over
+ * sockets, then NUMA nodes, L3 caches, cores, processors. */
 struct cw_place_request {
     int workers;
     int threads_per_worker; /* 0: all the cores a worker gets */
     int bind, order;
-    const cw_cpuset *mask; /* processors that may be used; never widened */
+    int quota;             /* cw_quota_cpus: the shares in `cores` add up to no more; 0: none */
+    const cw_cpuset *mask; /* processors that may be used; never widened; NULL: all */
 };
 struct cw_place {
     cw_cpuset cpus; /* empty: not bound */
-    int cores;      /* cores in it (or this worker's share of them), at least 1 */
+    int cores; /* cores in it, or this worker's share of them where several have them; at least 1 */
 };
 
 typedef struct cw_topo cw_topo;
@@ -57,11 +75,12 @@ cw_topo *cw_topo_xml(const char *path, crew_error *err);
 void cw_topo_free(cw_topo *t);
 
 /* Fills places[0, request->workers). With more workers than objects of the kind,
- * they go round. Fails on a request the machine cannot meet (no such object). */
+ * they go round. CREW_EINVAL for a request that makes no sense, and for one to
+ * bind where no processor of the machine lies in the mask. Threads may share t. */
 int cw_place_workers(cw_topo *t, const struct cw_place_request *request, struct cw_place *places,
                      crew_error *err);
 
-/* How many cores and processors of the machine lie in the mask. */
+/* How many cores of the machine have a processor in the mask (NULL: all). */
 int cw_topo_cores(cw_topo *t, const cw_cpuset *mask);
 /* One line about the machine: "2 sockets, 8 NUMA nodes, 64 cores, 128 PUs". */
 void cw_topo_describe(cw_topo *t, char *buf, size_t cap);

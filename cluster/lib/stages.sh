@@ -1,0 +1,136 @@
+# shellcheck shell=bash disable=SC2154 # root, counts and slowness come from cluster/check
+# stages.sh - what cluster/check runs. Each stage is a function stage_<name>; it
+# writes its counts to the file $counts and says what it builds. Sourced by bash.
+
+# What ctest is run with: a stage may put a command here.
+launcher=()
+
+# count LOG [ctest]: adds a log's tests to the stage's counts.
+count() {
+    awk -v expect_ctest="${2:+1}" -f "$root/cluster/lib/count.awk" "$1" >>"$counts"
+}
+
+# One test of the stage's own that failed, for what has no log to count.
+failed() {
+    say "FAILED: $*"
+    echo "0 1 0" >>"$counts"
+}
+
+# build NAME CMAKE_ARGUMENT...: configures and builds build/check-NAME.
+build() {
+    local dir=$root/build/check-$1
+    shift
+    mkdir -p "$dir"
+    if ! cmake -S "$root" -B "$dir" -DCREW_WERROR=ON "$@" >"$dir/configure.log" 2>&1; then
+        tail -n 40 "$dir/configure.log"
+        failed "configuring $dir"
+        return 1
+    fi
+    if ! cmake --build "$dir" --parallel "$(cores)" >"$dir/build.log" 2>&1; then
+        grep -E -A 8 'error|Error|undefined reference' "$dir/build.log" | head -n 60
+        failed "building $dir (the rest is in $dir/build.log)"
+        return 1
+    fi
+}
+
+# tests NAME LOG CTEST_ARGUMENT...: runs tests of build/check-NAME. Their output
+# goes to a log, and to the terminal where something failed.
+tests() {
+    local dir=$root/build/check-$1 log=$root/build/check-$1/$2.log
+    shift 2
+    if ! (cd "$dir" && "${launcher[@]}" ctest -V --no-tests=error --output-junit "${log%.log}.xml" "$@") >"$log" 2>&1; then
+        grep -E '\[  (ERROR|FAILED)|\[   LINE|not ok - |\*\*\*|ERROR: .*Sanitizer|WARNING: ThreadSan|runtime error' \
+            "$log" | head -n 60
+        say "The whole output is in $log"
+    fi
+    count "$log" ctest
+}
+
+# Tests whose time does not matter go side by side, the others one by one.
+unit_tests() { # NAME
+    tests "$1" unit -L '^(unit|sim)$' --parallel 2
+}
+
+app_tests() { # NAME
+    tests "$1" apps -L '^apps$' --parallel 1
+}
+
+timed_tests() { # NAME LOG CTEST_ARGUMENT...
+    local name=$1 log=$2
+    shift 2
+    tests "$name" "$log" --parallel 1 "$@"
+}
+
+# A label may have no tests in a build; ctest calls that an error, and so do we
+# for the ones that must be there.
+has_label() { # NAME LABEL
+    (cd "$root/build/check-$1" && ctest -N -L "^$2\$" 2>/dev/null) | grep -q 'Test *#[0-9]'
+}
+
+stage_gcc() {
+    build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" || return
+    unit_tests gcc
+    app_tests gcc
+    timed_tests gcc conformance -L '^conformance$'
+    if has_label gcc fault; then
+        timed_tests gcc fault -L '^fault$'
+    fi
+}
+
+stage_clang() {
+    build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" || return
+    unit_tests clang
+    app_tests clang
+    timed_tests clang conformance -L '^conformance$' -R '\.(threads|fork)$'
+}
+
+stage_asan() {
+    # A sanitizer's shadow does not leave room for the largest segments.
+    export CREW_SEGMENT_SIZE=${CREW_SEGMENT_SIZE-64G}
+    export UBSAN_OPTIONS=print_stacktrace=1
+    build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
+        -DCREW_SANITIZE=address,undefined -DCREW_TEST_SLOWNESS=$((2 * slowness)) || return
+    unit_tests asan
+    timed_tests asan conformance -L '^conformance$' -R '\.(serial|threads|fork)$'
+}
+
+stage_tsan() {
+    export CREW_SEGMENT_SIZE=${CREW_SEGMENT_SIZE-64G}
+    # The session forks its nursery, which is single-threaded.
+    export TSAN_OPTIONS=die_after_fork=0
+    # With much randomness in addresses this sanitizer finds its own region taken.
+    if setarch "$(uname -m)" -R true 2>/dev/null; then
+        launcher=(setarch "$(uname -m)" -R)
+    fi
+    build tsan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
+        -DCREW_SANITIZE=thread -DCREW_TEST_SLOWNESS=$((2 * slowness)) || return
+    unit_tests tsan
+    timed_tests tsan conformance -L '^conformance$' -R '\.threads$'
+}
+
+# script LOG COMMAND...: a test script that prints "ok - " and "not ok - ".
+script() {
+    local log=$root/build/$1.log
+    shift
+    mkdir -p "$root/build"
+    if ! "$@" >"$log" 2>&1; then
+        grep -E '^(#|not ok)' "$log" || tail -n 20 "$log"
+        grep -q '^not ok - ' "$log" || echo "not ok - $*" >>"$log"
+    fi
+    grep '^# warning' "$log"
+    count "$log"
+}
+
+stage_install() {
+    build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" || return
+    script check-install sh "$root/tests/install/run.sh" "$root/build/check-gcc"
+}
+
+stage_headers() {
+    script check-headers sh "$root/tests/install/headers.sh"
+}
+
+stage_structure() {
+    script check-structure sh "$root/tests/structure/check.sh"
+    script check-structure-self sh "$root/tests/structure/check.sh" --self-test
+}

@@ -1,0 +1,37 @@
+# apps/<x>/*.c is the program <x>; every apps/examples/*.c is a program of its own.
+find_package(OpenMP COMPONENTS C QUIET)
+
+function(crew_app target name library)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/${name}/*.c)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${target} ${sources})
+  set_target_properties(${target} PROPERTIES
+    OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/apps)
+  target_link_libraries(${target} PRIVATE crew_flags ${library} Threads::Threads m)
+endfunction()
+
+crew_app(primes primes crew::crew)
+
+crew_app(bench bench crew::crew)
+if(TARGET bench AND OpenMP_C_FOUND)
+  target_link_libraries(bench PRIVATE OpenMP::OpenMP_C)
+endif()
+
+# The command line shows what is inside (the machine, the settings): it is linked
+# with the static library and may include src/.
+crew_app(crew_program crew crew::static)
+if(TARGET crew_program)
+  target_include_directories(crew_program PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(crew_program PRIVATE PkgConfig::HWLOC)
+endif()
+
+file(GLOB examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/examples/*.c)
+foreach(source ${examples})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(example_${name} ${source})
+  set_target_properties(example_${name} PROPERTIES
+    OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/apps/examples)
+  target_link_libraries(example_${name} PRIVATE crew_flags crew::crew m)
+endforeach()

@@ -1,0 +1,83 @@
+# Every tests/<label>/*_test.c is one executable, linked with the static library.
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
+list(FILTER support EXCLUDE REGEX "/plugin\\.c$")
+add_library(crew_test_base INTERFACE)
+target_include_directories(crew_test_base INTERFACE
+  ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/tests/support)
+target_link_libraries(crew_test_base INTERFACE
+  crew_flags crew::static PkgConfig::CMOCKA PkgConfig::HWLOC Threads::Threads m)
+target_compile_definitions(crew_test_base INTERFACE CREW_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+if(support)
+  add_library(crew_test_support STATIC ${support})
+  target_link_libraries(crew_test_support PUBLIC crew_test_base)
+endif()
+
+# An object that is loaded while the program runs, for tests of how functions are named.
+if(EXISTS ${PROJECT_SOURCE_DIR}/tests/support/plugin.c)
+  add_library(crew_test_plugin MODULE ${PROJECT_SOURCE_DIR}/tests/support/plugin.c)
+  target_include_directories(crew_test_plugin PRIVATE ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(crew_test_plugin PRIVATE crew_flags)
+  target_compile_definitions(crew_test_base INTERFACE
+    CREW_TEST_PLUGIN="$<TARGET_FILE:crew_test_plugin>")
+endif()
+
+# crew_test(<test> <target> <label> <seconds> [NAME=value...])
+function(crew_test test target label seconds)
+  math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")
+  add_test(NAME ${test} COMMAND ${target})
+  set_tests_properties(${test} PROPERTIES
+    LABELS ${label} TIMEOUT ${limit} ENVIRONMENT "${ARGN}")
+endfunction()
+
+function(crew_tests label seconds)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${label}/*_test.c)
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "_test$" "" name ${name})
+    set(target ${label}_${name}_test)
+    add_executable(${target} ${source})
+    set_target_properties(${target} PROPERTIES
+      RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/${label})
+    if(TARGET crew_test_support)
+      target_link_libraries(${target} PRIVATE crew_test_support)
+    endif()
+    target_link_libraries(${target} PRIVATE crew_test_base)
+    if(TARGET crew_test_plugin)
+      add_dependencies(${target} crew_test_plugin)
+    endif()
+    if(label STREQUAL "conformance")
+      foreach(backend serial threads fork server spawn)
+        crew_test(conformance.${name}.${backend} ${target} ${label} ${seconds}
+          CREW_TEST_BACKEND=${backend})
+      endforeach()
+    else()
+      crew_test(${label}.${name} ${target} ${label} ${seconds})
+    endif()
+  endforeach()
+endfunction()
+
+crew_tests(unit 120)
+crew_tests(sim 300)
+crew_tests(conformance 300)
+crew_tests(fault 300)
+
+# The programs, by their known answers.
+function(crew_script test seconds)
+  math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")
+  add_test(NAME ${test} COMMAND sh ${ARGN})
+  set_tests_properties(${test} PROPERTIES LABELS apps TIMEOUT ${limit})
+endfunction()
+
+if(TARGET primes)
+  foreach(backend serial threads fork)
+    crew_script(apps.primes.${backend} 120
+      ${PROJECT_SOURCE_DIR}/tests/apps/primes.sh $<TARGET_FILE:primes>)
+    set_tests_properties(apps.primes.${backend} PROPERTIES ENVIRONMENT CREW_BACKEND=${backend})
+  endforeach()
+endif()
+if(TARGET example_first)
+  crew_script(apps.examples 60
+    ${PROJECT_SOURCE_DIR}/tests/apps/examples.sh ${PROJECT_BINARY_DIR}/apps/examples)
+endif()

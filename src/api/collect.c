@@ -1,0 +1,147 @@
+/* What a map leaves behind: results, statuses, errors, its bar. */
+#include "api/job_impl.h"
+#include "base/error.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int status_of(const crew_job *j, unsigned char mark) {
+    if (mark == CW_MARK_DONE)
+        return 0;
+    if (mark == CW_MARK_NONE)
+        return j->stop_code ? j->stop_code : CREW_ECANCELLED;
+    return CW_MARK_ERROR - (int)mark;
+}
+
+static int by_item(const void *a, const void *b) {
+    int64_t x = ((const struct cw_failure *)a)->item, y = ((const struct cw_failure *)b)->item;
+    return (x > y) - (x < y);
+}
+
+/* The failures kept, in index order; returns how many are whole. An item that
+ * failed twice (its worker died between saying so and marking it) counts once. */
+static uint32_t sort_failures(crew_pool *p, struct cw_job *job) {
+    struct cw_failure *kept = cw_ptr(&p->maps.arena, job->failures);
+    uint32_t n = atomic_load_explicit(&job->failures_count, memory_order_acquire), whole = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (kept[i].item >= 0)
+            kept[whole++] = kept[i];
+    qsort(kept, whole, sizeof *kept, by_item);
+    uint32_t different = 0;
+    for (uint32_t i = 0; i < whole; i++)
+        if (different == 0 || kept[i].item != kept[different - 1].item)
+            kept[different++] = kept[i];
+    return different;
+}
+
+static void copy_out(crew_pool *p, crew_job *j, const unsigned char *marks) {
+    struct cw_job *job = j->shared;
+    if (!j->out_own || job->kind == CW_JOB_FOLD)
+        return;
+    const char *from = cw_ptr(&p->maps.arena, job->out);
+    char *to = j->out;
+    size_t size = j->out_size;
+    /* Runs of good items; a failed one's slot is left as it was. */
+    for (int64_t i = 0; i < job->count;) {
+        int64_t lo = i;
+        while (i < job->count && marks[i] == CW_MARK_DONE)
+            i++;
+        if (i > lo)
+            memcpy(to + (size_t)lo * size, from + (size_t)lo * size, (size_t)(i - lo) * size);
+        while (i < job->count && marks[i] != CW_MARK_DONE)
+            i++;
+    }
+}
+
+static void give_statuses(const crew_job *j, const unsigned char *marks) {
+    for (int64_t i = 0; j->opts.statuses && i < j->total; i++)
+        j->opts.statuses[i] = status_of(j, marks[i / j->shared->grain]);
+}
+
+static void give_errors(crew_pool *p, crew_job *j, uint32_t n) {
+    const struct cw_failure *kept = cw_ptr(&p->maps.arena, j->shared->failures);
+    for (int64_t i = 0; i < j->opts.errors_cap; i++) {
+        if (i >= (int64_t)n) {
+            j->opts.errors[i] = (crew_error){.item = -1, .worker = -1};
+            break;
+        }
+        cw_failure_explain(p, j->fn, &kept[i], j->total, j->shared->retries, &j->opts.errors[i]);
+    }
+}
+
+static void stopped_from_outside(crew_pool *p, crew_job *j, int64_t done) {
+    crew_error *e = &j->result;
+    long long n = done, of = j->total;
+    switch (j->stop_code) {
+    case CREW_ETIMEDOUT:
+        cw_error_set(e, CREW_ETIMEDOUT, 0,
+                     "the map was over its time limit of %g s after %lld of %lld items",
+                     j->opts.timeout, n, of);
+        break;
+    case CREW_EBROKEN:
+        *e = p->broken;
+        break;
+    default:
+        cw_error_set(e, j->stop_code, 0, "the map was cancelled after %lld of %lld items", n, of);
+    }
+}
+
+static void give_result(crew_pool *p, crew_job *j, const unsigned char *marks, uint32_t failures) {
+    struct cw_job *job = j->shared;
+    const struct cw_failure *kept = cw_ptr(&p->maps.arena, job->failures);
+    int64_t done = 0, bad = 0;
+    for (int64_t i = 0; i < job->count; i++) {
+        done += marks[i] == CW_MARK_DONE;
+        bad += marks[i] > CW_MARK_DONE;
+    }
+    cw_error_clear(&j->result);
+    if (done == job->count)
+        return;
+    if (failures)
+        cw_failure_explain(p, j->fn, &kept[0], j->total, job->retries, &j->result);
+    if (j->stop_code) {
+        stopped_from_outside(p, j, done * job->grain < j->total ? done * job->grain : j->total);
+    } else if (job->on_error == CREW_CONTINUE && bad > 0) {
+        char first[sizeof j->result.text];
+        snprintf(first, sizeof first, "%s", j->result.text);
+        snprintf(j->result.text, sizeof j->result.text, "%lld of %lld items failed: %.200s",
+                 (long long)bad, (long long)job->count, first);
+        j->result.code = CREW_EFAILED;
+    }
+}
+
+void cw_job_collect(crew_pool *p, crew_job *j) {
+    struct cw_job *job = j->shared;
+    const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
+    atomic_thread_fence(memory_order_acquire);
+    uint32_t failures = sort_failures(p, job);
+    copy_out(p, j, marks);
+    give_statuses(j, marks);
+    give_errors(p, j, failures);
+    give_result(p, j, marks, failures);
+    if (j->drawn >= 0 && (j->opts.progress || p->session->config.progress == 1))
+        cw_job_draw(p, j, true);
+}
+
+/* ---- the bar ---- */
+
+void cw_job_draw(crew_pool *p, crew_job *j, bool done) {
+    int wish = p->session->config.progress;
+    if (wish == 0 || (!j->opts.progress && wish != 1) || (wish != 1 && !isatty(STDERR_FILENO)))
+        return;
+    struct cw_job *job = j->shared;
+    const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
+    int64_t n = cw_marks_count(marks, 0, job->count);
+    int64_t items = n * job->grain < j->total ? n * job->grain : j->total;
+    double part = j->total ? (double)items / (double)j->total : 1;
+    char bar[41];
+    for (int i = 0; i < 40; i++)
+        bar[i] = i < (int)(part * 40) ? '#' : '.';
+    bar[40] = 0;
+    fprintf(stderr, "\r%s [%s] %5.1f %% %lld of %lld%s", p->name, bar, part * 100,
+            (long long)items, (long long)j->total, done ? "\n" : "");
+    fflush(stderr);
+}

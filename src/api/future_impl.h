@@ -1,0 +1,68 @@
+/* api/future_impl.h - a submitted call as its manager holds it. */
+#ifndef CW_API_FUTURE_IMPL_H
+#define CW_API_FUTURE_IMPL_H
+
+#include "api/pool_impl.h"
+
+struct cw_callback {
+    void (*done)(void *ctx, crew_future *f);
+    void (*failed)(void *ctx, crew_future *f); /* instead, if it failed and `splits` */
+    bool splits;
+    void *ctx;
+    struct cw_callback *next;
+};
+
+/* Guarded by pool.lock, but for the record's own words. `pool` is NULL once the
+ * pool is gone: then `kept` holds what the record said. */
+struct crew_future {
+    crew_pool *pool;
+    uint32_t number;
+    bool detached;   /* freed by the user: goes when it is done */
+    bool calling;    /* its callbacks are being called */
+    bool cancelled;
+    struct cw_callback *callbacks;
+    bool listed;      /* in the pool's list of those to be called back */
+    struct crew_future *next;
+    struct {
+        int status;
+        crew_error error;
+        void *data;
+        size_t size;
+    } kept;
+};
+
+struct cw_submit {
+    crew_fn *fn;
+    const void *in;
+    size_t size;
+    const crew_submit_opts *opts;
+    size_t slot_size; /* of the result; 0: any */
+    uint64_t stream;
+    cw_off stream_at;
+    cw_ref common; /* used instead of opts->common, which is copied */
+};
+
+/* Takes c; it is called once f is done, at once if it is. Without the lock. */
+void cw_future_call_back(crew_future *f, struct cw_callback *c);
+
+/* A record for the call, QUEUED and on its way; its number, or a code. */
+int64_t cw_submit(crew_pool *p, const struct cw_submit *what, crew_future *owner, crew_error *err);
+
+static inline bool cw_record_done(crew_pool *p, uint32_t number) {
+    uint64_t state = atomic_load_explicit(&cw_task_at(&p->maps, p->team, number)->state,
+                                          memory_order_acquire);
+    return cw_task_phase(state) == CW_TASK_DONE;
+}
+/* The error of a record that is DONE; 0 if there is none. */
+int cw_record_error(crew_pool *p, uint32_t number, crew_error *err);
+/* Frees a record that is the caller's, and its copy of the common argument. */
+void cw_record_free(crew_pool *p, uint32_t number);
+/* Waits for a record's end; false: the time is over. Without the lock. */
+bool cw_record_wait(crew_pool *p, uint32_t number, double timeout);
+/* Ends one that has begun: its worker is killed. 1, 0 if it is done, or
+ * CREW_ENOTSUP (it sees crew_cancelled). With the lock. */
+int cw_record_kill(crew_pool *p, uint32_t number);
+/* 1: it will never begin; 0: too late. With the lock. */
+int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *why);
+
+#endif

@@ -1,0 +1,405 @@
+/* imap: a stream of calls, pulled lazily, never further ahead than its window. */
+#include "api/future_impl.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Running calls of a stream that is freed early may end by themselves so long. */
+static const double GRACE = 0.05;
+
+/* One call in flight. */
+struct flight {
+    uint32_t number;
+    int64_t index;
+};
+
+struct crew_iter {
+    crew_pool *pool;
+    crew_fn *fn;
+    crew_source source;
+    size_t out_size;
+    crew_map_opts opts;
+    cw_off common;
+    cw_off stream_off;
+    struct cw_stream *stream;
+    int64_t window, next_index;
+    bool source_done;
+    int source_error; /* what the source returned, given when the rest is out */
+    /* Ordered: a queue by index, oldest at head. Unordered: a set. */
+    struct flight *flights;
+    int64_t head, count;
+    bool holds_last; /* last: the record whose data the caller still reads */
+    uint32_t last;
+};
+
+/* ---- sources ---- */
+
+struct array_source {
+    const char *in;
+    size_t size;
+    int64_t count, at;
+};
+
+static int next_of_array(void *ctx, const void **item, size_t *size) {
+    struct array_source *s = ctx;
+    if (s->at >= s->count)
+        return 0;
+    *item = s->in + (size_t)s->at++ * s->size;
+    *size = s->size;
+    return 1;
+}
+
+crew_source crew_source_array(const void *in, size_t in_size, int64_t count) {
+    struct array_source *s = malloc(sizeof *s);
+    if (s)
+        *s = (struct array_source){in, in_size, count, 0};
+    return (crew_source){next_of_array, s};
+}
+
+struct range_source {
+    int64_t value, step, left;
+    int64_t item;
+};
+
+static int next_of_range(void *ctx, const void **item, size_t *size) {
+    struct range_source *s = ctx;
+    if (s->left <= 0)
+        return 0;
+    s->item = s->value;
+    s->value = (int64_t)((uint64_t)s->value + (uint64_t)s->step);
+    s->left--;
+    *item = &s->item;
+    *size = sizeof s->item;
+    return 1;
+}
+
+crew_source crew_source_range(int64_t first, int64_t count, int64_t step) {
+    struct range_source *s = malloc(sizeof *s);
+    if (s)
+        *s = (struct range_source){first, step ? step : 1, count, 0};
+    return (crew_source){next_of_range, s};
+}
+
+struct lines_source {
+    FILE *file;
+    char *line;
+    size_t room;
+};
+
+static int next_of_lines(void *ctx, const void **item, size_t *size) {
+    struct lines_source *s = ctx;
+    ssize_t n = getline(&s->line, &s->room, s->file);
+    if (n < 0)
+        return ferror(s->file) ? CREW_EINVAL : 0;
+    if (n > 0 && s->line[n - 1] == '\n')
+        n--;
+    if (n > 0 && s->line[n - 1] == '\r')
+        n--;
+    *item = s->line;
+    *size = (size_t)n;
+    return 1;
+}
+
+crew_source crew_source_lines(FILE *file) {
+    struct lines_source *s = calloc(1, sizeof *s);
+    if (s)
+        s->file = file;
+    return (crew_source){next_of_lines, s};
+}
+
+static void release_source(crew_source *s) {
+    if (s->next == next_of_lines && s->ctx)
+        free(((struct lines_source *)s->ctx)->line);
+    if (s->next == next_of_array || s->next == next_of_range || s->next == next_of_lines)
+        free(s->ctx);
+    s->ctx = NULL;
+}
+
+/* ---- making one ---- */
+
+static int64_t choose_window(crew_pool *p, const crew_map_opts *o) {
+    if (p->ops->caller)
+        return 1; /* the caller runs it: reading ahead gains nothing */
+    if (o->window)
+        return o->window;
+    int64_t window = 4 * (int64_t)p->workers;
+    return window > 64 ? window : 64;
+}
+
+static int make(crew_iter *it, crew_error *err) {
+    crew_pool *p = it->pool;
+    cw_arena *a = &p->maps.arena;
+    uint32_t log2 = 1;
+    /* A record may be told of twice after a death: room for that. */
+    while ((int64_t)1 << log2 < 2 * it->window)
+        log2++;
+    size_t bytes = sizeof(struct cw_stream) + cw_ring_bytes(log2);
+    it->flights = calloc((size_t)it->window, sizeof *it->flights);
+    if (!it->flights)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a window of %lld items",
+                            (long long)it->window);
+    if (!(it->stream_off = cw_alloc_zero(a, bytes, NULL, err)))
+        return CREW_ENOMEM;
+    it->stream = cw_ptr(a, it->stream_off);
+    cw_ring_init(cw_stream_ring(it->stream), log2);
+    if (!it->opts.common_size)
+        return 0;
+    if (!(it->common = cw_alloc(a, it->opts.common_size, NULL, err)))
+        return CREW_ENOMEM;
+    memcpy(cw_ptr(a, it->common), it->opts.common, it->opts.common_size);
+    return 0;
+}
+
+static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, const crew_map_opts *o,
+                           crew_error *err) {
+    int rc = cw_pool_check(p, err);
+    if (rc < 0)
+        return rc;
+    cw_fn_name name;
+    if ((rc = cw_pool_function(p, (cw_fn *)fn, -1, -1, (ptrdiff_t)o->common_size, &name, err)) < 0)
+        return rc;
+    if (!s->next)
+        return cw_error_set(err, CREW_EINVAL, 0, "the source has no function");
+    if (!s->ctx && (s->next == next_of_array || s->next == next_of_range ||
+                    s->next == next_of_lines))
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for the source");
+    if (o->window < 0 || o->window > 1 << 24 || o->chunk < 0)
+        return cw_error_set(err, CREW_EINVAL, 0, "window is %lld: 0 to %d are possible",
+                            (long long)o->window, 1 << 24);
+    if (o->common_size && !o->common)
+        return cw_error_set(err, CREW_EINVAL, 0, "common is NULL, its size is not 0");
+    if (o->journal)
+        return cw_error_set(err, CREW_ENOTSUP, 0, "journals are not part of this version");
+    pthread_mutex_lock(&p->lock);
+    rc = cw_pool_accepts(p, err);
+    pthread_mutex_unlock(&p->lock);
+    return rc;
+}
+
+crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_size,
+                     const crew_map_opts *opts, crew_error *err) {
+    static const crew_map_opts none;
+    crew_error local;
+    crew_error *to = err ? err : &local;
+    const crew_map_opts *o = opts ? opts : &none;
+    crew_iter *it = NULL;
+    if (check_arguments(p, fn, &source, o, to) < 0 || !(it = calloc(1, sizeof *it))) {
+        if (to->code == 0)
+            cw_error_set(to, CREW_ENOMEM, 0, "no memory for an iterator");
+        release_source(&source);
+    } else {
+        *it = (crew_iter){.pool = p, .fn = fn, .source = source, .out_size = out_size, .opts = *o};
+        it->window = choose_window(p, o);
+        if (make(it, to) < 0) {
+            crew_iter_free(it);
+            it = NULL;
+        }
+    }
+    if (!err)
+        cw_error_copy(NULL, to);
+    return it;
+}
+
+/* ---- running ---- */
+
+static bool never(void *unused) {
+    (void)unused;
+    return false;
+}
+
+/* Pulls one item and sends it on its way. False: there is none, or it could not
+ * be sent (source_error). */
+static bool pull(crew_iter *it, crew_error *err) {
+    const void *item = NULL;
+    size_t size = 0;
+    int rc = it->source.next(it->source.ctx, &item, &size);
+    if (rc != 1) {
+        it->source_done = true;
+        it->source_error = rc < 0 ? rc : 0;
+        if (rc < 0)
+            cw_error_set(err, rc, 0, "the source failed at item %lld with code %d",
+                         (long long)it->next_index, rc);
+        return false;
+    }
+    const crew_submit_opts o = {.index = it->next_index, .common_size = it->opts.common_size,
+                                .common = it->opts.common_size ? &it->common : NULL};
+    const struct cw_submit what = {.fn = it->fn,
+                                   .in = item,
+                                   .size = size,
+                                   .opts = &o,
+                                   .slot_size = it->out_size,
+                                   .stream = it->opts.stream,
+                                   .stream_at = it->stream_off,
+                                   .common = it->common};
+    int64_t number = cw_submit(it->pool, &what, NULL, err);
+    if (number < 0) {
+        it->source_done = true;
+        it->source_error = (int)number;
+        return false;
+    }
+    int64_t at = (it->head + it->count++) % it->window;
+    it->flights[at] = (struct flight){(uint32_t)number, it->next_index++};
+    if (it->pool->ops->caller)
+        cw_pool_help(it->pool, never, NULL);
+    return true;
+}
+
+/* Unordered: puts the flight of a done record at the head. False: it is none of
+ * ours (a second hint), or not done. */
+static bool bring_to_head(crew_iter *it, uint32_t number) {
+    for (int64_t i = 0; i < it->count; i++) {
+        struct flight *f = &it->flights[(it->head + i) % it->window];
+        if (f->number != number)
+            continue;
+        if (!cw_record_done(it->pool, number))
+            return false;
+        struct flight found = *f;
+        *f = it->flights[it->head];
+        it->flights[it->head] = found;
+        return true;
+    }
+    return false;
+}
+
+static bool any_done(crew_iter *it) {
+    uint32_t number;
+    while (cw_ring_pop(cw_stream_ring(it->stream), &number))
+        if (bring_to_head(it, number))
+            return true;
+    return false;
+}
+
+/* A hint that was lost with its worker: look at all. */
+static bool look_at_all(crew_iter *it) {
+    for (int64_t i = 0; i < it->count; i++)
+        if (bring_to_head(it, it->flights[(it->head + i) % it->window].number))
+            return true;
+    return false;
+}
+
+static bool await_any(crew_iter *it, double timeout) {
+    struct cw_deadline d = cw_deadline_in(timeout);
+    struct cw_stream *s = it->stream;
+    for (;;) {
+        uint32_t seen = atomic_load(&s->count);
+        if (any_done(it))
+            return true;
+        if (cw_pool_helps(it->pool))
+            cw_pool_help(it->pool, never, NULL);
+        atomic_fetch_add(&s->sleeping, 1);
+        /* Pairs with the fence in the end of a record: see team/task.c. */
+        atomic_thread_fence(memory_order_seq_cst);
+        double slice = cw_deadline_slice(&d);
+        bool woken = any_done(it);
+        if (!woken)
+            cw_futex_wait(&s->count, seen, slice < 0 || slice > 0.2 ? 0.2 : slice);
+        atomic_fetch_sub(&s->sleeping, 1);
+        if (woken || any_done(it) || look_at_all(it))
+            return true;
+        if (cw_deadline_over(&d))
+            return false;
+    }
+}
+
+static void drop_last(crew_iter *it) {
+    if (!it->holds_last)
+        return;
+    pthread_mutex_lock(&it->pool->lock);
+    cw_record_free(it->pool, it->last);
+    pthread_mutex_unlock(&it->pool->lock);
+    it->holds_last = false;
+}
+
+static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
+    struct flight f = it->flights[it->head];
+    it->head = (it->head + 1) % it->window;
+    it->count--;
+    struct cw_task *task = cw_task_at(&it->pool->maps, it->pool->team, f.number);
+    crew_error e;
+    int status = cw_record_error(it->pool, f.number, &e);
+    if (status) {
+        char text[sizeof e.text];
+        snprintf(text, sizeof text, "item %lld: %.230s", (long long)f.index, e.text);
+        memcpy(e.text, text, sizeof text);
+    }
+    const void *data = status ? NULL : cw_task_result(&it->pool->maps, task);
+    if (!status && out && it->out_size)
+        memcpy(out, data, it->out_size);
+    if (item)
+        *item = (crew_item){f.index, status, data, status ? 0 : task->out_size};
+    it->holds_last = true;
+    it->last = f.number;
+    cw_error_copy(err, &e);
+    return status ? status : 1;
+}
+
+int crew_next(crew_iter *it, void *out, crew_item *item, double timeout, crew_error *err) {
+    if (!it)
+        return cw_error_set(err, CREW_EINVAL, 0, "the iterator is NULL");
+    int rc = cw_pool_check(it->pool, err);
+    if (rc < 0)
+        return rc;
+    drop_last(it);
+    crew_error problem = {0};
+    while (!it->source_done && it->count < it->window && pull(it, &problem))
+        ;
+    if (it->count == 0) {
+        rc = it->source_error;
+        it->source_error = 0;
+        return rc < 0 ? (problem.code ? cw_error_copy(err, &problem)
+                                      : cw_error_set(err, rc, 0, "the source failed"))
+                      : cw_error_clear(err);
+    }
+    bool there = it->opts.unordered
+                     ? await_any(it, timeout)
+                     : cw_record_wait(it->pool, it->flights[it->head].number, timeout);
+    if (!there)
+        return cw_error_set(err, CREW_ETIMEDOUT, 0, "the next item is not done yet");
+    return yield(it, out, item, err);
+}
+
+/* What has not begun never does; what runs is given a moment, then ended. */
+static void abandon(crew_iter *it) {
+    crew_pool *p = it->pool;
+    struct cw_deadline grace = cw_deadline_in(GRACE);
+    pthread_mutex_lock(&p->lock);
+    for (int64_t i = 0; i < it->count; i++) {
+        uint32_t number = it->flights[(it->head + i) % it->window].number;
+        if (!cw_record_cancel(p, number, CREW_ECANCELLED, NULL))
+            cw_task_flag(cw_task_at(&p->maps, p->team, number), CW_TASK_KILL);
+    }
+    pthread_mutex_unlock(&p->lock);
+    for (; it->count > 0; it->count--) {
+        uint32_t number = it->flights[it->head].number;
+        it->head = (it->head + 1) % it->window;
+        double left = cw_deadline_over(&grace) ? 0 : (double)grace.left_ns * 1e-9;
+        if (!cw_record_wait(p, number, left)) {
+            pthread_mutex_lock(&p->lock);
+            cw_record_kill(p, number);
+            pthread_mutex_unlock(&p->lock);
+            cw_record_wait(p, number, CREW_FOREVER);
+        }
+        pthread_mutex_lock(&p->lock);
+        cw_record_free(p, number);
+        pthread_mutex_unlock(&p->lock);
+    }
+}
+
+void crew_iter_free(crew_iter *it) {
+    if (!it)
+        return;
+    crew_pool *p = it->pool;
+    if (cw_pool_check(p, NULL) < 0)
+        return;
+    drop_last(it);
+    abandon(it);
+    release_source(&it->source);
+    cw_free(&p->maps.arena, it->common);
+    cw_free(&p->maps.arena, it->stream_off);
+    free(it->flights);
+    free(it);
+}

@@ -1,0 +1,312 @@
+/* A map's way over the board: posted, moved on, retired. */
+#include "api/job_impl.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* ---- onto the board ---- */
+
+static int free_slot(crew_pool *p) {
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
+        if (!p->jobs[slot])
+            return slot;
+    return -1;
+}
+
+static void post(crew_pool *p, crew_job *j, int slot) {
+    struct cw_team *t = p->team;
+    struct cw_job *job = j->shared;
+    job->slot = (uint32_t)slot;
+    job->generation = ++p->generation;
+    p->jobs[slot] = j;
+    j->state = CW_J_POSTED;
+    bool watched = j->async || j->left >= 0 || p->fd >= 0;
+    atomic_store(&t->job_bell[slot].watched, watched);
+    atomic_store_explicit(&t->job[slot], (cw_off)((char *)job - p->session->own.base),
+                          memory_order_release);
+    /* Pairs with job_enter: whoever sees the bit sees the job. */
+    atomic_fetch_or(&t->jobs, 1ull << slot);
+    if (job->kind == CW_JOB_EACH) {
+        atomic_store(&t->each_slot, (uint32_t)slot + 1);
+        atomic_fetch_add(&t->each_round, 1);
+    } else {
+        atomic_fetch_or(&t->claimable, 1ull << slot);
+    }
+    cw_team_wake(t, job->kind == CW_JOB_EACH || job->count > p->workers ? INT32_MAX
+                                                                        : (int)job->count);
+}
+
+crew_job *cw_job_next(crew_job *j) {
+    return j->next;
+}
+
+int cw_job_post(crew_pool *p, crew_job *j, crew_error *err) {
+    pthread_mutex_lock(&p->lock);
+    int rc = cw_pool_accepts(p, err);
+    int slot = rc < 0 ? -1 : free_slot(p);
+    if (rc == 0 && j->shared->count == 0) {
+        j->state = CW_J_RETIRED;
+    } else if (slot >= 0) {
+        post(p, j, slot);
+    } else if (rc == 0) {
+        j->next = NULL;
+        *p->waiting_end = j;
+        p->waiting_end = &j->next;
+    }
+    bool limits = j->left >= 0 || j->opts.progress || p->opts.task_timeout > 0 ||
+                  p->opts.task_memory || j->async || p->session->config.progress == 1;
+    p->limit_visits = limits ? CW_LIMIT_VISITS : p->limit_visits;
+    pthread_mutex_unlock(&p->lock);
+    if (rc == 0 && limits)
+        cw_session_ring(p->session);
+    return rc;
+}
+
+static void unqueue(crew_pool *p, crew_job *j) {
+    crew_job **at = &p->waiting;
+    while (*at && *at != j)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = j->next;
+    if (p->waiting_end == &j->next)
+        p->waiting_end = at;
+}
+
+/* ---- moving on ---- */
+
+static bool inside(crew_pool *p, uint32_t slot) {
+    for (int rank = 0; rank < p->workers; rank++)
+        for (int level = 0; level < CW_NESTED; level++)
+            if (atomic_load(&cw_team_line(&p->maps, p->team, rank)->doing[level]) == slot + 1)
+                return true;
+    return false;
+}
+
+static void run_again(crew_job *j, int64_t lo, int64_t hi, int attempt) {
+    if (j->again_count == j->again_room) {
+        size_t room = j->again_room ? 2 * j->again_room : 16;
+        struct cw_again *more = realloc(j->again, room * sizeof *more);
+        if (!more)
+            return; /* the last look at the marks finds them, if not their attempts */
+        j->again = more;
+        j->again_room = room;
+    }
+    j->again[j->again_count++] = (struct cw_again){lo, hi, attempt};
+}
+
+static void push_again(crew_pool *p, crew_job *j) {
+    while (j->again_count) {
+        struct cw_again *a = &j->again[j->again_count - 1];
+        if (!cw_job_redo(p->team, j->shared, a->lo, a->hi, a->attempt))
+            return;
+        j->again_count--;
+    }
+}
+
+static bool redo_busy(struct cw_job *job) {
+    for (int i = 0; i < CW_REDO_SLOTS; i++)
+        if (atomic_load_explicit(&job->redo[i].state, memory_order_acquire))
+            return true;
+    return false;
+}
+
+static void retire(crew_pool *p, crew_job *j) {
+    struct cw_team *t = p->team;
+    uint32_t slot = j->shared->slot;
+    /* Pairs with job_enter: nobody comes in any more; who is in leaves by itself. */
+    atomic_fetch_and(&t->jobs, ~(1ull << slot));
+    atomic_fetch_and(&t->claimable, ~(1ull << slot));
+    while (inside(p, slot) && !p->broken.code)
+        cw_relax();
+    p->jobs[slot] = NULL;
+    j->state = CW_J_RETIRED;
+    crew_job *next = p->waiting;
+    if (next) {
+        unqueue(p, next);
+        post(p, next, (int)slot);
+    }
+    pthread_cond_broadcast(&p->changed);
+}
+
+void cw_pool_advance(crew_pool *p, crew_job *j) {
+    struct cw_job *job = j->shared;
+    if (j->state != CW_J_POSTED)
+        return;
+    bool members = !p->broken.code || !cw_pool_empty(p);
+    int64_t stop = atomic_load(&job->stop_at);
+    int64_t end = stop < job->count - 1 ? stop + 1 : job->count;
+    if (members) {
+        push_again(p, j);
+        if (job->kind != CW_JOB_EACH && atomic_load(&job->cursor) < end)
+            return;
+        if (inside(p, job->slot))
+            return;
+        if (end > 0 && (redo_busy(job) || j->again_count))
+            return;
+        if (atomic_load(&job->children) > 0 && end > 0)
+            return;
+        /* Everything is claimed and nobody holds anything: what is not marked now
+         * was lost with a member between its claim and saying so. */
+        const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
+        atomic_thread_fence(memory_order_acquire);
+        int64_t lo, hi;
+        if (cw_marks_gap(marks, 0, end, &lo, &hi)) {
+            if (job->kind != CW_JOB_EACH) /* each: the new member of that rank runs it */
+                cw_job_redo(p->team, job, lo, hi, 1);
+            return;
+        }
+    }
+    retire(p, j);
+}
+
+void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
+    if (j->state == CW_J_WAITING) {
+        unqueue(p, j);
+        j->stop_code = code;
+        j->state = CW_J_RETIRED;
+        pthread_cond_broadcast(&p->changed);
+        return;
+    }
+    if (j->state != CW_J_POSTED || j->stop_code)
+        return;
+    j->stop_code = code;
+    cw_job_stop_above(j->shared, -1);
+    for (int rank = 0; rank < p->workers; rank++) {
+        struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+        if (p->ops->processes && atomic_load(&line->doing[0]) == j->shared->slot + 1)
+            cw_pool_doom(p, rank, CW_CANCEL);
+    }
+    cw_job_ring(&p->maps, p->team, j->shared->slot);
+    cw_session_ring(p->session);
+}
+
+/* ---- a member is gone ---- */
+
+static struct cw_failure lost_with(crew_pool *p, int rank, enum cw_verdict verdict,
+                                   enum cw_reason reason, int status) {
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    struct cw_failure f = {.code = verdict == CW_OVER_LIMIT ? CREW_ELIMIT : CREW_EDIED,
+                           .index = line->frame.call.index,
+                           .worker = rank,
+                           .pid = atomic_load(&cw_team_seat(&p->maps, p->team, rank)->pid),
+                           .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                           .attempt = line->frame.call.attempt};
+    if (reason == CW_TOO_LONG)
+        snprintf(f.text, sizeof f.text, "over its time limit of %g s", p->opts.task_timeout);
+    else if (reason == CW_TOO_BIG)
+        snprintf(f.text, sizeof f.text, "over its memory limit of %zu bytes", p->opts.task_memory);
+    else
+        cw_process_describe_status(status, f.text, sizeof f.text);
+    return f;
+}
+
+/* [lo, hi) in one: the item or the blocks of one call. */
+static void sentence(crew_pool *p, crew_job *j, int rank, int64_t lo, int64_t hi, int attempt,
+                     enum cw_reason reason, int status) {
+    switch (cw_judge(reason, attempt, j->shared->retries)) {
+    case CW_RUN_AGAIN:
+        run_again(j, lo, hi, attempt + 1);
+        break;
+    case CW_NOT_COUNTED:
+        run_again(j, lo, hi, attempt);
+        break;
+    case CW_WAS_CANCELLED:
+        break; /* stays unmarked: the job was stopped */
+    case CW_DIED:
+    case CW_OVER_LIMIT: {
+        struct cw_failure f =
+            lost_with(p, rank, cw_judge(reason, attempt, j->shared->retries), reason, status);
+        f.attempt = attempt;
+        for (f.item = lo; f.item < hi; f.item++)
+            cw_job_fail(&p->maps, j->shared, &f);
+        struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+        atomic_fetch_add(&line->failures, 1);
+    }
+    }
+}
+
+static void take_back_redo(struct cw_job *job, int rank, uint32_t held) {
+    uint32_t ready = 0;
+    for (uint32_t i = 0; i < CW_REDO_SLOTS; i++) {
+        if (atomic_load(&job->redo[i].state) == 2 + (uint32_t)rank)
+            atomic_store(&job->redo[i].state, i + 1 == held ? 0 : 1);
+        ready += atomic_load(&job->redo[i].state) == 1;
+    }
+    atomic_store(&job->redo_ready, ready);
+}
+
+void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int status) {
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    uint32_t doing = atomic_load(&line->doing[0]);
+    crew_job *j = doing ? p->jobs[doing - 1] : NULL;
+    if (!j)
+        return;
+    struct cw_job *job = j->shared;
+    _Atomic unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
+    int64_t lo = atomic_load(&line->lo), hi = atomic_load(&line->hi);
+    int64_t index = __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED);
+    uint32_t held = atomic_load(&line->redo);
+    int attempt = held ? job->redo[held - 1].attempt : 1;
+    int64_t from = job->kind == CW_JOB_FOR ? lo : index / job->grain;
+    int64_t to = job->kind == CW_JOB_FOR ? hi : from + 1;
+    bool blamed = index >= 0 && lo <= from && to <= hi && from < to && !atomic_load(&marks[from]);
+    take_back_redo(job, rank, held);
+    if (blamed) {
+        sentence(p, j, rank, from, to, attempt, reason, status);
+    } else {
+        from = to = hi;
+    }
+    /* The rest of its range is nobody's fault. */
+    int64_t at = lo, gap_lo, gap_hi;
+    while (cw_marks_gap((const unsigned char *)marks, at, from, &gap_lo, &gap_hi)) {
+        run_again(j, gap_lo, gap_hi, attempt);
+        at = gap_hi;
+    }
+    at = to;
+    while (cw_marks_gap((const unsigned char *)marks, at, hi, &gap_lo, &gap_hi)) {
+        run_again(j, gap_lo, gap_hi, attempt);
+        at = gap_hi;
+    }
+    if (job->kind == CW_JOB_EACH)
+        j->again_count = 0; /* the next member of this rank finds its mark missing */
+    atomic_store(&line->doing[0], 0);
+    push_again(p, j);
+    cw_job_ring(&p->maps, p->team, doing - 1);
+}
+
+/* ---- waiting ---- */
+
+void cw_job_await(crew_pool *p, crew_job *j) {
+    bool helps = cw_pool_helps(p);
+    for (;;) {
+        pthread_mutex_lock(&p->lock);
+        while (j->state == CW_J_WAITING && !helps)
+            pthread_cond_wait(&p->changed, &p->lock);
+        cw_pool_advance(p, j);
+        enum cw_job_state state = j->state;
+        pthread_mutex_unlock(&p->lock);
+        if (state >= CW_J_RETIRED)
+            return;
+        uint32_t slot = j->shared->slot;
+        if (state == CW_J_POSTED && helps)
+            cw_pool_help_job(p, (int)slot);
+        _Atomic uint32_t *count = &p->team->job_bell[slot].count;
+        atomic_fetch_add(&p->team->job_bell[slot].sleeping, 1);
+        uint32_t seen = atomic_load(count);
+        pthread_mutex_lock(&p->lock);
+        cw_pool_advance(p, j);
+        state = j->state;
+        pthread_mutex_unlock(&p->lock);
+        /* The bound is for a job that has no place yet; all else rings. */
+        if (state < CW_J_RETIRED)
+            cw_futex_wait(count, seen, 0.25);
+        atomic_fetch_sub(&p->team->job_bell[slot].sleeping, 1);
+    }
+}

@@ -1,0 +1,71 @@
+/* api/job_impl.h - a map as its manager holds it. Guarded by pool.lock where it
+ * does not say otherwise. */
+#ifndef CW_API_JOB_IMPL_H
+#define CW_API_JOB_IMPL_H
+
+#include "api/pool_impl.h"
+
+/* WAITING for a place on the board, POSTED there, RETIRED (no member touches it,
+ * nothing more happens to it), COLLECTED (results are with the caller), DONE
+ * (its callback has returned). */
+enum cw_job_state { CW_J_WAITING, CW_J_POSTED, CW_J_RETIRED, CW_J_COLLECTED, CW_J_DONE };
+
+struct cw_again {
+    int64_t lo, hi;
+    int attempt;
+};
+
+/* What is asked for. */
+struct cw_job_spec {
+    enum cw_job_kind kind;
+    cw_fn *fn, *combine;
+    const void *in;
+    size_t in_size;
+    const crew_bytes *bytes;
+    int64_t count; /* of items; of indices for FOR and FOLD */
+    void *out;
+    size_t out_size;
+    const crew_map_opts *opts;
+    bool async;
+};
+
+struct crew_job {
+    crew_pool *pool;
+    crew_job *next;   /* in the queue for the board */
+    crew_job *listed; /* in the pool's async jobs */
+    /* written when it is made */
+    struct cw_job *shared;
+    crew_map_opts opts;
+    cw_fn_name fn;
+    void *out;
+    size_t out_size;
+    int64_t total;
+    bool async, in_own, out_own; /* the segment holds copies of in, out */
+
+    enum cw_job_state state;
+    int stop_code; /* why it was stopped from outside; 0: it was not */
+    double left;   /* seconds of its time limit; negative: none */
+    double drawn; /* since the bar was last drawn */
+    struct cw_again *again;
+    size_t again_count, again_room;
+
+    crew_error result; /* from COLLECTED on */
+};
+
+/* Checks, copies what is to be copied, makes the job. NULL with the reason. */
+crew_job *cw_job_make(crew_pool *p, const struct cw_job_spec *spec, crew_error *err);
+/* Onto the board, or in the queue for it. */
+int cw_job_post(crew_pool *p, crew_job *j, crew_error *err);
+/* Until it is RETIRED; works along where this thread must. Without the lock. */
+void cw_job_await(crew_pool *p, crew_job *j);
+/* Results, statuses and errors to the caller, and the result. Of a RETIRED job,
+ * without the lock. */
+void cw_job_collect(crew_pool *p, crew_job *j);
+/* Frees it with its memory on the board. */
+void cw_job_destroy(crew_pool *p, crew_job *j);
+/* Takes an async job off its pool's list. */
+void cw_job_unlist(crew_pool *p, crew_job *j);
+/* The bar; `done` ends its line. */
+void cw_job_draw(crew_pool *p, crew_job *j, bool done);
+
+#endif

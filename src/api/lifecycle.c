@@ -1,0 +1,212 @@
+/* Closing, joining, terminating, freeing; and work done by the caller itself. */
+#include "api/pool_impl.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+bool cw_pool_empty(crew_pool *p) {
+    if (p->ops->caller)
+        return true;
+    for (int rank = 0; rank < p->workers; rank++) {
+        uint32_t state = atomic_load_explicit(&cw_team_seat(&p->maps, p->team, rank)->state,
+                                              memory_order_acquire);
+        if (state == CW_SEAT_ASKED || state == CW_SEAT_ALIVE)
+            return false;
+    }
+    return true;
+}
+
+bool cw_pool_idle(crew_pool *p) {
+    if (p->waiting || p->backlog_head != p->backlog_tail)
+        return false;
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
+        if (p->jobs[slot])
+            return false;
+    for (uint32_t i = 0, n = atomic_load(&p->team->task_count); i < n; i++) {
+        uint64_t state =
+            atomic_load_explicit(&cw_task_at(&p->maps, p->team, i)->state, memory_order_acquire);
+        uint32_t phase = cw_task_phase(state);
+        if (phase == CW_TASK_QUEUED || phase == CW_TASK_RUNNING || phase == CW_TASK_PARENT)
+            return false;
+    }
+    return true;
+}
+
+void cw_pool_sleep(crew_pool *p, const struct cw_deadline *d) {
+    double slice = cw_deadline_slice(d);
+    if (slice < 0 || slice > 0.5)
+        slice = 0.5;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (int64_t)(slice * 1e9);
+    until.tv_sec += ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    pthread_cond_timedwait(&p->changed, &p->lock, &until);
+}
+
+void crew_pool_close(crew_pool *p) {
+    if (cw_pool_check(p, NULL) < 0)
+        return;
+    pthread_mutex_lock(&p->lock);
+    if (p->state == CW_POOL_OPEN)
+        p->state = CW_POOL_CLOSED;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* With the lock: until the work is done and the members have left. */
+static int drain(crew_pool *p, struct cw_deadline *d, crew_error *err) {
+    atomic_fetch_add(&p->team->wants_fd, 1); /* every end rings: the service thread tells us */
+    p->waits++;
+    int rc = 0;
+    while (rc == 0 && p->state == CW_POOL_CLOSED && !p->broken.code && !cw_pool_idle(p)) {
+        if (cw_deadline_over(d))
+            rc = cw_error_set(err, CREW_ETIMEDOUT, 0, "the pool's work is not done yet");
+        else
+            cw_pool_sleep(p, d);
+    }
+    if (rc == 0 && atomic_load(&p->team->quit) == CW_RUN) {
+        atomic_store(&p->team->quit, CW_DRAIN);
+        cw_team_wake(p->team, INT32_MAX);
+        if (p->ops->caller && p->state == CW_POOL_CLOSED)
+            cw_member_end(p->serial);
+    }
+    while (rc == 0 && !cw_pool_empty(p) && !p->broken.code) {
+        if (cw_deadline_over(d))
+            rc = cw_error_set(err, CREW_ETIMEDOUT, 0, "the pool's workers have not ended yet");
+        else
+            cw_pool_sleep(p, d);
+    }
+    p->waits--;
+    atomic_fetch_sub(&p->team->wants_fd, 1);
+    return rc;
+}
+
+int crew_pool_join(crew_pool *p, double timeout, crew_error *err) {
+    int rc = cw_pool_check(p, err);
+    if (rc < 0)
+        return rc;
+    struct cw_deadline d = cw_deadline_in(timeout);
+    pthread_mutex_lock(&p->lock);
+    if (p->state == CW_POOL_OPEN)
+        rc = cw_error_set(err, CREW_EINVAL, 0, "the pool is open: close it before joining it");
+    else
+        rc = drain(p, &d, err);
+    if (rc == 0 && p->broken.code)
+        rc = cw_error_copy(err, &p->broken);
+    pthread_mutex_unlock(&p->lock);
+    return rc < 0 ? rc : cw_error_clear(err);
+}
+
+static void terminate(crew_pool *p) {
+    if (p->state >= CW_POOL_ENDING)
+        return;
+    p->state = CW_POOL_ENDING;
+    atomic_store(&p->team->quit, CW_TERMINATE);
+    cw_pool_cancel_all(p, CREW_ECANCELLED);
+    cw_team_wake(p->team, INT32_MAX);
+    if (p->ops->processes)
+        for (int rank = 0; rank < p->workers; rank++)
+            cw_pool_doom(p, rank, CW_CANCEL);
+}
+
+void crew_pool_terminate(crew_pool *p) {
+    if (cw_pool_check(p, NULL) < 0)
+        return;
+    pthread_mutex_lock(&p->lock);
+    terminate(p);
+    pthread_mutex_unlock(&p->lock);
+    cw_session_ring(p->session);
+}
+
+int crew_pool_shutdown(crew_pool *p, bool wait, bool cancel) {
+    int rc = cw_pool_check(p, NULL);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&p->lock);
+    if (p->state == CW_POOL_OPEN)
+        p->state = CW_POOL_CLOSED;
+    if (cancel)
+        cw_pool_cancel_all(p, CREW_ECANCELLED);
+    pthread_mutex_unlock(&p->lock);
+    return wait ? crew_pool_join(p, CREW_FOREVER, NULL) : cw_error_clear(NULL);
+}
+
+void crew_pool_free(crew_pool *p) {
+    if (!p || cw_pool_check(p, NULL) < 0)
+        return;
+    pthread_mutex_lock(&p->lock);
+    terminate(p);
+    struct cw_deadline forever = cw_deadline_in(CREW_FOREVER);
+    cw_session_ring(p->session);
+    while (!cw_pool_empty(p) && !(p->broken.code && p->ops->processes))
+        cw_pool_sleep(p, &forever);
+    pthread_mutex_unlock(&p->lock);
+    cw_pool_tend_jobs(p, 0); /* async jobs that were cancelled just now */
+    cw_session_remove(p->session, p);
+    cw_pool_orphan_futures(p);
+    p->ops->close(p->hands);
+    cw_pool_release(p);
+}
+
+/* ---- the caller as a member ---- */
+
+bool cw_pool_helps(crew_pool *p) {
+    return p->ops->caller || (cw_this_member && cw_this_member->team == p->team);
+}
+
+/* Makes this thread the member it works as. NULL: it may not. */
+static struct cw_member *become_member(crew_pool *p, bool *locked) {
+    *locked = false;
+    if (cw_this_member && cw_this_member->team == p->team)
+        return cw_this_member;
+    if (!p->ops->caller)
+        return NULL;
+    pthread_mutex_lock(&p->serial_lock);
+    *locked = true;
+    p->serial->outer = cw_this_member;
+    cw_this_member = p->serial;
+    atomic_store_explicit(&p->serial->line->busy_since, cw_now_ns(), memory_order_relaxed);
+    return p->serial;
+}
+
+static void be_oneself_again(crew_pool *p, bool locked) {
+    if (!locked)
+        return;
+    struct cw_line *line = p->serial->line;
+    int64_t busy = cw_now_ns() - atomic_load_explicit(&line->busy_since, memory_order_relaxed);
+    atomic_fetch_add_explicit(&line->busy_ns, busy, memory_order_relaxed);
+    atomic_store_explicit(&line->busy_since, 0, memory_order_relaxed);
+    cw_this_member = p->serial->outer;
+    pthread_mutex_unlock(&p->serial_lock);
+}
+
+/* A serial member that has run its share starts over as a new one would. */
+static void recycle(crew_pool *p, struct cw_member *m) {
+    if (!p->ops->caller || m->tasks_left != 0 || m->top)
+        return;
+    cw_member_end(m);
+    m->state = NULL;
+    m->tasks_left = p->team->tasks_per_worker;
+    p->restarts[0]++;
+    cw_member_begin(m);
+}
+
+void cw_pool_help(crew_pool *p, bool (*until)(void *arg), void *arg) {
+    bool locked;
+    struct cw_member *m = become_member(p, &locked);
+    while (m && !until(arg) && cw_member_run_task(m))
+        recycle(p, m);
+    be_oneself_again(p, locked);
+}
+
+void cw_pool_help_job(crew_pool *p, int slot) {
+    bool locked;
+    struct cw_member *m = become_member(p, &locked);
+    while (m && (atomic_load(&p->team->claimable) >> slot & 1) && cw_member_run_job(m, slot))
+        recycle(p, m);
+    be_oneself_again(p, locked);
+}

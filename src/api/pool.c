@@ -1,0 +1,507 @@
+/* Opening and closing pools. */
+#include "api/pool_impl.h"
+
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/process.h"
+#include "topo/topo.h"
+
+#include <crew/topology.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- what was asked for ---- */
+
+static int check_options(const crew_pool_opts *o, crew_error *err) {
+    if (o->backend < CREW_AUTO || o->backend > CREW_MPI)
+        return cw_error_set(err, CREW_EINVAL, 0, "backend %d: there is none with that number",
+                            o->backend);
+    if (o->workers < 0 || o->workers > CW_MAX_WORKERS)
+        return cw_error_set(err, CREW_EINVAL, 0, "workers is %d: 1 to %d are possible, 0 chooses",
+                            o->workers, CW_MAX_WORKERS);
+    if (o->threads_per_worker < 0 || o->threads_per_worker > 4096)
+        return cw_error_set(err, CREW_EINVAL, 0, "threads_per_worker is %d: 0 to 4096 are possible",
+                            o->threads_per_worker);
+    if (o->start < CREW_START_AUTO || o->start > CREW_START_SPAWN)
+        return cw_error_set(err, CREW_EINVAL, 0, "start %d: there is no such mode", o->start);
+    if (o->bind < CREW_BIND_AUTO || o->bind > CREW_BIND_SOCKET)
+        return cw_error_set(err, CREW_EINVAL, 0, "bind %d: there is no such binding", o->bind);
+    if (o->tasks_per_worker < 0 || o->retries < 0 || o->retries > 1000000)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "tasks_per_worker is %lld and retries %d: neither may be negative",
+                            (long long)o->tasks_per_worker, o->retries);
+    if (!(o->task_timeout >= 0))
+        return cw_error_set(err, CREW_EINVAL, 0, "task_timeout is %g: it may not be negative",
+                            o->task_timeout);
+    if (o->init_size && !o->init_arg)
+        return cw_error_set(err, CREW_EINVAL, 0, "init_arg is NULL, but init_size is %zu",
+                            o->init_size);
+    return 0;
+}
+
+/* The environment's word over the code's; defaults for what neither says. */
+static int settle_options(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+    const struct cw_config *c = &s->config;
+    if (c->backend)
+        o->backend = c->backend;
+    if (c->start)
+        o->start = c->start;
+    if (c->bind >= 0)
+        o->bind = c->bind;
+    if (c->threads)
+        o->threads_per_worker = c->threads;
+    if (c->has_seed)
+        o->seed = c->seed;
+    if (o->backend == CREW_AUTO)
+        o->backend = CREW_FORK;
+    if (o->backend == CREW_MPI)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "the mpi backend is not part of this build; CREW_BACKEND accepts "
+                            "serial, threads and fork");
+    int most = crew_cpu_count();
+    if (s->cores && s->cores < most)
+        most = s->cores;
+    if (o->workers == 0 || (c->workers && s->depth == 0))
+        o->workers = c->workers && s->depth == 0 ? c->workers : most;
+    if (o->workers > CW_MAX_WORKERS)
+        return cw_error_set(err, CREW_EINVAL, 0, "CREW_WORKERS is %d: 1 to %d are possible",
+                            o->workers, CW_MAX_WORKERS);
+    if (o->backend == CREW_SERIAL)
+        o->workers = 1;
+    if (o->backend != CREW_FORK)
+        o->start = CREW_START_AUTO;
+    else if (o->start == CREW_START_AUTO)
+        o->start = CREW_START_FORK;
+    if (c->strict && o->start == CREW_START_FORK)
+        o->start = CREW_START_SERVER;
+    if (o->start == CREW_START_SPAWN && !s->by_init && s->depth == 0)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "CREW_START_SPAWN runs this program again in every worker: call "
+                            "crew_init first in main, so that it knows what it is");
+    if (o->task_memory && o->backend != CREW_FORK)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "task_memory needs workers that are processes (CREW_FORK)");
+    return 0;
+}
+
+/* ---- building ---- */
+
+static int place_workers(crew_pool *p, struct cw_place *places, crew_error *err) {
+    cw_cpuset mask;
+    cw_affinity_get(&mask);
+    int cores = p->session->cores ? p->session->cores : crew_cpu_count();
+    if (p->opts.bind == CREW_BIND_NONE || p->ops->caller ||
+        (p->opts.bind == CREW_BIND_AUTO && p->session->config.bind < 0 &&
+         p->workers > cw_cpuset_count(&mask))) {
+        int share = cores / p->workers;
+        for (int i = 0; i < p->workers; i++)
+            places[i].cores = share > 0 ? share : 1;
+        return 0;
+    }
+    cw_topo *topo = cw_topo_load(err);
+    if (!topo)
+        return CREW_ENOTSUP;
+    const struct cw_place_request request = {.quota = cw_quota_cpus(NULL),
+                                             .workers = p->workers,
+                                             .threads_per_worker = p->opts.threads_per_worker,
+                                             .bind = p->opts.bind,
+                                             .order = p->session->config.order,
+                                             .mask = &mask};
+    int rc = cw_place_workers(topo, &request, places, err);
+    if (rc == 0 && p->session->config.report_binding)
+        for (int i = 0; i < p->workers; i++) {
+            char text[128];
+            cw_cpuset_print(&places[i].cpus, text, sizeof text);
+            fprintf(stderr, "crew: node %s: worker %d of %d: cpus %s\n", p->session->host, i,
+                    p->workers, text[0] ? text : "any");
+        }
+    cw_topo_free(topo);
+    return rc;
+}
+
+static cw_off zeroed(crew_pool *p, size_t size, crew_error *err) {
+    return cw_alloc_zero(&p->maps.arena, size, NULL, err);
+}
+
+static int build_team(crew_pool *p, crew_error *err) {
+    struct cw_session *s = p->session;
+    cw_off at = zeroed(p, sizeof(struct cw_team), err);
+    if (!at)
+        return CREW_ENOMEM;
+    struct cw_team *t = p->team = cw_ptr(&p->maps.arena, at);
+    size_t n = (size_t)p->workers;
+    t->workers = p->workers;
+    t->backend = p->opts.backend;
+    t->threads_per_worker = p->opts.threads_per_worker;
+    t->depth = s->depth;
+    t->processes = p->ops->processes;
+    t->spins = crew_cpu_count() > 1;
+    t->tasks_per_worker = p->opts.tasks_per_worker;
+    t->retries = p->opts.retries;
+    t->task_timeout = p->opts.task_timeout;
+    t->task_memory = p->opts.task_memory;
+    t->seed = p->opts.seed;
+    t->bell = (cw_off)((char *)s->bell - s->own.base);
+    snprintf(t->name, sizeof t->name, "%s", p->name);
+    if (!(t->lines = zeroed(p, n * sizeof(struct cw_line), err)) ||
+        !(t->seats = zeroed(p, n * sizeof(struct cw_seat), err)) ||
+        !(t->places = zeroed(p, n * sizeof(struct cw_place), err)))
+        return CREW_ENOMEM;
+    for (int i = 0; i <= CW_PRIORITIES; i++) {
+        cw_off ring = zeroed(p, cw_ring_bytes(CW_RING_LOG2), err);
+        if (!ring)
+            return CREW_ENOMEM;
+        cw_ring_init(cw_ptr(&p->maps.arena, ring), CW_RING_LOG2);
+        *(i < CW_PRIORITIES ? &t->rings[i] : &t->notify) = ring;
+    }
+    if (p->opts.init_size) {
+        if (!(t->init_arg = zeroed(p, p->opts.init_size, err)))
+            return CREW_ENOMEM;
+        memcpy(cw_ptr(&p->maps.arena, t->init_arg), p->opts.init_arg, p->opts.init_size);
+        t->init_size = p->opts.init_size;
+    }
+    t->magic = CW_TEAM_MAGIC;
+    return place_workers(p, cw_ptr(&p->maps.arena, t->places), err);
+}
+
+void cw_pool_release(crew_pool *p) {
+    cw_arena *a = &p->maps.arena;
+    struct cw_team *t = p->team;
+    if (t) {
+        for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++) {
+            struct cw_task *task = cw_task_at(&p->maps, t, i);
+            cw_free_cell(a, &task->in_cell);
+            cw_free_cell(a, &task->out_cell);
+            cw_free_cell(a, &task->failure);
+        }
+        for (int b = 0; b < CW_TASK_BLOCKS; b++)
+            cw_free_cell(a, &t->task_block[b]);
+        for (int i = 0; i < CW_PRIORITIES; i++)
+            cw_free(a, t->rings[i]);
+        cw_free(a, t->notify);
+        cw_free(a, t->init_arg);
+        cw_free(a, t->lines);
+        cw_free(a, t->seats);
+        cw_free(a, t->places);
+        cw_free(a, (cw_off)((char *)t - a->seg->base));
+    }
+    if (p->fd >= 0)
+        close(p->fd);
+    cw_objects_free(&p->have);
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->serial_lock);
+    free(p->watch);
+    free(p->restarts);
+    free(p->owner);
+    free(p->backlog);
+    free(p->serial);
+    free(p);
+}
+
+static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_error *err) {
+    crew_pool *p = calloc(1, sizeof *p);
+    if (!p) {
+        cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
+        return NULL;
+    }
+    p->session = s;
+    p->epoch = cw_epoch;
+    p->opts = *o;
+    p->workers = o->workers;
+    p->fd = -1;
+    p->waiting_end = &p->waiting;
+    p->opening = true;
+    p->ops = o->backend == CREW_SERIAL    ? &cw_backend_serial
+             : o->backend == CREW_THREADS ? &cw_backend_threads
+                                          : &cw_backend_fork;
+    snprintf(p->name, sizeof p->name, "%s", o->name ? o->name : "crew");
+    p->opts.name = p->name;
+    p->maps = (struct cw_maps){
+        .arena = s->arena, .root = s->root.base, .root_size = s->root.size};
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->serial_lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    p->watch = calloc((size_t)p->workers, sizeof *p->watch);
+    p->restarts = calloc((size_t)p->workers, sizeof *p->restarts);
+    if (!p->watch || !p->restarts) {
+        cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d workers", p->workers);
+        cw_pool_release(p);
+        return NULL;
+    }
+    return p;
+}
+
+static int open_hands(crew_pool *p, crew_error *err) {
+    struct cw_session *s = p->session;
+    p->checks_objects = p->ops->processes;
+    int rc = 0;
+    if (p->checks_objects && p->opts.start == CREW_START_FORK)
+        rc = cw_objects_take(&p->have);
+    if (rc < 0)
+        return cw_error_set(err, rc, 0, "no memory for the list of loaded objects");
+    const struct cw_hands_request request = {
+        .segment = &s->own,
+        .root = &s->root,
+        .bell = s->bell,
+        .seats = cw_team_seat(&p->maps, p->team, 0),
+        .team = (uint64_t)((char *)p->team - s->own.base),
+        .workers = p->workers,
+        .start = p->opts.start,
+        .enter = p->ops->processes ? cw_worker_enter : cw_thread_enter};
+    return p->ops->open(&request, &p->hands, err);
+}
+
+static int hooks(crew_pool *p, crew_error *err) {
+    if (p->opts.init &&
+        cw_pool_function(p, (cw_fn *)p->opts.init, -1, -1, -1, &p->team->init, err) < 0)
+        return err->code;
+    if (p->opts.fini &&
+        cw_pool_function(p, (cw_fn *)p->opts.fini, -1, -1, -1, &p->team->fini, err) < 0)
+        return err->code;
+    return 0;
+}
+
+/* ---- waiting for the first members ---- */
+
+static int init_failed(crew_pool *p, int rank, crew_error *err) {
+    const struct cw_frame *frame = &cw_team_line(&p->maps, p->team, rank)->frame;
+    char name[64] = "the initializer";
+    if (p->opts.init)
+        cw_fn_describe((cw_fn *)p->opts.init, name, sizeof name);
+    int code = frame->failed;
+    cw_error_set(err, code, 0, "the initializer %s failed in worker %d with code %d%s%.120s", name,
+                 rank, frame->refused, frame->text[0] ? ": " : "", frame->text);
+    err->task_code = frame->refused;
+    err->worker = rank;
+    return code;
+}
+
+static int died_early(crew_pool *p, int rank, crew_error *err) {
+    struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+    int status = atomic_load(&seat->status), sys = atomic_load(&seat->sys);
+    int pid = atomic_load(&seat->pid);
+    char how[96];
+    if (sys)
+        return cw_error_set(err, CREW_EAGAIN, sys, "worker %d of %d could not be started", rank,
+                            p->workers);
+    cw_process_describe_status(status, how, sizeof how);
+    cw_error_set(err, CREW_EDIED, 0, "worker %d (pid %d) was %s before it was ready%s", rank, pid,
+                 how, p->opts.init ? ", in its initializer" : "");
+    err->worker = rank;
+    err->pid = pid;
+    err->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return CREW_EDIED;
+}
+
+/* 1: all are ready, 0: not yet, negative: one will not be. */
+static int all_ready(crew_pool *p, crew_error *err) {
+    int ready = 0;
+    for (int rank = 0; rank < p->workers; rank++) {
+        uint32_t state = atomic_load_explicit(&cw_team_line(&p->maps, p->team, rank)->ready,
+                                              memory_order_acquire);
+        uint32_t seat = atomic_load_explicit(&cw_team_seat(&p->maps, p->team, rank)->state,
+                                             memory_order_acquire);
+        if (state == 2)
+            return init_failed(p, rank, err);
+        if (state != 1 && seat == CW_SEAT_ENDED)
+            return died_early(p, rank, err);
+        ready += state == 1;
+    }
+    return ready == p->workers;
+}
+
+static int await_members(crew_pool *p, crew_error *err) {
+    struct cw_bell *bell = p->session->bell;
+    for (;;) {
+        uint32_t seen = atomic_load(&bell->count);
+        atomic_fetch_add(&bell->sleeping, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        int rc = all_ready(p, err);
+        if (rc == 0)
+            cw_futex_wait(&bell->count, seen, 0.25);
+        atomic_fetch_sub(&bell->sleeping, 1);
+        if (rc != 0)
+            return rc < 0 ? rc : 0;
+        if (p->ops->lost(p->hands))
+            return cw_error_set(err, CREW_EBROKEN, 0,
+                                "the process that forks workers ended while they started");
+    }
+}
+
+/* A pool that could not be opened: what there is of it goes. */
+static void undo(crew_pool *p) {
+    if (p->hands) {
+        atomic_store(&p->team->quit, CW_TERMINATE);
+        cw_team_wake(p->team, INT32_MAX);
+        for (int rank = 0; rank < p->workers; rank++)
+            p->ops->kill(p->hands, rank);
+        struct cw_bell *bell = p->session->bell;
+        for (;;) {
+            uint32_t seen = atomic_load(&bell->count);
+            if (cw_pool_empty(p) || p->ops->lost(p->hands))
+                break;
+            cw_futex_wait(&bell->count, seen, 0.02);
+        }
+        p->ops->close(p->hands);
+    }
+    cw_pool_release(p);
+}
+
+static int bring_members(crew_pool *p, crew_error *err) {
+    for (int rank = 0; rank < p->workers; rank++) {
+        int rc = cw_pool_bring(p, rank, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (!p->ops->caller)
+        return await_members(p, err);
+    p->serial = calloc(1, sizeof *p->serial);
+    if (!p->serial)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
+    cw_member_init(p->serial, &p->maps, p->team, 0);
+    if (!cw_member_begin(p->serial))
+        return init_failed(p, 0, err);
+    return 0;
+}
+
+crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err) {
+    crew_error local;
+    err = err ? err : &local;
+    crew_pool_opts o = opts ? *opts : (crew_pool_opts){0};
+    struct cw_session *s = cw_session_get(err);
+    if (!s || check_options(&o, err) < 0 || settle_options(s, &o, err) < 0)
+        goto failed;
+    if (s->depth >= CW_MAX_DEPTH) {
+        cw_error_set(err, CREW_EINVAL, 0, "pools inside workers may be nested %d deep",
+                     CW_MAX_DEPTH);
+        goto failed;
+    }
+    crew_pool *p = allocate(s, &o, err);
+    if (!p)
+        goto failed;
+    if (build_team(p, err) < 0 || hooks(p, err) < 0 || open_hands(p, err) < 0 ||
+        bring_members(p, err) < 0 || cw_session_add(s, p, err) < 0) {
+        undo(p);
+        goto failed;
+    }
+    pthread_mutex_lock(&p->lock);
+    p->opening = false;
+    pthread_mutex_unlock(&p->lock);
+    cw_error_clear(err);
+    return p;
+failed:
+    if (err == &local)
+        cw_error_copy(NULL, err);
+    return NULL;
+}
+
+/* ---- asking ---- */
+
+int cw_pool_check(crew_pool *p, crew_error *err) {
+    if (!p)
+        return cw_error_set(err, CREW_EINVAL, 0, "the pool is NULL");
+    if (p->epoch != cw_epoch)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "this pool belongs to another process (pid %d was forked from it); a "
+                            "task makes tasks with crew_spawn",
+                            (int)getpid());
+    return 0;
+}
+
+int cw_pool_accepts(crew_pool *p, crew_error *err) {
+    if (p->broken.code)
+        return cw_error_copy(err, &p->broken);
+    if (p->state != CW_POOL_OPEN)
+        return cw_error_set(err, CREW_ECLOSED, 0, "the pool is closed");
+    return 0;
+}
+
+static int check_size(const char *what, const char *name, ptrdiff_t want, ptrdiff_t have,
+                      crew_error *err) {
+    if (want < 0 || have < 0 || want == have)
+        return 0;
+    return cw_error_set(err, CREW_EMISMATCH, 0, "%s takes %s of %td bytes, not of %td", name, what,
+                        want, have);
+}
+
+int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
+                     ptrdiff_t common_size, cw_fn_name *name, crew_error *err) {
+    const cw_objects *have = !p->checks_objects                      ? NULL
+                             : p->opts.start == CREW_START_FORK ? &p->have
+                                                                : &p->session->at_init;
+    int rc = cw_fn_find(fn, have, name, err);
+    const crew_task_info *info = rc < 0 ? NULL : cw_fn_info(fn);
+    if (!info)
+        return rc;
+    if ((rc = check_size("items", info->name, info->in_size, in_size, err)) < 0 ||
+        (rc = check_size("a common argument", info->name, info->common_size, common_size, err)) < 0)
+        return rc;
+    return check_size("result slots", info->name, info->out_size, out_size ? out_size : -1, err);
+}
+
+int crew_pool_workers(crew_pool *p) {
+    return p ? p->workers : cw_error_set(NULL, CREW_EINVAL, 0, "the pool is NULL");
+}
+
+int crew_pool_fd(crew_pool *p) {
+    if (cw_pool_check(p, NULL) < 0)
+        return CREW_EINVAL;
+    pthread_mutex_lock(&p->lock);
+    if (p->fd < 0) {
+        p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        atomic_fetch_add(&p->team->wants_fd, 1);
+        for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
+            atomic_store(&p->team->job_bell[slot].watched, 1);
+    }
+    int fd = p->fd;
+    pthread_mutex_unlock(&p->lock);
+    return fd >= 0 ? fd : cw_error_set(NULL, CREW_EAGAIN, errno, "no descriptor for the pool");
+}
+
+void cw_pool_signal_fd(crew_pool *p) {
+    uint64_t one = 1;
+    if (p->fd >= 0 && write(p->fd, &one, sizeof one) < 0)
+        return; /* full: it is readable anyway */
+}
+
+static void add_stats(crew_pool *p, int rank, int64_t now, crew_stats *stats) {
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    int64_t busy = atomic_load_explicit(&line->busy_ns, memory_order_relaxed);
+    int64_t since = atomic_load_explicit(&line->busy_since, memory_order_relaxed);
+    int64_t ready = atomic_load_explicit(&line->ready_ns, memory_order_relaxed);
+    if (since)
+        busy += now - since;
+    stats->items += atomic_load_explicit(&line->items, memory_order_relaxed);
+    stats->failures += atomic_load_explicit(&line->failures, memory_order_relaxed);
+    stats->restarts += p->restarts[rank];
+    stats->busy += (double)busy * 1e-9;
+    stats->idle += ready ? (double)(now - ready - busy) * 1e-9 : 0;
+}
+
+int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats) {
+    int rc = cw_pool_check(p, NULL);
+    if (rc < 0)
+        return rc;
+    if (!stats || worker < -1 || worker >= p->workers)
+        return cw_error_set(NULL, CREW_EINVAL, 0, "worker %d: there are %d, from 0 (-1: all)",
+                            worker, p->workers);
+    *stats = (crew_stats){0};
+    int64_t now = cw_now_ns();
+    pthread_mutex_lock(&p->lock);
+    for (int rank = 0; rank < p->workers; rank++)
+        if (worker < 0 || worker == rank)
+            add_stats(p, rank, now, stats);
+    pthread_mutex_unlock(&p->lock);
+    return cw_error_clear(NULL);
+}

@@ -1,0 +1,151 @@
+/* api/pool_impl.h - a pool as its manager holds it.
+ *
+ * Lock order: session.lock, then pool.lock. Callbacks run with neither.
+ * Everything that is not marked is guarded by pool.lock. */
+#ifndef CW_API_POOL_IMPL_H
+#define CW_API_POOL_IMPL_H
+
+#include "api/session.h"
+#include "sched/ledger.h"
+#include "team/member.h"
+
+#include <crew/future.h>
+
+enum cw_pool_state { CW_POOL_OPEN, CW_POOL_CLOSED, CW_POOL_ENDING, CW_POOL_ENDED };
+
+enum { CW_LIMIT_VISITS = 100 };
+
+/* What the supervisor remembers of a member. */
+struct cw_watch {
+    uint32_t key;      /* what it ran when last seen */
+    double for_s;      /* for how long, in ticks: stopped time does not count */
+    enum cw_reason reason; /* why it was killed, if it was; for the work with that key */
+    uint32_t doomed;       /* 0: it was not */
+};
+
+struct crew_pool {
+    crew_pool *next; /* guarded by session.lock */
+    /* written when it opens */
+    struct cw_session *session;
+    unsigned epoch;
+    struct cw_team *team;
+    struct cw_maps maps;
+    const struct cw_backend *ops;
+    struct cw_hands *hands;
+    cw_objects have; /* what its workers can run; empty and unused for threads */
+    bool checks_objects;
+    int workers;
+    crew_pool_opts opts;
+    char name[48];
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* something ended: a job, a watched future, a member */
+    enum cw_pool_state state;
+    bool opening;
+    crew_error broken; /* code 0: it is not */
+    struct cw_watch *watch;
+    struct cw_respawn respawn;
+    int64_t *restarts;
+    int64_t seen_ns; /* the supervisor's last look at the clock */
+    bool recount;    /* children must be counted again */
+    int limit_visits; /* the service thread looks often for so many visits more */
+
+    crew_job *jobs[CW_JOB_SLOTS]; /* on the board */
+    crew_job *waiting, **waiting_end;
+    crew_job *async; /* all of them, for the service thread */
+    uint32_t generation;
+
+    struct crew_future **owner; /* by task record */
+    uint32_t owners;
+    struct crew_future *to_call; /* futures that are done and want a call back */
+    uint32_t *backlog; /* records whose hint found the ring full, in order */
+    size_t backlog_head, backlog_tail, backlog_room;
+    int fd; /* eventfd, -1 until asked for */
+    int waits; /* threads in a join */
+
+    struct cw_member *serial; /* the caller's, on the serial backend */
+    pthread_mutex_t serial_lock;
+};
+
+/* ---- pool.c ---- */
+
+/* 0 if the caller may use it for new work, else the reason. Not locked. */
+int cw_pool_check(crew_pool *p, crew_error *err);
+/* With the lock: may new work come? */
+int cw_pool_accepts(crew_pool *p, crew_error *err);
+/* The function's name across processes, checked against what the workers have
+ * and against the sizes that a macro registered. -1: size unknown. */
+int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
+                     ptrdiff_t common_size, cw_fn_name *name, crew_error *err);
+/* Frees all that belongs to the team. */
+void cw_pool_release(crew_pool *p);
+
+/* True if this thread must run work itself while it waits: it is a member of the
+ * pool's team, or the pool is serial. */
+bool cw_pool_helps(crew_pool *p);
+/* Runs tasks here until the condition holds or there is nothing to run. */
+void cw_pool_help(crew_pool *p, bool (*until)(void *arg), void *arg);
+/* The same for the map in that slot. */
+void cw_pool_help_job(crew_pool *p, int slot);
+
+struct cw_deadline;
+/* Sleeps until something of the pool changes, at most as long as the deadline's
+ * next slice. With the lock, which it gives up meanwhile. */
+void cw_pool_sleep(crew_pool *p, const struct cw_deadline *d);
+
+/* ---- supervise.c ---- */
+
+/* What the service thread does for a pool. Returns within how many seconds it
+ * wants to be called again. */
+double cw_pool_tend(crew_pool *p);
+/* Asks for the member of an empty seat. With the lock. */
+int cw_pool_bring(crew_pool *p, int rank, crew_error *err);
+/* Ends the member that runs the work with that key. With the lock. */
+void cw_pool_doom(crew_pool *p, int rank, enum cw_reason reason);
+/* Nothing can be run any more: everything ends with this error. With the lock. */
+void cw_pool_break(crew_pool *p, const crew_error *err);
+/* Cancels all that waits. With the lock. */
+void cw_pool_cancel_all(crew_pool *p, int code);
+/* With the lock: no member is left. */
+bool cw_pool_empty(crew_pool *p);
+/* With the lock: no job is on the board or waits, no task has not ended. */
+bool cw_pool_idle(crew_pool *p);
+
+/* ---- failure.c ---- */
+
+/* The sentence for one failure: count < 0: a submitted task. */
+void cw_failure_explain(crew_pool *p, cw_fn_name fn, const struct cw_failure *failure,
+                        int64_t count, int retries, crew_error *err);
+
+/* ---- job.c: maps as the manager sees them ---- */
+
+/* The next one that waits for a place on the board. */
+crew_job *cw_job_next(crew_job *j);
+/* With the lock. Moves a job on as far as it goes. */
+void cw_pool_advance(crew_pool *p, crew_job *j);
+/* With the lock: the member of `rank` has ended while in jobs. */
+void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int status);
+/* With the lock: no new items; what runs is ended. */
+void cw_pool_stop_job(crew_pool *p, crew_job *j, int code);
+/* Called by the service thread without the lock: bars, time limits, results of
+ * async jobs, their callbacks. Returns when it wants to be called again. */
+double cw_pool_tend_jobs(crew_pool *p, double passed);
+
+/* ---- future.c ---- */
+
+/* With the lock. */
+void cw_pool_member_left_tasks(crew_pool *p, int rank, enum cw_reason reason, int status);
+void cw_pool_cancel_tasks(crew_pool *p, int code, const crew_error *why);
+void cw_pool_drain_backlog(crew_pool *p);
+void cw_pool_restore_hints(crew_pool *p);
+/* A hint, or onto the backlog. With the lock. */
+int cw_pool_queue(crew_pool *p, uint32_t number, int priority, crew_error *err);
+/* Called by the service thread without the lock: ends that somebody wants to
+ * hear of. */
+void cw_pool_tend_futures(crew_pool *p);
+/* The futures of a pool that goes away keep their results. */
+void cw_pool_orphan_futures(crew_pool *p);
+/* With the lock: lets pollers of crew_pool_fd know. */
+void cw_pool_signal_fd(crew_pool *p);
+
+#endif

@@ -1,0 +1,236 @@
+/* The session: made once, ended once; the service thread's loop. */
+#include "api/session.h"
+
+#include "api/pool_impl.h"
+#include "backend/fork/fork.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The head of a segment, before its arena. */
+enum { ARENA_START = 4096 };
+
+unsigned cw_epoch;
+
+static struct cw_session session;
+static bool made;
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+static void in_fork_child(void) {
+    cw_epoch++;
+    pthread_mutex_init(&making, NULL);
+}
+
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, in_fork_child);
+}
+
+static int make_segment(struct cw_session *s, crew_error *err) {
+    int rc = cw_segment_create(&s->own, (uint64_t)s->config.segment, err);
+    if (rc < 0)
+        return rc;
+    rc = cw_arena_create(&s->arena, &s->own, ARENA_START, err);
+    if (rc == 0)
+        rc = cw_segment_commit(&s->own, 0, ARENA_START, err);
+    if (rc < 0) {
+        cw_segment_destroy(&s->own);
+        return rc;
+    }
+    s->bell = (struct cw_bell *)s->own.base;
+    return 0;
+}
+
+static int make(struct cw_session *s, bool by_init, crew_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    /* What a worker left here is its place in the tree: depth, cores, root. */
+    struct cw_session fresh = {.depth = s->depth, .cores = s->cores, .root = s->root};
+    int rc = cw_config_load(&fresh.config, NULL, err);
+    if (rc < 0)
+        return rc;
+    if ((rc = make_segment(&fresh, err)) < 0)
+        return rc;
+    fresh.by_init = by_init;
+    fresh.epoch = cw_epoch;
+    if (gethostname(fresh.host, sizeof fresh.host - 1) != 0)
+        snprintf(fresh.host, sizeof fresh.host, "localhost");
+    pthread_mutex_init(&fresh.lock, NULL);
+    pthread_cond_init(&fresh.visited, NULL);
+    *s = fresh;
+    s->arena.seg = &s->own;
+    if (s->depth == 0) {
+        s->root = s->own;
+        s->root_arena = s->arena;
+    } else if ((rc = cw_arena_attach(&s->root_arena, &s->root, ARENA_START, err)) < 0) {
+        cw_segment_destroy(&s->own);
+        return rc;
+    }
+    cw_objects_take(&s->at_init);
+    /* The image for START_SERVER: as early as there is one. */
+    if (by_init)
+        rc = cw_fork_server_start(err);
+    if (rc < 0) {
+        cw_segment_destroy(&s->own);
+        return rc;
+    }
+    made = true;
+    return 0;
+}
+
+struct cw_session *cw_session_if_any(void) {
+    return made && session.epoch == cw_epoch ? &session : NULL;
+}
+
+static struct cw_session *get(bool by_init, crew_error *err) {
+    pthread_mutex_lock(&making);
+    int rc = 0;
+    if (made && session.epoch != cw_epoch) {
+        /* A fork child of the program's own: a new session, nothing shared. */
+        made = false;
+        memset(&session, 0, sizeof session);
+        cw_fork_server_forget();
+    }
+    if (!made && cw_worker_was_spawned())
+        rc = cw_error_set(err, CREW_EINVAL, 0,
+                          "this program was started as a worker: call crew_init first in main");
+    else if (!made)
+        rc = make(&session, by_init, err);
+    else if (by_init)
+        session.by_init = true;
+    pthread_mutex_unlock(&making);
+    return rc < 0 ? NULL : &session;
+}
+
+struct cw_session *cw_session_get(crew_error *err) {
+    return get(false, err);
+}
+
+cw_segment cw_session_segments(cw_segment *root) {
+    *root = session.root;
+    return session.own;
+}
+
+void cw_session_become_worker(const cw_segment *root, int depth, int cores) {
+    made = false;
+    memset(&session, 0, sizeof session);
+    session.root = *root;
+    session.depth = depth;
+    session.cores = cores;
+    cw_fork_server_forget();
+}
+
+int crew_init(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    cw_worker_if_spawned();
+    crew_error *err = cw_error_last();
+    return get(true, err) ? cw_error_clear(NULL) : err->code;
+}
+
+/* ---- the service thread ---- */
+
+static double visit_all(struct cw_session *s) {
+    double next = 1.0;
+    pthread_mutex_lock(&s->lock);
+    for (crew_pool *p = s->pools; p;) {
+        s->visiting = p;
+        pthread_mutex_unlock(&s->lock);
+        double wish = cw_pool_tend(p);
+        next = wish < next ? wish : next;
+        pthread_mutex_lock(&s->lock);
+        s->visiting = NULL;
+        pthread_cond_broadcast(&s->visited);
+        crew_pool *q = s->pools; /* p may have been taken off meanwhile */
+        while (q && q != p)
+            q = q->next;
+        p = q ? q->next : NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return next;
+}
+
+static void *serve(void *arg) {
+    struct cw_session *s = arg;
+    /* The program's signals are for the program's threads. */
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    while (!atomic_load(&s->quit)) {
+        uint32_t seen = atomic_load(&s->bell->count);
+        double next = visit_all(s);
+        atomic_fetch_add(&s->bell->sleeping, 1);
+        /* Pairs with the fence in cw_team_ring. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (!atomic_load(&s->quit))
+            cw_futex_wait(&s->bell->count, seen, next);
+        atomic_fetch_sub(&s->bell->sleeping, 1);
+    }
+    return NULL;
+}
+
+void cw_session_ring(struct cw_session *s) {
+    atomic_fetch_add(&s->bell->count, 1);
+    cw_futex_wake(&s->bell->count, INT32_MAX);
+}
+
+bool cw_session_is_service(struct cw_session *s) {
+    return s->serving && pthread_equal(pthread_self(), s->service);
+}
+
+int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err) {
+    pthread_mutex_lock(&s->lock);
+    int rc = 0;
+    if (!s->serving) {
+        atomic_store(&s->quit, 0);
+        rc = pthread_create(&s->service, NULL, serve, s);
+        s->serving = rc == 0;
+    }
+    if (rc == 0) {
+        p->next = s->pools;
+        s->pools = p;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (rc != 0)
+        return cw_error_set(err, CREW_EAGAIN, rc, "the service thread could not be started");
+    return 0;
+}
+
+void cw_session_remove(struct cw_session *s, crew_pool *p) {
+    pthread_mutex_lock(&s->lock);
+    for (crew_pool **at = &s->pools; *at; at = &(*at)->next)
+        if (*at == p) {
+            *at = p->next;
+            break;
+        }
+    while (s->visiting == p && !cw_session_is_service(s))
+        pthread_cond_wait(&s->visited, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int crew_finalize(void) {
+    struct cw_session *s = cw_session_if_any();
+    if (!s)
+        return 0;
+    while (s->pools)
+        crew_pool_free(s->pools);
+    if (s->serving) {
+        atomic_store(&s->quit, 1);
+        cw_session_ring(s);
+        pthread_join(s->service, NULL);
+    }
+    cw_fork_server_stop();
+    int code = s->stopped ? 85 : 0;
+    cw_objects_free(&s->at_init);
+    pthread_mutex_lock(&making);
+    cw_segment_destroy(&s->own);
+    made = false;
+    memset(&session, 0, sizeof session);
+    pthread_mutex_unlock(&making);
+    return code;
+}

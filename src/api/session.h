@@ -1,0 +1,78 @@
+/* api/session.h - the one global there is: this program's segment, its service
+ * thread, its pools.
+ *
+ * A manager has a segment of its own for the boards of its pools. Objects live
+ * in the root segment, which is the top manager's own; a worker that opens
+ * pools has both. */
+#ifndef CW_API_SESSION_H
+#define CW_API_SESSION_H
+
+#include "backend/backend.h"
+#include "base/config.h"
+#include "os/object.h"
+#include "team/board.h"
+
+#include <crew/pool.h>
+#include <pthread.h>
+
+enum { CW_MAX_DEPTH = 4 }; /* pools in workers of pools in workers ... */
+
+struct cw_session {
+    struct cw_config config;
+    bool by_init;       /* crew_init was called, not only needed */
+    unsigned epoch;     /* cw_epoch when it was made: another one means a fork child */
+    int depth;          /* 0: the top manager; 1: a worker of its pools; ... */
+    int cores;          /* this worker's slice; 0: all that may be used */
+    cw_segment own, root;
+    cw_arena arena, root_arena;
+    struct cw_bell *bell;
+    cw_objects at_init; /* what a nursery of the session can run */
+    char host[64];
+    bool stopped;       /* a map was stopped: finalize returns 85 */
+
+    pthread_mutex_t lock; /* the list and `visiting` */
+    pthread_cond_t visited;
+    crew_pool *pools;
+    crew_pool *visiting; /* the pool that the service thread is in */
+    pthread_t service;
+    bool serving;
+    _Atomic uint32_t quit;
+    _Atomic uint32_t ended; /* futex of this process: futures that somebody watches ended */
+};
+
+/* Counts the forks on the way from the first process to this one: a pool or
+ * session that remembers another number belongs to another process. */
+extern unsigned cw_epoch;
+
+/* The session, made if there is none yet. NULL with the reason. */
+struct cw_session *cw_session_get(crew_error *err);
+/* The session if there is one in this process. */
+struct cw_session *cw_session_if_any(void);
+
+/* Lists a pool: from now on the service thread looks after it. Starts that
+ * thread if need be. */
+int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err);
+/* Takes it off the list; returns when the service thread is not in it. */
+void cw_session_remove(struct cw_session *s, crew_pool *p);
+/* True on the service thread. */
+bool cw_session_is_service(struct cw_session *s);
+/* Makes the service thread look at once. */
+void cw_session_ring(struct cw_session *s);
+
+/* In a worker process, for backends: becomes the member and never returns. */
+void cw_worker_enter(const struct cw_billet *billet);
+/* In a thread of the manager: returns when the member has left. */
+void cw_thread_enter(const struct cw_billet *billet);
+
+/* In a fresh program: if it was started as a worker (CREW_START_SPAWN), becomes
+ * it and never returns. */
+void cw_worker_if_spawned(void);
+bool cw_worker_was_spawned(void);
+
+/* The segments this process has mapped, as its (or its manager's) session says;
+ * in a forked worker the session is still the manager's copy. */
+cw_segment cw_session_segments(cw_segment *root);
+/* Where this process's session goes on as a worker's. */
+void cw_session_become_worker(const cw_segment *root, int depth, int cores);
+
+#endif

@@ -1,0 +1,371 @@
+/* Submitted calls from the manager's side of the board: records, hints, ends. */
+#include "api/future_impl.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* How long a waiter spins before it sleeps: see SPIN_NS in team/member.c. */
+enum { WAIT_SPIN_NS = 50000, SPINS_PER_LOOK = 32 };
+
+static int check(const struct cw_submit *w, const crew_submit_opts *o, crew_error *err) {
+    if (!w->fn)
+        return cw_error_set(err, CREW_EINVAL, 0, "the function is NULL");
+    if (w->size && !w->in)
+        return cw_error_set(err, CREW_EINVAL, 0, "the item is NULL, its size is %zu", w->size);
+    if (o->priority < CREW_PRIORITY_MIN || o->priority > CREW_PRIORITY_MAX)
+        return cw_error_set(err, CREW_EINVAL, 0, "priority is %d: %d to %d are possible",
+                            o->priority, CREW_PRIORITY_MIN, CREW_PRIORITY_MAX);
+    if (o->retries < 0 || !(o->task_timeout >= 0))
+        return cw_error_set(err, CREW_EINVAL, 0, "retries and task_timeout may not be negative");
+    if (o->common_size && !o->common)
+        return cw_error_set(err, CREW_EINVAL, 0, "common is NULL, its size is %zu",
+                            o->common_size);
+    if (o->journal || o->key || o->ranks > 1)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "journals and gang tasks are not part of this version");
+    return 0;
+}
+
+static int grow_owners(crew_pool *p, uint32_t number, crew_error *err) {
+    if (number < p->owners)
+        return 0;
+    uint32_t room = p->owners ? 2 * p->owners : CW_TASK_PER_BLOCK;
+    while (room <= number)
+        room *= 2;
+    struct crew_future **more = realloc(p->owner, room * sizeof *more);
+    if (!more)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %u futures", room);
+    memset(more + p->owners, 0, (room - p->owners) * sizeof *more);
+    p->owner = more;
+    p->owners = room;
+    return 0;
+}
+
+static int put_common(crew_pool *p, struct cw_task *task, const struct cw_submit *w,
+                      const crew_submit_opts *o, crew_error *err) {
+    task->common_size = o->common_size;
+    if (w->common) {
+        task->common = w->common;
+        return 0;
+    }
+    if (!o->common_size)
+        return 0;
+    if (!(task->common = cw_alloc(&p->maps.arena, o->common_size, NULL, err)))
+        return CREW_ENOMEM;
+    task->common_owned = 1;
+    memcpy(cw_ptr(&p->maps.arena, task->common), o->common, o->common_size);
+    return 0;
+}
+
+static int fill(crew_pool *p, struct cw_task *task, const struct cw_submit *w,
+                const crew_submit_opts *o, cw_fn_name fn, crew_error *err) {
+    task->fn = fn;
+    task->retries = o->retries ? o->retries : p->opts.retries;
+    task->task_timeout = o->task_timeout > 0 ? o->task_timeout : p->opts.task_timeout;
+    task->task_memory = o->task_memory ? o->task_memory : p->opts.task_memory;
+    task->index = o->index;
+    task->priority = o->priority;
+    task->slot_size = w->slot_size;
+    task->stream = w->stream;
+    task->stream_at = w->stream_at;
+    if (put_common(p, task, w, o, err) < 0)
+        return CREW_ENOMEM;
+    return cw_task_put_item(&p->maps, task, w->in, w->size, err);
+}
+
+void cw_record_free(crew_pool *p, uint32_t number) {
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    if (task->common_owned) {
+        cw_free(&p->maps.arena, task->common);
+        task->common_owned = 0;
+    }
+    cw_task_release(&p->maps, p->team, number);
+}
+
+int cw_pool_queue(crew_pool *p, uint32_t number, int priority, crew_error *err) {
+    if (p->backlog_head == p->backlog_tail) {
+        p->backlog_head = p->backlog_tail = 0;
+        if (cw_task_hint(&p->maps, p->team, number, priority))
+            return 0;
+    }
+    if (p->backlog_tail == p->backlog_room) {
+        size_t room = p->backlog_room ? 2 * p->backlog_room : 4096;
+        uint32_t *more = realloc(p->backlog, room * sizeof *more);
+        if (!more)
+            return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %zu waiting tasks", room);
+        p->backlog = more;
+        p->backlog_room = room;
+    }
+    p->backlog[p->backlog_tail++] = number;
+    atomic_store(&p->team->room_wanted, 1);
+    return 0;
+}
+
+void cw_pool_drain_backlog(crew_pool *p) {
+    while (p->backlog_head < p->backlog_tail) {
+        uint32_t number = p->backlog[p->backlog_head];
+        struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+        if (!cw_task_hint(&p->maps, p->team, number, task->priority))
+            return;
+        p->backlog_head++;
+    }
+    if (atomic_load_explicit(&p->team->room_wanted, memory_order_relaxed)) {
+        atomic_store(&p->team->room_wanted, 0);
+        cw_team_wake(p->team, INT32_MAX);
+    }
+}
+
+/* After a death: records that are QUEUED while the rings are empty have lost
+ * their hint with whoever popped it. A second hint does no harm. */
+void cw_pool_restore_hints(crew_pool *p) {
+    struct cw_team *t = p->team;
+    if (!atomic_load(&t->hints_lost) || cw_task_any(&p->maps, t) ||
+        p->backlog_head != p->backlog_tail)
+        return;
+    atomic_store(&t->hints_lost, 0);
+    bool any = false;
+    for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++) {
+        struct cw_task *task = cw_task_at(&p->maps, t, i);
+        if (cw_task_phase(atomic_load(&task->state)) != CW_TASK_QUEUED)
+            continue;
+        any = true;
+        if (!cw_task_hint(&p->maps, t, i, task->priority)) {
+            atomic_store(&t->hints_lost, 1);
+            break;
+        }
+    }
+    if (any)
+        cw_team_wake(t, INT32_MAX);
+}
+
+int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future *owner, crew_error *err) {
+    static const crew_submit_opts none;
+    const crew_submit_opts *o = w->opts ? w->opts : &none;
+    cw_fn_name fn;
+    int rc;
+    if ((rc = cw_pool_check(p, err)) < 0 || (rc = check(w, o, err)) < 0)
+        return rc;
+    if (o->task_memory && !p->ops->processes)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "task_memory needs workers that are processes (CREW_FORK)");
+    if ((rc = cw_pool_function(p, (cw_fn *)w->fn, (ptrdiff_t)w->size, (ptrdiff_t)w->slot_size,
+                               (ptrdiff_t)o->common_size, &fn, err)) < 0)
+        return rc;
+    pthread_mutex_lock(&p->lock);
+    int64_t number = cw_pool_accepts(p, err);
+    if (number == 0)
+        number = cw_task_new(&p->maps, p->team, NULL, err);
+    if (number < 0) {
+        pthread_mutex_unlock(&p->lock);
+        return number;
+    }
+    struct cw_task *task = cw_task_at(&p->maps, p->team, (uint32_t)number);
+    if ((rc = fill(p, task, w, o, fn, err)) == 0 &&
+        (rc = owner ? grow_owners(p, (uint32_t)number, err) : 0) == 0) {
+        if (owner) {
+            p->owner[number] = owner;
+            owner->number = (uint32_t)number;
+        }
+        uint32_t generation = cw_task_generation(atomic_load(&task->state));
+        cw_task_move(task, generation, CW_TASK_PREPARED, CW_TASK_QUEUED, 0, NULL);
+        if ((rc = cw_pool_queue(p, (uint32_t)number, o->priority, err)) < 0) {
+            cw_task_move(task, generation, CW_TASK_QUEUED, CW_TASK_PREPARED, 0, NULL);
+            if (owner)
+                p->owner[number] = NULL;
+        }
+    }
+    if (rc < 0)
+        cw_record_free(p, (uint32_t)number);
+    bool limits = rc == 0 && (task->task_timeout > 0 || task->task_memory);
+    if (limits)
+        p->limit_visits = CW_LIMIT_VISITS;
+    pthread_mutex_unlock(&p->lock);
+    if (rc < 0)
+        return rc;
+    cw_team_wake(p->team, 1);
+    if (limits)
+        cw_session_ring(p->session);
+    return number;
+}
+
+int cw_record_error(crew_pool *p, uint32_t number, crew_error *err) {
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    if (task->status == 0)
+        return cw_error_clear(err);
+    const struct cw_failure *f = cw_ptr(&p->maps.arena, atomic_load(&task->failure));
+    struct cw_failure bare = {.code = task->status, .index = task->index, .worker = -1};
+    crew_error e;
+    cw_failure_explain(p, task->fn, f ? f : &bare, -1, task->retries, &e);
+    return cw_error_copy(err, &e);
+}
+
+/* ---- waiting for one ---- */
+
+static bool spin_for(crew_pool *p, uint32_t number, double seconds) {
+    if (!p->team->spins)
+        return false;
+    int64_t end = cw_now_ns() + WAIT_SPIN_NS;
+    if (seconds >= 0 && seconds * 1e9 < WAIT_SPIN_NS)
+        end = cw_now_ns() + (int64_t)(seconds * 1e9);
+    do {
+        for (int i = 0; i < SPINS_PER_LOOK; i++) {
+            if (cw_record_done(p, number))
+                return true;
+            cw_relax();
+        }
+    } while (cw_now_ns() < end);
+    return false;
+}
+
+struct until_done {
+    crew_pool *pool;
+    uint32_t number;
+};
+
+static bool until_done(void *arg) {
+    struct until_done *u = arg;
+    return cw_record_done(u->pool, u->number);
+}
+
+bool cw_record_wait(crew_pool *p, uint32_t number, double timeout) {
+    if (cw_record_done(p, number))
+        return true;
+    struct until_done u = {p, number};
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    _Atomic uint32_t *word = cw_task_futex(task);
+    bool helps = cw_pool_helps(p);
+    if (helps)
+        cw_pool_help(p, until_done, &u);
+    else if (spin_for(p, number, timeout))
+        return true;
+    struct cw_deadline d = cw_deadline_in(timeout);
+    while (!cw_record_done(p, number)) {
+        if (cw_deadline_over(&d))
+            return false;
+        uint32_t seen = (uint32_t)cw_task_flag(task, CW_TASK_WAITED) | CW_TASK_WAITED;
+        if (cw_task_phase(seen) != CW_TASK_DONE)
+            cw_futex_wait(word, seen, cw_deadline_slice(&d));
+        if (helps)
+            cw_pool_help(p, until_done, &u);
+    }
+    return true;
+}
+
+/* ---- ends that come from the manager ---- */
+
+int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *why) {
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    uint32_t generation = cw_task_generation(atomic_load(&task->state));
+    if (!cw_task_move(task, generation, CW_TASK_QUEUED, CW_TASK_PREPARED, 0, NULL))
+        return 0;
+    struct cw_failure f = {.code = code, .index = task->index, .worker = -1};
+    if (why)
+        snprintf(f.text, sizeof f.text, "%.191s", why->text);
+    if (cw_task_is_child(task))
+        p->recount = true; /* its root's count is put right by counting anew */
+    cw_task_end(&p->maps, p->team, number, code, &f);
+    if (cw_task_is_child(task))
+        cw_task_release(&p->maps, p->team, number);
+    return 1;
+}
+
+int cw_record_kill(crew_pool *p, uint32_t number) {
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    uint64_t state = cw_task_flag(task, CW_TASK_KILL);
+    if (cw_task_phase(state) == CW_TASK_DONE)
+        return 0;
+    if (cw_task_phase(state) == CW_TASK_PARENT) {
+        task->status = CREW_ECANCELLED;
+        task->attempt++; /* its children are void now */
+        return 1;
+    }
+    if (!p->ops->processes)
+        return cw_error_set(NULL, CREW_ENOTSUP, 0,
+                            "a running task can be ended only where workers are processes; this "
+                            "one sees crew_cancelled");
+    int rank = (int)cw_task_owner(state) - 1;
+    if (rank >= 0)
+        cw_pool_doom(p, rank, CW_CANCEL);
+    return 1;
+}
+
+void cw_pool_cancel_tasks(crew_pool *p, int code, const crew_error *why) {
+    struct cw_team *t = p->team;
+    for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++)
+        cw_record_cancel(p, i, code, why);
+    p->backlog_head = p->backlog_tail = 0;
+    atomic_store(&t->room_wanted, 0);
+}
+
+static struct cw_failure lost_with(crew_pool *p, int rank, struct cw_task *task,
+                                   enum cw_verdict verdict, enum cw_reason reason, int status) {
+    struct cw_failure f = {.index = task->index,
+                           .worker = rank,
+                           .pid = atomic_load(&cw_team_seat(&p->maps, p->team, rank)->pid),
+                           .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                           .attempt = task->attempt};
+    f.code = verdict == CW_WAS_CANCELLED ? CREW_ECANCELLED
+             : verdict == CW_OVER_LIMIT  ? CREW_ELIMIT
+                                         : CREW_EDIED;
+    if (reason == CW_TOO_LONG)
+        snprintf(f.text, sizeof f.text, "over its time limit of %g s", task->task_timeout);
+    else if (reason == CW_TOO_BIG)
+        snprintf(f.text, sizeof f.text, "over its memory limit of %llu bytes",
+                 (unsigned long long)task->task_memory);
+    else if (verdict == CW_DIED)
+        cw_process_describe_status(status, f.text, sizeof f.text);
+    return f;
+}
+
+/* A record that the dead member was running. Its children of this attempt do not
+ * count any more once the attempt is over. */
+static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum cw_reason reason,
+                     int status) {
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    uint64_t state = atomic_load(&task->state);
+    uint32_t generation = cw_task_generation(state);
+    if (state & CW_TASK_KILL)
+        reason = CW_CANCEL;
+    enum cw_verdict verdict =
+        begun || reason == CW_CANCEL ? cw_judge(reason, task->attempt, task->retries)
+                                     : CW_NOT_COUNTED;
+    if (p->state >= CW_POOL_ENDING || p->broken.code)
+        verdict = verdict == CW_DIED ? CW_DIED : CW_WAS_CANCELLED;
+    if (verdict == CW_RUN_AGAIN || verdict == CW_NOT_COUNTED) {
+        task->attempt += verdict == CW_RUN_AGAIN;
+        cw_free_cell(&p->maps.arena, &task->failure);
+        cw_task_move(task, generation, CW_TASK_RUNNING, CW_TASK_QUEUED, 0, NULL);
+        crew_error err;
+        if (cw_pool_queue(p, number, task->priority, &err) < 0)
+            atomic_store(&p->team->hints_lost, 1);
+        return;
+    }
+    struct cw_failure f = lost_with(p, rank, task, verdict, reason, status);
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    /* The dead member's line serves for its accounting: the sections see it. */
+    if (cw_task_is_child(task)) {
+        cw_child_end(&p->maps, p->team, line, number, &f);
+    } else {
+        task->attempt++; /* children of the attempt that failed are void */
+        cw_root_end(&p->maps, p->team, line, number, f.code, &f);
+    }
+}
+
+void cw_pool_member_left_tasks(crew_pool *p, int rank, enum cw_reason reason, int status) {
+    struct cw_team *t = p->team;
+    struct cw_line *line = cw_team_line(&p->maps, t, rank);
+    if (atomic_exchange(&line->critical, 0))
+        p->recount = true;
+    uint32_t current = atomic_load(&line->task);
+    for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++) {
+        uint64_t state = atomic_load(&cw_task_at(&p->maps, t, i)->state);
+        if (cw_task_phase(state) == CW_TASK_RUNNING && cw_task_owner(state) == (uint32_t)rank + 1)
+            sentence(p, rank, i, current == i + 1, reason, status);
+    }
+}

@@ -1,0 +1,268 @@
+/* The supervisor: the service thread's part of a pool. Deaths, limits, lost
+ * nurseries, and everything that waits for room. */
+#include "api/pool_impl.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double TICK_LIMITS = 0.01, TICK_BUSY = 0.2, TICK_IDLE = 1.0;
+
+int cw_pool_bring(crew_pool *p, int rank, crew_error *err) {
+    struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    atomic_store(&line->ready, 0);
+    atomic_store(&line->cancel, 0);
+    atomic_store(&line->each, 0);
+    atomic_store(&seat->farewell, 0);
+    atomic_store(&seat->sys, 0);
+    atomic_store_explicit(&seat->state, CW_SEAT_ASKED, memory_order_release);
+    int rc = p->ops->start(p->hands, rank, err);
+    if (rc < 0)
+        atomic_store(&seat->state, CW_SEAT_EMPTY);
+    return rc;
+}
+
+void cw_pool_doom(crew_pool *p, int rank, enum cw_reason reason) {
+    struct cw_watch *w = &p->watch[rank];
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    if (!p->ops->processes) {
+        atomic_store_explicit(&line->cancel, cw_line_key(line), memory_order_relaxed);
+        return;
+    }
+    w->reason = reason;
+    w->doomed = cw_line_key(line);
+    p->ops->kill(p->hands, rank);
+}
+
+/* ---- ends ---- */
+
+/* Words of the board that named the dead one. */
+static void wipe_line(crew_pool *p, int rank) {
+    struct cw_team *t = p->team;
+    struct cw_line *line = cw_team_line(&p->maps, t, rank);
+    atomic_fetch_and(&t->asleep[rank / 64], ~(1ull << (rank % 64)));
+    uint32_t spinner = (uint32_t)rank + 1;
+    atomic_compare_exchange_strong(&t->spinner, &spinner, 0);
+    if (atomic_exchange(&line->critical, 0))
+        p->recount = true;
+    for (int level = 0; level < CW_NESTED; level++)
+        atomic_store(&line->doing[level], 0);
+    atomic_store(&line->lo, 0);
+    atomic_store(&line->hi, 0);
+    atomic_store(&line->redo, 0);
+    atomic_store(&line->task, 0);
+    int64_t since = atomic_exchange(&line->busy_since, 0);
+    if (since)
+        atomic_fetch_add(&line->busy_ns, cw_now_ns() - since);
+    cw_off spare = atomic_load(&line->spare);
+    bool used = false;
+    for (int b = 0; spare && b < CW_TASK_BLOCKS && !used; b++)
+        used = atomic_load(&t->task_block[b]) == spare;
+    if (used)
+        atomic_store(&line->spare, 0);
+    else
+        cw_free_cell(&p->maps.arena, &line->spare);
+}
+
+static void replace(crew_pool *p, int rank, bool was_ready, bool in_order, int status) {
+    struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+    int sys = atomic_load(&seat->sys), pid = atomic_load(&seat->pid);
+    crew_error err;
+    char how[96];
+    if (cw_respawn_useless(&p->respawn, was_ready || in_order)) {
+        if (sys)
+            snprintf(how, sizeof how, "could not be started (%s)", strerror(sys));
+        else
+            cw_process_describe_status(status, how, sizeof how);
+        cw_error_set(&err, CREW_EBROKEN, sys,
+                     "the pool gave up: %d workers in a row ended before they were ready; the "
+                     "last, worker %d (pid %d), was %s",
+                     CW_RESPAWN_LIMIT, rank, pid, how);
+        err.worker = rank;
+        err.pid = pid;
+        cw_pool_break(p, &err);
+        return;
+    }
+    p->restarts[rank]++;
+    if (cw_pool_bring(p, rank, &err) < 0)
+        cw_pool_break(p, &err);
+}
+
+static void member_ended(crew_pool *p, int rank) {
+    struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    struct cw_watch *w = &p->watch[rank];
+    bool was_ready = atomic_load(&line->ready) == 1;
+    bool in_order = atomic_load(&seat->farewell);
+    int status = atomic_load(&seat->status);
+    /* A member that was ended for something it had finished meanwhile is a plain
+     * loss: what it holds now is not to blame. */
+    bool meant = w->reason != CW_NO_REASON;
+    bool hit = meant && w->doomed == cw_line_key(line);
+    enum cw_reason reason = !meant ? CW_NO_REASON : hit ? w->reason : CW_INNOCENT;
+    cw_pool_member_left_jobs(p, rank, reason, status);
+    cw_pool_member_left_tasks(p, rank, reason, status);
+    wipe_line(p, rank);
+    *w = (struct cw_watch){0};
+    atomic_store(&p->team->hints_lost, 1);
+    atomic_store(&p->team->notify_lost, 1);
+    atomic_store(&seat->state, CW_SEAT_EMPTY);
+    if (atomic_load(&p->team->quit) == CW_RUN && !p->broken.code)
+        replace(p, rank, was_ready, in_order, status);
+    cw_team_wake(p->team, INT32_MAX);
+    pthread_cond_broadcast(&p->changed);
+}
+
+static void look_at_seats(crew_pool *p) {
+    for (int rank = 0; rank < p->workers; rank++) {
+        struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+        if (atomic_load_explicit(&seat->state, memory_order_acquire) == CW_SEAT_ENDED)
+            member_ended(p, rank);
+    }
+    if (p->recount && cw_children_recount(&p->maps, p->team) == 0)
+        p->recount = false;
+}
+
+void cw_pool_break(crew_pool *p, const crew_error *err) {
+    if (p->broken.code)
+        return;
+    p->broken = *err;
+    atomic_store(&p->team->quit, CW_TERMINATE);
+    for (int rank = 0; rank < p->workers; rank++) {
+        struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+        uint32_t state = atomic_load(&seat->state);
+        if (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED)
+            p->ops->kill(p->hands, rank);
+    }
+    cw_pool_cancel_all(p, err->code);
+    cw_team_wake(p->team, INT32_MAX);
+    pthread_cond_broadcast(&p->changed);
+}
+
+void cw_pool_cancel_all(crew_pool *p, int code) {
+    crew_error why = p->broken;
+    if (!why.code)
+        cw_error_set(&why, code, 0, "the pool was ended");
+    cw_pool_cancel_tasks(p, code, &why);
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
+        if (p->jobs[slot])
+            cw_pool_stop_job(p, p->jobs[slot], code);
+    crew_job *next;
+    for (crew_job *j = p->waiting; j; j = next) {
+        next = cw_job_next(j);
+        cw_pool_stop_job(p, j, code);
+    }
+}
+
+/* Its workers die with it (PR_SET_PDEATHSIG), but nobody is left to say so. */
+static void nursery_lost(crew_pool *p) {
+    crew_error err;
+    cw_error_set(&err, CREW_EBROKEN, 0,
+                 "the process that forks and watches this pool's workers has ended");
+    cw_pool_break(p, &err);
+    for (int rank = 0; rank < p->workers; rank++) {
+        struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+        int pid = atomic_load(&seat->pid);
+        if (atomic_load(&seat->state) == CW_SEAT_EMPTY)
+            continue;
+        if (pid > 0)
+            kill(pid, SIGKILL);
+        atomic_store(&seat->status, SIGKILL);
+        atomic_store(&seat->state, CW_SEAT_ENDED);
+    }
+}
+
+/* ---- limits ---- */
+
+static double limit_of(crew_pool *p, struct cw_line *line, uint64_t *bytes) {
+    uint32_t number = atomic_load_explicit(&line->task, memory_order_acquire);
+    if (number) {
+        struct cw_task *task = cw_task_at(&p->maps, p->team, number - 1);
+        *bytes = task->task_memory;
+        return task->task_timeout;
+    }
+    *bytes = p->opts.task_memory;
+    return p->opts.task_timeout;
+}
+
+static bool working(struct cw_line *line) {
+    return atomic_load_explicit(&line->task, memory_order_relaxed) ||
+           (atomic_load_explicit(&line->doing[0], memory_order_relaxed) &&
+            __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED) >= 0);
+}
+
+/* True if this member runs something that has a limit. */
+static bool watch_member(crew_pool *p, int rank, double passed) {
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+    struct cw_watch *w = &p->watch[rank];
+    if (!working(line) || w->reason != CW_NO_REASON) {
+        w->key = 0;
+        return false;
+    }
+    uint32_t key = cw_line_key(line);
+    w->for_s = key == w->key ? w->for_s + passed : 0;
+    w->key = key;
+    uint64_t bytes;
+    double seconds = limit_of(p, line, &bytes);
+    if (seconds > 0 && w->for_s > seconds)
+        cw_pool_doom(p, rank, CW_TOO_LONG);
+    if (bytes && p->ops->processes) {
+        uint64_t now = cw_process_private_bytes(atomic_load(&seat->pid));
+        if (now > atomic_load(&line->idle_bytes) + bytes)
+            cw_pool_doom(p, rank, CW_TOO_BIG);
+    }
+    return seconds > 0 || bytes;
+}
+
+/* ---- a visit ---- */
+
+static double tend_members(crew_pool *p, double passed) {
+    double next = TICK_IDLE;
+    look_at_seats(p);
+    if (p->ops->processes && !p->broken.code && p->ops->lost(p->hands)) {
+        nursery_lost(p);
+        look_at_seats(p);
+    }
+    for (int rank = 0; rank < p->workers; rank++) {
+        if (watch_member(p, rank, passed))
+            p->limit_visits = CW_LIMIT_VISITS;
+        else if (next > TICK_BUSY && working(cw_team_line(&p->maps, p->team, rank)))
+            next = TICK_BUSY;
+    }
+    cw_pool_drain_backlog(p);
+    cw_pool_restore_hints(p);
+    if (p->limit_visits > 0) {
+        p->limit_visits--;
+        next = TICK_LIMITS;
+    }
+    if (p->recount || p->backlog_head != p->backlog_tail)
+        next = TICK_LIMITS;
+    if (p->waits)
+        pthread_cond_broadcast(&p->changed);
+    return next;
+}
+
+double cw_pool_tend(crew_pool *p) {
+    pthread_mutex_lock(&p->lock);
+    int64_t now = cw_now_ns();
+    /* A gap longer than a visit can be is time this program was stopped. */
+    double passed = p->seen_ns ? (double)(now - p->seen_ns) * 1e-9 : 0;
+    double most = 2 * TICK_IDLE;
+    passed = passed < most ? passed : TICK_LIMITS;
+    p->seen_ns = now;
+    double next = tend_members(p, passed);
+    if (p->fd >= 0)
+        cw_pool_signal_fd(p);
+    pthread_mutex_unlock(&p->lock);
+    cw_pool_tend_futures(p);
+    double jobs = cw_pool_tend_jobs(p, passed);
+    return jobs < next ? jobs : next;
+}

@@ -1,0 +1,13 @@
+/* backend/fork/fork.h - the session's nursery, for START_SERVER and START_SPAWN. */
+#ifndef CW_BACKEND_FORK_FORK_H
+#define CW_BACKEND_FORK_FORK_H
+
+#include <crew/error.h>
+
+/* Forks it from this process as it is now; nothing if there is one. */
+int cw_fork_server_start(crew_error *err);
+void cw_fork_server_stop(void);
+/* In a forked child: it is not this process's. */
+void cw_fork_server_forget(void);
+
+#endif

@@ -1,0 +1,34 @@
+/* backend/seat.h - where a member sits: who it is, and how it ended.
+ *
+ * One a member, in the segment. The manager asks for a member, the backend
+ * brings it and says when it is gone.
+ *
+ *     EMPTY --manager--> ASKED --backend--> ALIVE --backend--> ENDED --manager--> EMPTY
+ *                          `------------- (could not) ----------^              */
+#ifndef CW_BACKEND_SEAT_H
+#define CW_BACKEND_SEAT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { CW_SEAT_EMPTY = 0, CW_SEAT_ASKED, CW_SEAT_ALIVE, CW_SEAT_ENDED };
+
+/* Exit codes of a worker process that mean something to the manager. A task's
+ * own _exit with the same code is told apart by cw_seat.farewell. */
+enum { CW_EXIT_DONE = 0, CW_EXIT_SETUP = 113 };
+
+struct cw_seat {
+    _Atomic uint32_t state;
+    _Atomic int32_t pid;      /* 0 for threads */
+    _Atomic int32_t status;   /* as waitpid gives it; valid when ENDED */
+    _Atomic int32_t sys;      /* errno of a start that failed, 0 otherwise */
+    _Atomic uint32_t farewell; /* 1: the member left in order (drained or recycled) */
+};
+
+/* What the manager's service thread sleeps on: deaths, ends, room. */
+struct cw_bell {
+    _Atomic uint32_t count; /* futex */
+    _Atomic uint32_t sleeping;
+};
+
+#endif

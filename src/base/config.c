@@ -1,0 +1,251 @@
+/* The table of the environment's settings, and what is done with it. */
+#include "base/config.h"
+
+#include "base/error.h"
+
+#include <crew/pool.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+
+/* The position of a word is its constant's value. */
+static const char *const backend_words[] = {
+    [CREW_AUTO] = "auto", [CREW_SERIAL] = "serial", [CREW_THREADS] = "threads",
+    [CREW_FORK] = "fork", [CREW_MPI] = "mpi",
+};
+static const char *const start_words[] = {
+    [CREW_START_AUTO] = "auto",
+    [CREW_START_FORK] = "fork",
+    [CREW_START_SERVER] = "server",
+    [CREW_START_SPAWN] = "spawn",
+};
+static const char *const bind_words[] = {
+    [CREW_BIND_AUTO] = "auto",     [CREW_BIND_NONE] = "none", [CREW_BIND_CORE] = "core",
+    [CREW_BIND_PU] = "pu",         [CREW_BIND_L3] = "l3",     [CREW_BIND_NUMA] = "numa",
+    [CREW_BIND_SOCKET] = "socket",
+};
+static const char *const order_words[] = {"compact", "scatter"}; /* CW_ORDER_* of topo/topo.h */
+static const char *const switch_words[] = {"0", "1"};
+
+enum kind {
+    WORD,   /* int: one of words[] */
+    NUMBER, /* int from least to most */
+    BYTES,  /* int64_t from least to most, with K, M, G or T */
+    SEED,   /* uint64_t, and has_seed */
+};
+
+struct row {
+    const char *name;
+    enum kind kind;
+    size_t offset; /* of the field in struct cw_config */
+    const char *const *words;
+    int count;
+    int64_t least, most;
+    const char *accepted; /* in words, where no list of words gives it */
+    const char *standard; /* what holds when it is not set */
+    const char *meaning;
+};
+
+#define FIELD(name) offsetof(struct cw_config, name)
+#define WORDS(list) .kind = WORD, .words = (list), .count = COUNT(list)
+
+static const struct row rows[] = {
+    {"CREW_BACKEND", WORDS(backend_words), .offset = FIELD(backend),
+     .standard = "the code's choice, else what the launch says, else fork",
+     .meaning = "What the workers are: the program itself, threads, processes, MPI ranks."},
+    {"CREW_WORKERS", .kind = NUMBER, .offset = FIELD(workers), .least = 1, .most = 65535,
+     .accepted = "a number from 1 to 65535",
+     .standard = "the code's choice, else the processors this process may use",
+     .meaning = "Workers of a pool that is opened outside of a worker."},
+    {"CREW_START", WORDS(start_words), .offset = FIELD(start),
+     .standard = "the code's choice, else fork (server under MPI)",
+     .meaning = "What worker processes see of memory: fork, as when the pool opened; server, as "
+                "at crew_init; spawn, a fresh program."},
+    {"CREW_BIND", WORDS(bind_words), .offset = FIELD(bind),
+     .standard = "the code's choice, else auto",
+     .meaning = "What each worker is bound to. auto: cores where there are enough for all, else "
+                "none."},
+    {"CREW_ORDER", WORDS(order_words), .offset = FIELD(order), .standard = "compact",
+     .meaning = "The order of bound workers: neighbours first, or spread over sockets, NUMA "
+                "nodes, caches, cores."},
+    {"CREW_THREADS_PER_WORKER", .kind = NUMBER, .offset = FIELD(threads), .least = 1, .most = 4096,
+     .accepted = "a number from 1 to 4096",
+     .standard = "the code's choice, else as many as the worker has cores",
+     .meaning = "OpenMP threads of a task."},
+    {"CREW_STRICT", WORDS(switch_words), .offset = FIELD(strict), .standard = "0",
+     .meaning = "1: fork behaves as server, to find what would break on a cluster."},
+    {"CREW_CORE", WORDS(switch_words), .offset = FIELD(core), .standard = "0",
+     .meaning = "1: workers that crash dump core."},
+    {"CREW_REPORT_BINDING", WORDS(switch_words), .offset = FIELD(report_binding), .standard = "0",
+     .meaning = "1: who is bound where is said on standard error when a pool opens."},
+    {"CREW_PROGRESS", WORDS(switch_words), .offset = FIELD(progress),
+     .standard = "the code's choice", .meaning = "Progress bars: 0 never, 1 always."},
+    {"CREW_SEGMENT_SIZE", .kind = BYTES, .offset = FIELD(segment), .least = 16ll << 20,
+     .most = 256ll << 40, .accepted = "a number of bytes from 16M to 256T (suffixes K, M, G, T)",
+     .standard = "twice the machine's memory",
+     .meaning = "Address space reserved for shared memory. It costs nothing until used."},
+    {"CREW_SEED", .kind = SEED, .offset = FIELD(seed),
+     .accepted = "a number from 0 to 18446744073709551615", .standard = "the code's choice",
+     .meaning = "The seed of the random numbers of tasks."},
+};
+
+/* ---- parsing ------------------------------------------------------------- */
+
+static void set_int(struct cw_config *config, const struct row *row, int value) {
+    memcpy((char *)config + row->offset, &value, sizeof value);
+}
+
+/* Decimal digits at the start of text, no sign, no space. *end: after them. */
+static bool parse_digits(const char *text, uint64_t *value, const char **end) {
+    *value = 0;
+    *end = text;
+    for (; **end >= '0' && **end <= '9'; ++*end) {
+        unsigned digit = (unsigned)(**end - '0');
+        if (*value > (UINT64_MAX - digit) / 10)
+            return false;
+        *value = *value * 10 + digit;
+    }
+    return *end != text;
+}
+
+static bool parse_word(struct cw_config *config, const struct row *row, const char *text) {
+    for (int i = 0; i < row->count; i++)
+        if (strcmp(text, row->words[i]) == 0) {
+            set_int(config, row, i);
+            return true;
+        }
+    return false;
+}
+
+static bool parse_bytes(struct cw_config *config, const struct row *row, const char *text) {
+    static const char suffixes[] = "KMGT";
+    uint64_t value;
+    const char *end;
+    if (!parse_digits(text, &value, &end))
+        return false;
+    if (*end) {
+        const char *suffix = strchr(suffixes, *end);
+        if (!suffix || end[1])
+            return false;
+        int shift = 10 * (int)(suffix - suffixes + 1);
+        if (value > UINT64_MAX >> shift)
+            return false;
+        value <<= shift;
+    }
+    if (value < (uint64_t)row->least || value > (uint64_t)row->most)
+        return false;
+    int64_t bytes = (int64_t)value;
+    memcpy((char *)config + row->offset, &bytes, sizeof bytes);
+    return true;
+}
+
+static bool parse(struct cw_config *config, const struct row *row, const char *text) {
+    uint64_t value;
+    const char *end;
+    switch (row->kind) {
+    case WORD:
+        return parse_word(config, row, text);
+    case BYTES:
+        return parse_bytes(config, row, text);
+    case NUMBER:
+        if (!parse_digits(text, &value, &end) || *end || value < (uint64_t)row->least ||
+            value > (uint64_t)row->most)
+            return false;
+        set_int(config, row, (int)value);
+        return true;
+    case SEED:
+        if (!parse_digits(text, &value, &end) || *end)
+            return false;
+        memcpy((char *)config + row->offset, &value, sizeof value);
+        config->has_seed = true;
+        return true;
+    }
+    return false;
+}
+
+/* "auto, serial, threads, fork or mpi" */
+static const char *accepted(const struct row *row, char *buf, size_t cap) {
+    if (row->kind != WORD)
+        return row->accepted;
+    size_t used = 0;
+    buf[0] = '\0';
+    for (int i = 0; i < row->count && used < cap; i++) {
+        const char *before = i == 0 ? "" : i == row->count - 1 ? " or " : ", ";
+        used += (size_t)snprintf(buf + used, cap - used, "%s%s", before, row->words[i]);
+    }
+    return buf;
+}
+
+static const char *from_environment(const char *name) {
+    return getenv(name);
+}
+
+int cw_config_load(struct cw_config *config, const char *(*get)(const char *name),
+                   crew_error *err) {
+    if (!get)
+        get = from_environment;
+    struct cw_config loaded = {.bind = -1, .progress = -1};
+    for (int i = 0; i < COUNT(rows); i++) {
+        const char *text = get(rows[i].name);
+        if (!text || !*text || parse(&loaded, &rows[i], text))
+            continue;
+        char list[128];
+        return cw_error_set(err, CREW_EINVAL, 0, "%s=%.60s%s is not accepted: it takes %s",
+                            rows[i].name, text, strlen(text) > 60 ? "..." : "",
+                            accepted(&rows[i], list, sizeof list));
+    }
+    *config = loaded;
+    return cw_error_clear(err);
+}
+
+/* ---- showing ------------------------------------------------------------- */
+
+enum { INDENT = 4, WIDTH = 78 };
+
+/* Words of text, broken into indented lines. */
+static void print_paragraph(FILE *out, const char *text) {
+    int column = 0;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (column == 0)
+            column = fprintf(out, "%*s%.*s", INDENT, "", length, text);
+        else if (column + 1 + length > WIDTH)
+            column = fprintf(out, "\n%*s%.*s", INDENT, "", length, text) - 1;
+        else
+            column += fprintf(out, " %.*s", length, text);
+        text += length;
+        text += *text == ' ';
+    }
+    fputc('\n', out);
+}
+
+void cw_config_print(FILE *out) {
+    for (int i = 0; i < COUNT(rows); i++) {
+        char list[128], line[256];
+        fprintf(out, "%s%s\n", i == 0 ? "" : "\n", rows[i].name);
+        print_paragraph(out, rows[i].meaning);
+        snprintf(line, sizeof line, "Takes %s.", accepted(&rows[i], list, sizeof list));
+        print_paragraph(out, line);
+        snprintf(line, sizeof line, "If not set: %s.", rows[i].standard);
+        print_paragraph(out, line);
+    }
+}
+
+static const char *word_of(const char *const *words, int count, int value) {
+    return value >= 0 && value < count ? words[value] : NULL;
+}
+
+const char *cw_backend_word(int backend) {
+    return word_of(backend_words, COUNT(backend_words), backend);
+}
+
+const char *cw_start_word(int start) {
+    return word_of(start_words, COUNT(start_words), start);
+}
+
+const char *cw_bind_word(int bind) {
+    return word_of(bind_words, COUNT(bind_words), bind);
+}

@@ -1,0 +1,222 @@
+#include "os/segment.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#endif
+#ifndef RUNNING_ON_VALGRIND
+#define RUNNING_ON_VALGRIND 0
+#endif
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define UNDER_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define UNDER_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_SANITIZER
+#define UNDER_SANITIZER 0
+#endif
+
+/* Newer than some C libraries we build with; kernels that lack them say EINVAL. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static const uint64_t KIB = 1024, MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
+
+const char *cw_size_text(uint64_t bytes, char buf[CW_SIZE_TEXT]) {
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 1024 && unit < 6) {
+        value /= 1024;
+        unit++;
+    }
+    const char *fmt = value == (double)(uint64_t)value ? "%.0f %s" : "%.1f %s";
+    snprintf(buf, CW_SIZE_TEXT, fmt, value, units[unit]);
+    return buf;
+}
+
+static uint64_t page_size(void) {
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Half of the address space that RLIMIT_AS leaves: the program needs some too. */
+static uint64_t address_space_limit(void) {
+    struct rlimit lim;
+    if (getrlimit(RLIMIT_AS, &lim) != 0 || lim.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    uint64_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f) {
+        if (fscanf(f, "%" SCNu64, &pages) != 1)
+            pages = 0;
+        fclose(f);
+    }
+    uint64_t used = pages * page_size();
+    return lim.rlim_cur > used ? (lim.rlim_cur - used) / 2 : 0;
+}
+
+static uint64_t bounded_size(uint64_t want) {
+    uint64_t size = want ? want : 2 * (uint64_t)sysconf(_SC_PHYS_PAGES) * page_size();
+    uint64_t limit = address_space_limit();
+    size = size < limit ? size : limit;
+    struct rlimit file; /* passing it raises SIGXFSZ, which ends the program */
+    if (getrlimit(RLIMIT_FSIZE, &file) == 0 && file.rlim_cur != RLIM_INFINITY)
+        size = size < file.rlim_cur ? size : file.rlim_cur;
+    if (UNDER_SANITIZER)
+        size = size < 1024 * GIB ? size : 1024 * GIB;
+    if (RUNNING_ON_VALGRIND)
+        size = size < 16 * GIB ? size : 16 * GIB;
+    return size - size % (64 * KIB);
+}
+
+static int map(cw_segment *seg) {
+    void *p = mmap(NULL, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
+    if (p == MAP_FAILED)
+        return errno;
+    madvise(p, seg->size, MADV_DONTDUMP); /* only a wish */
+    seg->base = p;
+    return 0;
+}
+
+int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err) {
+    *seg = (cw_segment){.fd = -1};
+    uint64_t size = bounded_size(want);
+    int fd = memfd_create("crew", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create("crew", MFD_CLOEXEC);
+    if (fd < 0)
+        return cw_error_set(err, errno == ENOMEM ? CREW_ENOMEM : CREW_EAGAIN, errno,
+                            "cannot make a shared memory segment");
+    int sys = ENOMEM;
+    uint64_t asked = size;
+    for (; size > 0; size = size / 2 - size / 2 % (64 * KIB)) {
+        seg->fd = fd;
+        seg->size = size;
+        sys = ftruncate(fd, (off_t)size) == 0 ? map(seg) : errno;
+        if (sys == 0)
+            return cw_error_clear(err);
+        if (size / 2 < 64 * MIB)
+            break;
+    }
+    close(fd);
+    *seg = (cw_segment){.fd = -1};
+    char text[CW_SIZE_TEXT];
+    return cw_error_set(err, CREW_ENOMEM, sys,
+                        "cannot reserve %s of address space for shared memory (ulimit -v, -f)",
+                        cw_size_text(asked, text));
+}
+
+int cw_segment_attach(cw_segment *seg, int fd, crew_error *err) {
+    *seg = (cw_segment){.fd = -1};
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return cw_error_set(err, CREW_EINVAL, errno, "descriptor %d is no shared segment", fd);
+    if (!S_ISREG(st.st_mode) || st.st_size <= 0) {
+        close(fd);
+        return cw_error_set(err, CREW_EINVAL, 0, "descriptor %d is no shared segment", fd);
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    seg->fd = fd;
+    seg->size = (uint64_t)st.st_size;
+    int sys = map(seg);
+    if (sys) {
+        char text[CW_SIZE_TEXT];
+        uint64_t size = seg->size;
+        close(fd);
+        *seg = (cw_segment){.fd = -1};
+        return cw_error_set(err, CREW_ENOMEM, sys, "cannot map the shared segment of %s",
+                            cw_size_text(size, text));
+    }
+    return cw_error_clear(err);
+}
+
+void cw_segment_destroy(cw_segment *seg) {
+    if (seg->base)
+        munmap(seg->base, seg->size);
+    if (seg->fd >= 0)
+        close(seg->fd);
+    *seg = (cw_segment){.fd = -1};
+}
+
+/* Populating also maps the pages here, and a full memory is an error instead of
+ * SIGBUS. Kernels before 5.14 cannot; they allocate through the file, in pieces,
+ * because a signal undoes the piece it interrupts. */
+static int populate(cw_segment *seg, uint64_t offset, uint64_t size) {
+    const uint64_t piece = 64 * MIB;
+    bool by_file = false;
+    while (size > 0) {
+        uint64_t n = size < piece ? size : piece;
+        int rc = by_file ? fallocate(seg->fd, 0, (off_t)offset, (off_t)n)
+                         : madvise(seg->base + offset, n, MADV_POPULATE_WRITE);
+        if (rc != 0 && errno == EINVAL && !by_file) {
+            by_file = true;
+            continue;
+        }
+        if (rc != 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (rc != 0)
+            return errno;
+        offset += n;
+        size -= n;
+    }
+    return 0;
+}
+
+int cw_segment_commit(cw_segment *seg, uint64_t offset, uint64_t size, crew_error *err) {
+    if (offset > seg->size || size > seg->size - offset)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "%" PRIu64 " bytes at %" PRIu64
+                            " are not inside the segment of %" PRIu64,
+                            size, offset, seg->size);
+    if (size == 0)
+        return cw_error_clear(err);
+    uint64_t page = page_size();
+    uint64_t from = offset - offset % page;
+    uint64_t to = (offset + size + page - 1) / page * page;
+    to = to < seg->size ? to : seg->size;
+    char asked[CW_SIZE_TEXT], left[CW_SIZE_TEXT];
+    uint64_t available = cw_memory_available();
+    if (to - from > available)
+        return cw_error_set(err, CREW_ENOMEM, 0, "%s of shared memory asked for, %s available",
+                            cw_size_text(to - from, asked), cw_size_text(available, left));
+    int sys = populate(seg, from, to - from);
+    if (sys)
+        return cw_error_set(err, CREW_ENOMEM, sys == EFAULT ? ENOSPC : sys,
+                            "%s of shared memory asked for, %s seemed available",
+                            cw_size_text(to - from, asked), cw_size_text(available, left));
+    return cw_error_clear(err);
+}
+
+void cw_segment_discard(cw_segment *seg, uint64_t offset, uint64_t size) {
+    uint64_t page = page_size();
+    uint64_t from = (offset + page - 1) / page * page;
+    uint64_t to = (offset + size) / page * page;
+    if (to <= from)
+        return;
+    if (seg->fd >= 0 && fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                                  (off_t)(to - from)) == 0)
+        return;
+    if (madvise(seg->base + from, to - from, MADV_REMOVE) == 0)
+        return;
+    memset(seg->base + from, 0, to - from); /* it must read as zero in any case */
+}

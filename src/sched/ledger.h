@@ -1,0 +1,36 @@
+/* sched/ledger.h - what is done, what is lost, whom to blame. Pure.
+ *
+ * The marks (one byte an item, 0: not done) are the truth; what a dead worker's
+ * line said it held only tells whom to blame. */
+#ifndef CW_SCHED_LEDGER_H
+#define CW_SCHED_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The first run [*lo, *hi) of unmarked items in [from, to). False: none. */
+bool cw_marks_gap(const unsigned char *marks, int64_t from, int64_t to, int64_t *lo, int64_t *hi);
+
+/* How many of [from, to) are marked: progress. */
+int64_t cw_marks_count(const unsigned char *marks, int64_t from, int64_t to);
+
+/* RUN_AGAIN counts the attempt, NOT_COUNTED does not. */
+enum cw_verdict { CW_RUN_AGAIN, CW_NOT_COUNTED, CW_DIED, CW_OVER_LIMIT, CW_WAS_CANCELLED };
+
+/* Why a worker was ended by the supervisor, if it was. INNOCENT: for something
+ * that it had finished before the end came. */
+enum cw_reason { CW_NO_REASON, CW_TOO_LONG, CW_TOO_BIG, CW_CANCEL, CW_INNOCENT };
+
+/* What becomes of the item or task a worker died with, in its attempt-th
+ * attempt, `retries` further ones being allowed. */
+enum cw_verdict cw_judge(enum cw_reason reason, int attempt, int retries);
+
+/* A worker's end as its slot has shown it, one after another: deaths in init or
+ * before any item mean that replacing it again is useless. True: give up. */
+struct cw_respawn {
+    int in_vain; /* deaths in a row of workers that never became ready */
+};
+bool cw_respawn_useless(struct cw_respawn *r, bool was_ready);
+enum { CW_RESPAWN_LIMIT = 3 };
+
+#endif

@@ -1,0 +1,256 @@
+/* team/board.h - what the members of a team share: the board.
+ *
+ * A team is the workers of one pool on one node. Its members may be threads of
+ * the manager, forked processes, or programs of their own that mapped the
+ * segment; nothing here can tell. The manager posts work, members claim it.
+ *
+ * | structure | written by                                             | read by        |
+ * |-----------|--------------------------------------------------------|----------------|
+ * | cw_team   | the manager; words marked (any) by everybody           | everybody      |
+ * | cw_line   | its member; after its death the supervisor             | the supervisor |
+ * | cw_seat   | the backend (a nursery, a thread that ends)            | the supervisor |
+ * | cw_job    | the manager, until posted; then words marked (any)     | everybody      |
+ * | marks     | who ran the item, once; the supervisor for failed ones | the manager    |
+ * | cw_task   | its submitter, then who claimed it (see team/task.h)   | both           |
+ *
+ * Everything is an offset into the segment (cw_off), or a cw_ref where memory
+ * of the manager itself may be meant. Who writes a word that others act on says
+ * with which load it pairs. */
+#ifndef CW_TEAM_BOARD_H
+#define CW_TEAM_BOARD_H
+
+#include "backend/seat.h"
+#include "base/rng.h"
+#include "os/object.h"
+#include "team/arena.h"
+#include "team/ring.h"
+#include "topo/topo.h"
+
+#include <crew/task.h>
+#include <pthread.h>
+
+enum {
+    CW_MAX_WORKERS = 4096,
+    CW_JOB_SLOTS = 64,  /* maps on the board at once; the rest wait in the manager */
+    CW_NESTED = 4,      /* maps inside tasks of the same team (threads, serial) */
+    CW_REDO_SLOTS = 64, /* ranges to run again, on the board at once */
+    CW_PRIORITIES = 7,
+    CW_RING_LOG2 = 17,    /* submitted tasks in a ring; the rest wait in the manager */
+    CW_TASK_BLOCKS = 4096 /* blocks of task records */
+};
+
+/* An address that a member can turn into a pointer: an offset in the team's
+ * segment, an offset in the session's root segment, or, for threads, a pointer. */
+typedef uint64_t cw_ref;
+#define CW_REF_ROOT (1ull << 62)
+#define CW_REF_RAW (1ull << 63)
+#define CW_REF_BITS (CW_REF_ROOT | CW_REF_RAW)
+
+/* The mappings of one process. */
+struct cw_maps {
+    cw_arena arena;   /* the team's segment */
+    char *root;       /* the root segment's base */
+    uint64_t root_size;
+};
+
+static inline void *cw_ref_ptr(const struct cw_maps *maps, cw_ref ref) {
+    if (!ref)
+        return NULL;
+    uint64_t at = ref & ~CW_REF_BITS;
+    if (ref & CW_REF_RAW)
+        return (void *)(uintptr_t)at;
+    return (ref & CW_REF_ROOT ? maps->root : maps->arena.seg->base) + at;
+}
+
+/* What a call is part of: the call itself, how it answered, its random numbers.
+ * The call comes first, so that a frame is found from it by any thread of a
+ * task. Pointers in it belong to the member's process. */
+struct cw_member;
+struct cw_job;
+struct cw_task;
+struct cw_frame {
+    crew_call call;
+    int64_t value; /* index maps: what call.in points to */
+    struct cw_member *member;
+    struct cw_frame *up;
+    struct cw_job *job;   /* one of the two is set */
+    struct cw_task *task;
+    int noted;            /* one of the next two is set */
+    int failed;           /* crew_fail's code */
+    int refused;          /* CREW_E... of an answer that could not be taken */
+    int rng_ready;
+    uint32_t spawned;     /* the next number of a spawned child */
+    crew_rng rng;
+    char text[192];       /* crew_fail's message */
+};
+
+/* A member's own page of the board. Invariant: `doing` names every job whose
+ * memory the member may touch (a hazard pointer); see cw_job_leave. */
+struct cw_line {
+    struct cw_frame frame; /* the outermost running call */
+    _Alignas(64) _Atomic uint32_t doing[CW_NESTED]; /* job slot + 1, 0: none */
+    _Atomic int64_t lo, hi;   /* the range it holds in doing[0]'s job */
+    _Atomic uint32_t redo;    /* the redo slot + 1 it comes from, 0: the cursor */
+    _Atomic uint32_t task;    /* the task record + 1 it runs, 0: none */
+    _Atomic uint64_t task_turn; /* counts the tasks it began: tells one from the next */
+    _Atomic uint32_t critical;  /* inside an accounting section, see team/task.h */
+    _Atomic uint32_t cancel;    /* supervisor: over its limit, crew_cancelled turns true */
+    _Atomic cw_off spare;       /* a block of task records on its way into the team */
+    _Atomic uint32_t ready;     /* 1: init has returned; 2: init failed, see frame */
+    _Atomic uint32_t each;      /* round of crew_pool_each it has done */
+    _Atomic int64_t items, failures; /* statistics */
+    _Atomic int64_t busy_ns, busy_since, ready_ns; /* busy_since 0: resting */
+    _Atomic uint64_t idle_bytes; /* private memory when it became ready */
+};
+
+/* Marks: one byte an item. 0: not done. */
+enum {
+    CW_MARK_NONE = 0,
+    CW_MARK_DONE = 1,
+    CW_MARK_ERROR = 2 /* + (-code): failed with CREW_E... */
+};
+
+enum cw_job_kind {
+    CW_JOB_ITEMS, /* fn(call) for each item */
+    CW_JOB_FOR,   /* body(call, lo, hi); an item is a block of `grain` indices */
+    CW_JOB_FOLD,  /* reduce: an item is a block of `grain` calls, combined in order */
+    CW_JOB_BYTES, /* items and results of any size */
+    CW_JOB_EACH   /* item i on worker i */
+};
+
+/* A range to be run again. state: 0 free, 1 ready, 2 + rank taken. */
+struct cw_redo {
+    _Atomic uint32_t state;
+    int attempt;
+    int64_t lo, hi;
+};
+
+/* One failure, kept while it is among the lowest `errors_cap`. */
+struct cw_failure {
+    int64_t item;  /* which mark */
+    int64_t index; /* what the user calls it: differs where a mark is a block */
+    int code, sys, task_code, worker, node, pid, signal, attempt;
+    char text[192];
+};
+
+/* An item of any size, and its result: `cell` owns the result's memory. */
+struct cw_slice {
+    uint64_t at, size;
+};
+struct cw_answer {
+    _Atomic cw_off cell;
+    uint64_t size;
+};
+
+struct cw_job {
+    /* written before it is posted */
+    enum cw_job_kind kind;
+    uint32_t slot;
+    cw_fn_name fn, combine;
+    int64_t count, grain, total; /* total: indices of a FOR or FOLD */
+    int64_t first, step, chunk;
+    int schedule, on_error, is_index;
+    int retries;
+    double task_timeout;
+    uint64_t stream;
+    cw_ref in, out;
+    uint64_t in_size, out_size;
+    cw_off common;
+    uint64_t common_size;
+    cw_off marks;    /* count bytes */
+    cw_off slices;   /* BYTES: cw_slice of each item, relative to in */
+    cw_off answers;  /* BYTES: cw_answer of each item */
+    cw_off failures; /* cw_failure[failures_cap] */
+    uint32_t failures_cap;
+    uint32_t generation;
+    int workers; /* of the team: what chunk sizes go by */
+
+    _Alignas(64) _Atomic uint32_t open; /* members may enter */
+    _Atomic uint32_t redo_ready;        /* (any) how many redo slots are ready, a hint */
+    _Atomic int64_t stop_at;            /* (any) nothing above it starts; only falls */
+    _Atomic uint32_t has_reply;
+
+    _Alignas(64) _Atomic int64_t cursor; /* (any) the next unclaimed item */
+
+    _Alignas(64) _Atomic int64_t children; /* (any) spawned tasks that have not ended */
+    pthread_mutex_t failures_lock;      /* robust; guards the three below */
+    _Atomic uint32_t failures_count;
+    int64_t failures_highest;           /* index of the highest kept, -1: look again */
+    struct cw_redo redo[CW_REDO_SLOTS];
+};
+
+enum { CW_RUN = 0, CW_DRAIN = 1, CW_TERMINATE = 2 };
+
+struct cw_team {
+    /* written before members start */
+    uint64_t magic;
+    int workers, threads_per_worker, backend, depth, processes;
+    int spins; /* members may spin for work: there is a core to spare */
+    cw_fn_name init, fini;
+    cw_off init_arg;
+    uint64_t init_size;
+    int64_t tasks_per_worker;
+    int retries;
+    double task_timeout;
+    uint64_t task_memory, seed;
+    cw_off lines, seats, places; /* arrays of `workers` */
+    cw_off rings[CW_PRIORITIES]; /* index 0: the highest priority */
+    cw_off notify;               /* ring of task records whose futures want a call back */
+    cw_off bell;                 /* the manager's, see os/futex.h */
+    char name[48];
+
+    _Alignas(64) _Atomic uint32_t quit; /* CW_RUN, ... */
+    _Atomic uint32_t rings_used;        /* bit a ring that was ever used */
+    _Atomic uint64_t jobs;              /* bit a slot with a posted job */
+    _Atomic uint64_t claimable;         /* (any) of these, which may have items nobody has claimed */
+    _Atomic uint32_t each_slot;         /* slot + 1 of the latest CW_JOB_EACH */
+    _Atomic uint32_t each_round;        /* counts them; cw_line.each says who has done it */
+    _Atomic cw_off job[CW_JOB_SLOTS];
+
+    _Alignas(64) _Atomic uint32_t work; /* (any) futex: there is new work */
+    _Atomic uint32_t spinner;           /* (any) rank + 1 of the member that spins for work */
+    _Atomic uint64_t asleep[CW_MAX_WORKERS / 64]; /* (any) bit a sleeping member */
+
+    /* (any) futexes: a member left the job, or its last child ended. Here, not in
+     * the job: who rings last may ring for a job that is already gone. */
+    struct {
+        _Alignas(64) _Atomic uint32_t count;
+        _Atomic uint32_t sleeping; /* somebody waits for the job */
+        _Atomic uint32_t watched;  /* the manager's bell is to ring too */
+    } job_bell[CW_JOB_SLOTS];
+
+    _Alignas(64) _Atomic uint32_t pause; /* supervisor: nobody may enter an accounting section */
+    _Atomic uint32_t hints_lost;         /* (any) a task's hint may be missing from the rings */
+    _Atomic uint32_t notify_lost;        /* (any) an end was not told: look at all */
+    _Atomic uint32_t wants_fd;           /* every end of a task rings the bell */
+    _Atomic uint32_t room_wanted;        /* the manager holds tasks that found the ring full */
+
+    _Alignas(64) _Atomic uint64_t free_task; /* (any) stack of records: count << 32 | record + 1 */
+    _Atomic uint32_t task_count;             /* records that were ever given out */
+    _Atomic cw_off task_block[CW_TASK_BLOCKS];
+};
+
+#define CW_TEAM_MAGIC 0x6372657774656100ull
+
+static inline struct cw_line *cw_team_line(const struct cw_maps *m, const struct cw_team *t,
+                                           int rank) {
+    return (struct cw_line *)cw_ptr(&m->arena, t->lines) + rank;
+}
+/* Tells what a member runs now from what it ran before; never 0. */
+static inline uint32_t cw_line_key(const struct cw_line *line) {
+    if (atomic_load_explicit(&line->task, memory_order_relaxed))
+        return 0x80000000u |
+               (uint32_t)atomic_load_explicit(&line->task_turn, memory_order_relaxed);
+    int64_t index = __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED);
+    return ((uint32_t)index & 0x7fffffffu) + 1;
+}
+static inline struct cw_seat *cw_team_seat(const struct cw_maps *m, const struct cw_team *t,
+                                           int rank) {
+    return (struct cw_seat *)cw_ptr(&m->arena, t->seats) + rank;
+}
+static inline struct cw_place *cw_team_place(const struct cw_maps *m, const struct cw_team *t,
+                                             int rank) {
+    return (struct cw_place *)cw_ptr(&m->arena, t->places) + rank;
+}
+
+#endif

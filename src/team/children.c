@@ -1,0 +1,257 @@
+/* Tasks that tasks make, and counting them so that deaths do not matter. */
+#include "base/error.h"
+#include "os/futex.h"
+#include "team/member.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Accounting sections. Pairs: each side stores its own word, then loads the
+ * other's, both sequentially consistent, so the supervisor never counts while a
+ * member changes what is counted. */
+static void section_enter(struct cw_team *t, struct cw_line *line) {
+    for (;;) {
+        atomic_store(&line->critical, 1);
+        if (!atomic_load(&t->pause))
+            return;
+        atomic_store(&line->critical, 0);
+        cw_futex_wait(&t->pause, 1, 1.0);
+    }
+}
+
+static void section_leave(struct cw_line *line) {
+    atomic_store_explicit(&line->critical, 0, memory_order_release);
+}
+
+static struct cw_job *root_job(const struct cw_maps *m, struct cw_team *t,
+                               const struct cw_task *task) {
+    cw_off off = atomic_load_explicit(&t->job[task->root_slot - 1], memory_order_acquire);
+    return cw_ptr(&m->arena, off);
+}
+
+/* SplitMix64's finaliser: children get streams of their own. */
+static uint64_t mix(uint64_t x) {
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return x ^ x >> 31;
+}
+
+static uint32_t generation_of(struct cw_task *task) {
+    return cw_task_generation(atomic_load_explicit(&task->state, memory_order_relaxed));
+}
+
+/* What a child of this frame inherits. */
+static void inherit(struct cw_member *m, struct cw_frame *frame, struct cw_task *child) {
+    const crew_call *call = &frame->call;
+    struct cw_task *task = frame->task;
+    child->index = call->index;
+    child->task_timeout = task ? task->task_timeout : frame->job->task_timeout;
+    child->task_memory = task ? task->task_memory : m->team->task_memory;
+    child->retries = task ? task->retries : frame->job->retries;
+    child->common = task ? task->common : frame->job->common;
+    child->common_size = call->common_size;
+    child->priority = task ? task->priority : 0;
+    child->stream = mix((task ? task->stream : frame->job->stream) * 0x9e3779b97f4a7c15ull +
+                        ++frame->spawned);
+    if (!task) {
+        child->root_slot = frame->job->slot + 1;
+        child->root_generation = frame->job->generation;
+        child->root_attempt = call->attempt;
+        child->root_item = frame->job->kind == CW_JOB_ITEMS || frame->job->kind == CW_JOB_BYTES
+                               ? call->index
+                               : atomic_load_explicit(&m->line->lo, memory_order_relaxed);
+        return;
+    }
+    uint32_t number = atomic_load_explicit(&m->line->task, memory_order_relaxed) - 1;
+    if (cw_task_is_child(task)) {
+        child->root_task = task->root_task;
+        child->root_slot = task->root_slot;
+        child->root_generation = task->root_generation;
+        child->root_attempt = task->root_attempt;
+        child->root_item = task->root_item;
+        child->parent_task = number + 1;
+        child->parent_generation = generation_of(task);
+        child->parent_attempt = task->attempt;
+    } else {
+        child->root_task = number + 1;
+        child->root_generation = generation_of(task);
+        child->root_attempt = task->attempt;
+    }
+}
+
+int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, const void *in,
+                   uint64_t size, crew_error *err) {
+    struct cw_team *t = m->team;
+    cw_fn_name name;
+    int rc = cw_fn_find((cw_fn *)fn, NULL, &name, err);
+    if (rc < 0)
+        return rc;
+    int64_t number = cw_task_new(&m->maps, t, &m->line->spare, err);
+    if (number < 0)
+        return (int)number;
+    struct cw_task *child = cw_task_at(&m->maps, t, (uint32_t)number);
+    child->fn = name;
+    inherit(m, frame, child);
+    rc = cw_task_put_item(&m->maps, child, in, size, err);
+    if (rc < 0) {
+        cw_task_release(&m->maps, t, (uint32_t)number);
+        return rc;
+    }
+    section_enter(t, m->line);
+    if (child->root_task)
+        atomic_fetch_add(&cw_task_at(&m->maps, t, child->root_task - 1)->children, 1);
+    else
+        atomic_fetch_add(&root_job(&m->maps, t, child)->children, 1);
+    cw_task_move(child, generation_of(child), CW_TASK_PREPARED, CW_TASK_QUEUED, 0, NULL);
+    section_leave(m->line);
+    int priority = child->priority;
+    /* A full ring: run something here until there is room. */
+    while (!cw_task_hint(&m->maps, t, (uint32_t)number, priority))
+        cw_member_run_task(m);
+    cw_team_wake(t, 1);
+    return 0;
+}
+
+bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_task *task) {
+    if (task->root_task) {
+        struct cw_task *root = cw_task_at(m, t, task->root_task - 1);
+        if (generation_of(root) != task->root_generation || root->attempt != task->root_attempt)
+            return true;
+    }
+    if (task->parent_task) {
+        struct cw_task *parent = cw_task_at(m, t, task->parent_task - 1);
+        if (generation_of(parent) == task->parent_generation &&
+            parent->attempt != task->parent_attempt)
+            return true;
+    }
+    return false;
+}
+
+/* A child's failure becomes its root's: the first one to fail counts. */
+static void tell_root(const struct cw_maps *m, struct cw_team *t, struct cw_task *task,
+                      const struct cw_failure *failure) {
+    struct cw_failure told = *failure;
+    if (!task->root_task) {
+        told.item = task->root_item;
+        cw_job_fail(m, root_job(m, t, task), &told);
+        return;
+    }
+    struct cw_task *root = cw_task_at(m, t, task->root_task - 1);
+    cw_arena arena = m->arena;
+    if (atomic_load(&root->failure))
+        return;
+    /* Two children that fail at once: the later overwrites nothing, it frees its
+     * own copy. Its cell is this record's, which it owns. */
+    cw_free_cell(&arena, &task->failure);
+    cw_off off = cw_alloc(&arena, sizeof told, &task->failure, NULL), none = 0;
+    if (!off)
+        return;
+    memcpy(cw_ptr(&arena, off), &told, sizeof told);
+    if (atomic_compare_exchange_strong(&root->failure, &none, off))
+        atomic_store(&task->failure, 0);
+}
+
+/* In a section, when the root's count has come to nothing. */
+static void complete_root(const struct cw_maps *m, struct cw_team *t, uint32_t number) {
+    struct cw_task *root = cw_task_at(m, t, number);
+    if (cw_task_phase(atomic_load(&root->state)) != CW_TASK_PARENT)
+        return;
+    cw_off off = atomic_load(&root->failure);
+    if (off && root->status == 0)
+        root->status = ((struct cw_failure *)cw_ptr(&m->arena, off))->code;
+    cw_task_end(m, t, number, root->status, NULL);
+}
+
+void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
+                  const struct cw_failure *failure) {
+    struct cw_task *task = cw_task_at(m, t, number);
+    if (failure)
+        tell_root(m, t, task, failure);
+    uint32_t root_task = task->root_task, slot = task->root_slot;
+    section_enter(t, line);
+    cw_task_move(task, generation_of(task), CW_TASK_RUNNING, CW_TASK_DONE, 0, NULL);
+    if (root_task) {
+        struct cw_task *root = cw_task_at(m, t, root_task - 1);
+        if (atomic_fetch_sub(&root->children, 1) == 1)
+            complete_root(m, t, root_task - 1);
+    } else if (atomic_fetch_sub(&root_job(m, t, task)->children, 1) == 1) {
+        cw_job_ring(m, t, slot - 1);
+    }
+    section_leave(line);
+    cw_task_release(m, t, number);
+}
+
+void cw_root_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
+                 int status, const struct cw_failure *failure) {
+    struct cw_task *task = cw_task_at(m, t, number);
+    if (atomic_load_explicit(&task->children, memory_order_acquire) == 1) {
+        cw_task_end(m, t, number, status, failure);
+        return;
+    }
+    cw_arena arena = m->arena;
+    task->status = status;
+    if (failure) {
+        cw_free_cell(&arena, &task->failure);
+        cw_off off = cw_alloc(&arena, sizeof *failure, &task->failure, NULL);
+        if (off)
+            memcpy(cw_ptr(&arena, off), failure, sizeof *failure);
+    }
+    section_enter(t, line);
+    uint64_t state = atomic_load(&task->state);
+    cw_task_move(task, cw_task_generation(state), cw_task_phase(state), CW_TASK_PARENT, 0, NULL);
+    if (atomic_fetch_sub(&task->children, 1) == 1)
+        complete_root(m, t, number);
+    section_leave(line);
+}
+
+/* With the sections paused. Counts aside first: a root that ends meanwhile
+ * trusts the number it finds. */
+static void count_all(const struct cw_maps *m, struct cw_team *t, int32_t *count, uint32_t n) {
+    int64_t job_children[CW_JOB_SLOTS] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        struct cw_task *task = cw_task_at(m, t, i);
+        uint32_t phase = cw_task_phase(atomic_load(&task->state));
+        count[i] += phase != CW_TASK_PARENT;
+        if (phase != CW_TASK_QUEUED && phase != CW_TASK_RUNNING)
+            continue;
+        if (task->root_task && task->root_task <= n)
+            count[task->root_task - 1]++;
+        else if (task->root_slot)
+            job_children[task->root_slot - 1]++;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        atomic_store(&cw_task_at(m, t, i)->children, count[i]);
+        if (count[i] == 0)
+            complete_root(m, t, i);
+    }
+    uint64_t jobs = atomic_load(&t->jobs);
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++) {
+        if (!(jobs >> slot & 1))
+            continue;
+        struct cw_job *job = cw_ptr(&m->arena, atomic_load(&t->job[slot]));
+        atomic_store(&job->children, job_children[slot]);
+        cw_job_ring(m, t, (uint32_t)slot);
+    }
+}
+
+int cw_children_recount(const struct cw_maps *m, struct cw_team *t) {
+    atomic_store(&t->pause, 1);
+    /* Sections are a few stores long: members leave them by themselves. One that
+     * dies in this moment is seen by its seat. */
+    for (int rank = 0; rank < t->workers; rank++) {
+        struct cw_line *line = cw_team_line(m, t, rank);
+        while (atomic_load(&line->critical) &&
+               atomic_load(&cw_team_seat(m, t, rank)->state) == CW_SEAT_ALIVE)
+            cw_relax();
+    }
+    /* Records made from now on are not in anybody's count yet. */
+    uint32_t n = atomic_load(&t->task_count);
+    int32_t *count = calloc((size_t)n + 1, sizeof *count);
+    bool ok = count != NULL;
+    if (ok)
+        count_all(m, t, count, n);
+    atomic_store(&t->pause, 0);
+    cw_futex_wake(&t->pause, INT32_MAX);
+    free(count);
+    return ok ? 0 : CREW_ENOMEM;
+}

@@ -1,0 +1,457 @@
+/* The member's loop: claim, run, rest. */
+#include "team/member.h"
+
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/output.h"
+#include "sched/chunk.h"
+
+#include <crew/pool.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+_Thread_local struct cw_member *cw_this_member;
+
+/* How long a member without work spins before it sleeps: about what a wake-up
+ * through the kernel costs, so that at worst the wait takes twice as long. */
+enum { SPIN_NS = 50000, SPINS_PER_LOOK = 32 };
+
+void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_team *team,
+                    int rank) {
+    *m = (struct cw_member){.maps = *maps, .team = team, .rank = rank};
+    m->line = cw_team_line(maps, team, rank);
+    m->own_process = team->processes;
+    m->tasks_left = team->tasks_per_worker > 0 ? team->tasks_per_worker : -1;
+}
+
+cw_fn *cw_member_fn(struct cw_member *m, cw_fn_name name) {
+    size_t at = (name.offset >> 4 ^ name.object) % (sizeof m->resolved / sizeof *m->resolved);
+    if (m->resolved[at].fn && m->resolved[at].name.object == name.object &&
+        m->resolved[at].name.offset == name.offset)
+        return m->resolved[at].fn;
+    cw_fn *fn = cw_fn_resolve(name);
+    m->resolved[at].name = name;
+    m->resolved[at].fn = fn;
+    return fn;
+}
+
+void cw_frame_enter(struct cw_member *m, struct cw_frame *frame) {
+    frame->member = m;
+    frame->up = m->top;
+    frame->noted = frame->refused = frame->failed = frame->rng_ready = 0;
+    m->top = frame;
+}
+
+void cw_frame_leave(struct cw_member *m, struct cw_frame *frame) {
+    m->top = frame->up;
+}
+
+int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure) {
+    struct cw_line *line = frame->member->line;
+    bool over = atomic_exchange_explicit(&line->cancel, 0, memory_order_relaxed) ==
+                cw_line_key(line);
+    int code = over             ? CREW_ELIMIT
+               : frame->refused ? frame->refused
+               : rc             ? CREW_EFAILED
+                                : 0;
+    const char *text = frame->failed || frame->refused ? frame->text : "";
+    if (code) {
+        *failure = (struct cw_failure){.code = code,
+                                       .task_code = code == CREW_EFAILED ? rc : 0,
+                                       .index = frame->call.index,
+                                       .worker = frame->call.worker,
+                                       .node = frame->call.node,
+                                       .attempt = frame->call.attempt};
+        failure->pid = atomic_load_explicit(
+            &cw_team_seat(&frame->member->maps, frame->member->team, frame->member->rank)->pid,
+            memory_order_relaxed);
+        snprintf(failure->text, sizeof failure->text, "%s", text);
+    }
+    frame->noted = frame->refused = frame->failed = 0;
+    return code;
+}
+
+/* ---- maps ---- */
+
+/* Pairs with the manager's retirement of a job: it takes the bit away, then
+ * looks who is inside; sequentially consistent on both sides, so one of the two
+ * sees the other. */
+static struct cw_job *job_enter(struct cw_member *m, int slot) {
+    struct cw_team *t = m->team;
+    if (m->level == CW_NESTED)
+        return NULL;
+    atomic_store(&m->line->doing[m->level], (uint32_t)slot + 1);
+    if (!(atomic_load(&t->jobs) >> slot & 1)) {
+        atomic_store_explicit(&m->line->doing[m->level], 0, memory_order_release);
+        return NULL;
+    }
+    m->level++;
+    return cw_ptr(&m->maps.arena, atomic_load_explicit(&t->job[slot], memory_order_acquire));
+}
+
+static bool others_inside(struct cw_member *m, int slot) {
+    for (int rank = 0; rank < m->team->workers; rank++) {
+        struct cw_line *line = cw_team_line(&m->maps, m->team, rank);
+        for (int level = 0; level < CW_NESTED; level++)
+            if (atomic_load_explicit(&line->doing[level], memory_order_relaxed) ==
+                (uint32_t)slot + 1)
+                return true;
+    }
+    return false;
+}
+
+/* After this the job's memory may be gone. The last one out rings: of two that
+ * leave at once at least one sees nobody inside, for each stores its own word
+ * before it looks (the fence). */
+static void job_leave(struct cw_member *m, int slot) {
+    m->level--;
+    if (m->level == 0) {
+        atomic_store_explicit(&m->line->lo, 0, memory_order_relaxed);
+        atomic_store_explicit(&m->line->hi, 0, memory_order_relaxed);
+        atomic_store_explicit(&m->line->redo, 0, memory_order_relaxed);
+    }
+    atomic_store_explicit(&m->line->doing[m->level], 0, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!others_inside(m, slot))
+        cw_job_ring(&m->maps, m->team, (uint32_t)slot);
+}
+
+static void add(_Atomic int64_t *counter, int64_t n) {
+    /* One writer: no need for a locked instruction. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static void run_claim(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, int attempt,
+                      struct cw_frame *frame) {
+    if (m->level == 1) {
+        struct cw_line *line = m->line;
+        /* The index first: an old one must not be taken for one of this range. */
+        __atomic_store_n(&line->frame.call.index, -1, __ATOMIC_RELAXED);
+        atomic_store_explicit(&line->lo, lo, memory_order_release);
+        atomic_store_explicit(&line->hi, hi, memory_order_release);
+    }
+    cw_run_range(m, job, lo, hi, attempt, frame);
+    add(&m->line->items, hi - lo);
+    if (m->tasks_left > 0)
+        m->tasks_left -= hi - lo < m->tasks_left ? hi - lo : m->tasks_left;
+    if (m->own_process)
+        cw_output_flush();
+}
+
+static bool run_redo(struct cw_member *m, struct cw_job *job, struct cw_frame *frame) {
+    struct cw_redo *redo = cw_job_take_redo(job, m->rank);
+    if (!redo)
+        return false;
+    atomic_store_explicit(&m->line->redo, (uint32_t)(redo - job->redo) + 1, memory_order_release);
+    run_claim(m, job, redo->lo, redo->hi, redo->attempt, frame);
+    atomic_store_explicit(&m->line->redo, 0, memory_order_relaxed);
+    /* Pairs with the acquire in cw_job_redo: the slot may be filled again. */
+    atomic_store_explicit(&redo->state, 0, memory_order_release);
+    return true;
+}
+
+/* Nothing is left to claim: says so, unless a range came back meanwhile. */
+static void job_spent(struct cw_team *t, struct cw_job *job) {
+    atomic_fetch_and(&t->claimable, ~(1ull << job->slot));
+    if (atomic_load(&job->redo_ready))
+        atomic_fetch_or(&t->claimable, 1ull << job->slot);
+}
+
+/* True when the member has something better to do than to claim on. */
+static bool interrupted(struct cw_member *m) {
+    return atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE ||
+           m->tasks_left == 0 || (m->level == 1 && cw_task_any(&m->maps, m->team));
+}
+
+static void claim_on(struct cw_member *m, struct cw_job *job, struct cw_frame *frame) {
+    const struct cw_chunk_rule rule = {.schedule = job->schedule,
+                                       .chunk = job->chunk,
+                                       .count = job->count,
+                                       .workers = job->workers};
+    const bool measures = cw_chunk_measures(&rule);
+    struct cw_chunk_seen seen = {0};
+    int64_t at = atomic_load_explicit(&job->cursor, memory_order_relaxed);
+    int64_t before = measures ? cw_now_ns() : 0;
+    while (!interrupted(m)) {
+        if (atomic_load_explicit(&job->redo_ready, memory_order_relaxed) && run_redo(m, job, frame))
+            continue;
+        int64_t limit = atomic_load_explicit(&job->stop_at, memory_order_relaxed);
+        if (at >= job->count || at > limit) {
+            job_spent(m->team, job);
+            return;
+        }
+        int64_t n = cw_chunk_size(&rule, job->count - at, &seen);
+        if (m->tasks_left > 0 && n > m->tasks_left)
+            n = m->tasks_left;
+        int64_t lo = atomic_fetch_add_explicit(&job->cursor, n, memory_order_relaxed);
+        at = lo + n;
+        if (lo >= job->count)
+            continue;
+        int64_t hi = at < job->count ? at : job->count;
+        run_claim(m, job, lo, hi, 1, frame);
+        if (measures) {
+            int64_t now = cw_now_ns();
+            seen = (struct cw_chunk_seen){.items = hi - lo, .ns = now - before};
+            before = now;
+        }
+    }
+}
+
+bool cw_member_run_job(struct cw_member *m, int slot) {
+    struct cw_frame nested;
+    struct cw_frame *frame = m->top ? &nested : &m->line->frame;
+    struct cw_job *job = job_enter(m, slot);
+    if (!job)
+        return false;
+    bool did = false;
+    if (job->kind == CW_JOB_EACH) {
+        _Atomic unsigned char *marks = cw_ptr(&m->maps.arena, job->marks);
+        if (!marks[m->rank]) {
+            run_claim(m, job, m->rank, m->rank + 1, 1, frame);
+            did = true;
+        }
+    } else {
+        did = true;
+        claim_on(m, job, frame);
+    }
+    job_leave(m, slot);
+    return did;
+}
+
+static bool run_each(struct cw_member *m) {
+    struct cw_team *t = m->team;
+    uint32_t round = atomic_load_explicit(&t->each_round, memory_order_acquire);
+    if (round == atomic_load_explicit(&m->line->each, memory_order_relaxed))
+        return false;
+    uint32_t slot = atomic_load_explicit(&t->each_slot, memory_order_relaxed);
+    if (slot)
+        cw_member_run_job(m, (int)slot - 1);
+    atomic_store_explicit(&m->line->each, round, memory_order_relaxed);
+    return true;
+}
+
+static bool run_jobs(struct cw_member *m) {
+    uint64_t claimable = atomic_load_explicit(&m->team->claimable, memory_order_acquire);
+    return claimable && cw_member_run_job(m, __builtin_ctzll(claimable));
+}
+
+/* ---- submitted tasks ---- */
+
+static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task,
+                      struct cw_frame *frame) {
+    crew_fn *fn = (crew_fn *)cw_member_fn(m, task->fn);
+    frame->task = task;
+    frame->job = NULL;
+    frame->spawned = 0;
+    frame->call = (crew_call){.in = cw_task_item(&m->maps, task),
+                              .in_size = task->in_size,
+                              .common = cw_ref_ptr(&m->maps, task->common),
+                              .common_size = task->common_size,
+                              .state = &m->state,
+                              .index = task->index,
+                              .worker = m->rank,
+                              .node = m->node,
+                              .attempt = task->attempt};
+    cw_frame_enter(m, frame);
+    struct cw_failure failure;
+    int rc = 0;
+    if (task->slot_size) {
+        frame->call.out = cw_task_result_room(&m->maps, task, task->slot_size, NULL);
+        frame->call.out_size = frame->call.out ? task->slot_size : 0;
+    }
+    if (!fn || (task->slot_size && !frame->call.out)) {
+        frame->noted = 1;
+        frame->refused = fn ? CREW_ENOMEM : CREW_EMISMATCH;
+        snprintf(frame->text, sizeof frame->text, "%s",
+                 fn ? "no memory for its result"
+                    : "its function is not in the worker's program or libraries");
+    } else {
+        rc = fn(&frame->call);
+    }
+    int code = rc | frame->noted ? cw_frame_judge(frame, rc, &failure) : 0;
+    cw_frame_leave(m, frame);
+    if (m->own_process)
+        cw_output_flush();
+    if (code)
+        add(&m->line->failures, 1);
+    if (cw_task_is_child(task))
+        cw_child_end(&m->maps, m->team, m->line, number, code ? &failure : NULL);
+    else
+        cw_root_end(&m->maps, m->team, m->line, number, code, code ? &failure : NULL);
+}
+
+static void drop_task(struct cw_member *m, uint32_t number, struct cw_task *task) {
+    struct cw_failure failure = {.code = CREW_ECANCELLED, .index = task->index, .worker = -1};
+    if (cw_task_is_child(task))
+        cw_child_end(&m->maps, m->team, m->line, number, NULL);
+    else
+        cw_root_end(&m->maps, m->team, m->line, number, CREW_ECANCELLED, &failure);
+}
+
+bool cw_member_run_task(struct cw_member *m) {
+    struct cw_team *t = m->team;
+    uint32_t number;
+    if (!cw_task_pop(&m->maps, t, &number))
+        return false;
+    if (atomic_load_explicit(&t->room_wanted, memory_order_relaxed))
+        cw_team_ring(&m->maps, t);
+    struct cw_task *task = cw_task_at(&m->maps, t, number);
+    uint64_t was = atomic_load_explicit(&task->state, memory_order_relaxed);
+    if (!cw_task_move(task, cw_task_generation(was), CW_TASK_QUEUED, CW_TASK_RUNNING,
+                      (uint32_t)m->rank + 1, &was))
+        return true;
+    uint32_t outer = atomic_load_explicit(&m->line->task, memory_order_relaxed);
+    atomic_store_explicit(&m->line->task, number + 1, memory_order_release);
+    atomic_fetch_add_explicit(&m->line->task_turn, 1, memory_order_relaxed);
+    /* Who spun for this one was spared the wake-up of others: see cw_team_wake. */
+    if (cw_task_any(&m->maps, t))
+        cw_team_wake(t, 1);
+    if ((was & CW_TASK_KILL) || (cw_task_is_child(task) && cw_child_void(&m->maps, t, task))) {
+        drop_task(m, number, task);
+    } else {
+        struct cw_frame nested;
+        call_task(m, number, task, m->top ? &nested : &m->line->frame);
+    }
+    atomic_store_explicit(&m->line->task, outer, memory_order_release);
+    add(&m->line->items, 1);
+    if (m->tasks_left > 0)
+        m->tasks_left--;
+    return true;
+}
+
+/* ---- resting ---- */
+
+static bool has_work(struct cw_member *m) {
+    struct cw_team *t = m->team;
+    return atomic_load_explicit(&t->claimable, memory_order_relaxed) ||
+           atomic_load_explicit(&t->quit, memory_order_relaxed) != CW_RUN ||
+           atomic_load_explicit(&t->each_round, memory_order_relaxed) !=
+               atomic_load_explicit(&m->line->each, memory_order_relaxed) ||
+           cw_task_any(&m->maps, t);
+}
+
+static bool spin(struct cw_member *m) {
+    struct cw_team *t = m->team;
+    uint32_t nobody = 0;
+    if (!m->spins || !atomic_compare_exchange_strong(&t->spinner, &nobody, (uint32_t)m->rank + 1))
+        return false;
+    bool found = false;
+    for (int64_t end = cw_now_ns() + SPIN_NS; !found && cw_now_ns() < end;)
+        for (int i = 0; i < SPINS_PER_LOOK && !found; i++) {
+            found = has_work(m);
+            cw_relax();
+        }
+    /* Sequentially consistent, and followed by another look at the rings (in
+     * run_task or in rest): a submitter that saw us spin woke nobody. */
+    atomic_store(&t->spinner, 0);
+    return found;
+}
+
+static void rest(struct cw_member *m) {
+    struct cw_team *t = m->team;
+    int64_t now = cw_now_ns();
+    add(&m->line->busy_ns,
+        now - atomic_load_explicit(&m->line->busy_since, memory_order_relaxed));
+    atomic_store_explicit(&m->line->busy_since, 0, memory_order_relaxed);
+    if (!spin(m)) {
+        uint64_t bit = 1ull << (m->rank % 64);
+        _Atomic uint64_t *word = &t->asleep[m->rank / 64];
+        uint32_t seen = atomic_load_explicit(&t->work, memory_order_relaxed);
+        atomic_fetch_or(word, bit);
+        /* Pairs with the fence in cw_team_wake. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (!has_work(m))
+            cw_futex_wait(&t->work, seen, -1);
+        atomic_fetch_and(word, ~bit);
+    }
+    atomic_store_explicit(&m->line->busy_since, cw_now_ns(), memory_order_relaxed);
+}
+
+bool cw_member_step(struct cw_member *m) {
+    return run_each(m) || cw_member_run_task(m) || run_jobs(m);
+}
+
+/* ---- a life ---- */
+
+/* init or fini: a call that is no item. */
+static int call_hook(struct cw_member *m, cw_fn_name name, cw_off arg, uint64_t size,
+                     struct cw_failure *failure) {
+    struct cw_frame *frame = &m->line->frame;
+    frame->job = NULL;
+    frame->task = NULL;
+    frame->spawned = 0;
+    frame->call = (crew_call){.in = cw_ptr(&m->maps.arena, arg),
+                              .in_size = size,
+                              .state = &m->state,
+                              .index = -1,
+                              .worker = m->rank,
+                              .node = m->node,
+                              .attempt = 1};
+    cw_frame_enter(m, frame);
+    crew_fn *fn = (crew_fn *)cw_member_fn(m, name);
+    int code;
+    if (fn) {
+        code = cw_frame_judge(frame, fn(&frame->call), failure);
+    } else {
+        *failure = (struct cw_failure){.code = CREW_EMISMATCH};
+        snprintf(failure->text, sizeof failure->text,
+                 "it is not in the worker's program or libraries");
+        code = CREW_EMISMATCH;
+    }
+    cw_frame_leave(m, frame);
+    if (m->own_process)
+        cw_output_flush();
+    return code;
+}
+
+bool cw_member_begin(struct cw_member *m) {
+    struct cw_team *t = m->team;
+    struct cw_failure failure = {0};
+    if (t->init.object && call_hook(m, t->init, t->init_arg, t->init_size, &failure)) {
+        m->line->frame.failed = failure.code;
+        m->line->frame.refused = failure.task_code;
+        memcpy(m->line->frame.text, failure.text, sizeof failure.text);
+        /* Pairs with the acquire of the opener: the failure above. */
+        atomic_store_explicit(&m->line->ready, 2, memory_order_release);
+        cw_team_ring(&m->maps, t);
+        return false;
+    }
+    int64_t now = cw_now_ns();
+    atomic_store_explicit(&m->line->ready_ns, now, memory_order_relaxed);
+    atomic_store_explicit(&m->line->busy_since, now, memory_order_relaxed);
+    atomic_store_explicit(&m->line->ready, 1, memory_order_release);
+    cw_team_ring(&m->maps, t);
+    return true;
+}
+
+void cw_member_end(struct cw_member *m) {
+    struct cw_failure ignored; /* nobody is left to hear of it */
+    if (m->team->fini.object)
+        call_hook(m, m->team->fini, 0, 0, &ignored);
+}
+
+bool cw_member_live(struct cw_member *m) {
+    struct cw_team *t = m->team;
+    m->outer = cw_this_member;
+    cw_this_member = m;
+    bool in_order = false;
+    if (cw_member_begin(m)) {
+        for (;;) {
+            uint32_t quit = atomic_load_explicit(&t->quit, memory_order_acquire);
+            if (quit == CW_TERMINATE)
+                break;
+            if (m->tasks_left == 0 || (!cw_member_step(m) && quit == CW_DRAIN)) {
+                in_order = true;
+                break;
+            }
+            if (!has_work(m))
+                rest(m);
+        }
+        if (in_order)
+            cw_member_end(m);
+    }
+    cw_this_member = m->outer;
+    return in_order;
+}

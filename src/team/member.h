@@ -1,0 +1,93 @@
+/* team/member.h - what a member does: claim work, run it, rest.
+ *
+ * The same loop serves threads, forked workers, spawned ones, and the thread of
+ * the caller on the serial backend. */
+#ifndef CW_TEAM_MEMBER_H
+#define CW_TEAM_MEMBER_H
+
+#include "team/task.h"
+
+struct cw_member {
+    struct cw_maps maps;
+    struct cw_team *team;
+    struct cw_line *line;
+    int rank, node;
+    int spins;              /* 1: may spin for work before it sleeps */
+    int own_process;        /* flushes its output, may be killed */
+    void *state;            /* what call.state points to */
+    struct cw_frame *top;   /* innermost running call */
+    int level;              /* maps it is inside of */
+    int64_t tasks_left;     /* until it is recycled; negative: never */
+    struct cw_member *outer; /* the member this thread was before (nested teams, serial) */
+    struct {
+        cw_fn_name name;
+        cw_fn *fn;
+    } resolved[16];
+};
+
+/* The member this thread is, NULL if it is none. */
+extern _Thread_local struct cw_member *cw_this_member;
+
+void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_team *team, int rank);
+
+/* A whole life: init, work until the team drains or it is recycled, fini. True
+ * if it left in order. */
+bool cw_member_live(struct cw_member *m);
+
+/* Its first part, init, and its last, fini: for the serial backend, whose member
+ * lives in between whenever somebody calls. False: init failed. */
+bool cw_member_begin(struct cw_member *m);
+void cw_member_end(struct cw_member *m);
+
+/* One piece of work: a task, or claims of a map. False: there is none. */
+bool cw_member_step(struct cw_member *m);
+/* Only tasks; what a waiting task may do meanwhile. */
+bool cw_member_run_task(struct cw_member *m);
+/* Claims of the job in that slot, until nothing is left to claim. */
+bool cw_member_run_job(struct cw_member *m, int slot);
+
+/* The function as a pointer here; cached. NULL: not in this process. */
+cw_fn *cw_member_fn(struct cw_member *m, cw_fn_name name);
+
+/* Frames: around each call of a user's function. */
+void cw_frame_enter(struct cw_member *m, struct cw_frame *frame);
+void cw_frame_leave(struct cw_member *m, struct cw_frame *frame);
+/* What a call that returned rc comes to: 0, or a CREW_E code with *failure filled
+ * in. Clears the frame's notes. */
+int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure);
+
+/* Runs items [lo, hi) of a job the member is inside of (team/run.c). */
+void cw_run_range(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, int attempt,
+                  struct cw_frame *frame);
+
+/* ---- a job's shared ends (team/job.c) ---- */
+
+/* Item's failure: remembered among the lowest, its mark set; a CREW_STOP map
+ * starts nothing above it from now on. */
+void cw_job_fail(const struct cw_maps *m, struct cw_job *job, const struct cw_failure *failure);
+/* A range to run again. False: no slot is free. By the supervisor. */
+bool cw_job_redo(struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt);
+/* Takes a ready range. */
+struct cw_redo *cw_job_take_redo(struct cw_job *job, int rank);
+/* Nothing starts above `item` from now on (-1: nothing at all). */
+void cw_job_stop_above(struct cw_job *job, int64_t item);
+void cw_job_ring(const struct cw_maps *m, struct cw_team *t, uint32_t slot);
+
+/* ---- children (team/children.c) ---- */
+
+int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, const void *in,
+                   uint64_t size, crew_error *err);
+/* True if the record's root or parent has begun again, or is gone: drop it. */
+bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_task *task);
+/* Ends a child that this member (line) runs: tells its root, frees the record. */
+void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
+                  const struct cw_failure *failure);
+/* Ends the root task's own part, after which it is DONE or waits for children. */
+void cw_root_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
+                 int status, const struct cw_failure *failure);
+/* A member died in an accounting section: counts every root's children anew. The
+ * lines of dead members must have been cleared. By the supervisor, which tries
+ * again later after CREW_ENOMEM. */
+int cw_children_recount(const struct cw_maps *m, struct cw_team *t);
+
+#endif

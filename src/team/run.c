@@ -1,0 +1,207 @@
+/* Running ranges of a map. run_items is the loop that everything is measured by:
+ * per item a call, the index published, a mark; no lock, no clock, no system
+ * call, and no cache line that another member writes but the marks' own. */
+#include "team/member.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* The offsets of a job as pointers of this process. */
+struct view {
+    crew_fn *fn;
+    _Atomic unsigned char *marks;
+    char *in, *out;
+    size_t in_step, out_step;
+};
+
+static struct view view_of(struct cw_member *m, struct cw_job *job) {
+    return (struct view){.fn = (crew_fn *)cw_member_fn(m, job->fn),
+                         .marks = cw_ptr(&m->maps.arena, job->marks),
+                         .in = cw_ref_ptr(&m->maps, job->in),
+                         .out = cw_ref_ptr(&m->maps, job->out),
+                         .in_step = job->kind == CW_JOB_EACH ? 0 : job->in_size,
+                         .out_step = job->out_size};
+}
+
+static void begin(struct cw_frame *frame, int64_t index) {
+    frame->rng_ready = 0;
+    /* Relaxed: the supervisor samples it, and reads it after a death. */
+    __atomic_store_n(&frame->call.index, index, __ATOMIC_RELAXED);
+}
+
+static void mark(_Atomic unsigned char *marks, int64_t item) {
+    /* Pairs with the acquire of the manager's look at the marks: the result. */
+    atomic_store_explicit(&marks[item], CW_MARK_DONE, memory_order_release);
+}
+
+/* A call came back with something to say. True: it failed. */
+static bool failed(struct cw_member *m, struct cw_job *job, struct cw_frame *frame, int rc,
+                   int64_t item) {
+    struct cw_failure failure;
+    if (!cw_frame_judge(frame, rc, &failure))
+        return false;
+    failure.item = item;
+    cw_job_fail(&m->maps, job, &failure);
+    atomic_store_explicit(&m->line->failures,
+                          atomic_load_explicit(&m->line->failures, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    return true;
+}
+
+static void run_items(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, bool again,
+                      struct cw_frame *frame) {
+    const struct view v = view_of(m, job);
+    crew_call *call = &frame->call;
+    const int64_t step = job->step;
+    const bool is_index = job->is_index != 0;
+    int64_t value = job->first + lo * step;
+    char *in = v.in + (size_t)lo * v.in_step, *out = v.out ? v.out + (size_t)lo * v.out_step : NULL;
+    if (is_index)
+        call->in = &frame->value;
+    for (int64_t i = lo; i < hi; i++, value += step, in += v.in_step, out += v.out_step) {
+        if (UNLIKELY(i > atomic_load_explicit(&job->stop_at, memory_order_relaxed)))
+            return;
+        if (UNLIKELY(again && atomic_load_explicit(&v.marks[i], memory_order_relaxed)))
+            continue;
+        if (is_index)
+            frame->value = value;
+        else
+            call->in = in;
+        call->out = out;
+        begin(frame, i);
+        int rc = v.fn(call);
+        if (UNLIKELY(rc | frame->noted) && failed(m, job, frame, rc, i))
+            continue;
+        mark(v.marks, i);
+    }
+}
+
+static void run_bytes(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
+                      struct cw_frame *frame) {
+    const struct view v = view_of(m, job);
+    const struct cw_slice *slices = cw_ptr(&m->maps.arena, job->slices);
+    for (int64_t i = lo; i < hi; i++) {
+        if (i > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
+            return;
+        if (atomic_load_explicit(&v.marks[i], memory_order_relaxed))
+            continue;
+        frame->call.in = v.in + slices[i].at;
+        frame->call.in_size = slices[i].size;
+        begin(frame, i);
+        int rc = v.fn(&frame->call);
+        if ((rc | frame->noted) && failed(m, job, frame, rc, i))
+            continue;
+        mark(v.marks, i);
+    }
+}
+
+/* One call for the whole range: an item is a block of `grain` indices. */
+static void run_for(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
+                    struct cw_frame *frame) {
+    typedef int body(crew_call *call, int64_t lo, int64_t hi);
+    const struct view v = view_of(m, job);
+    if (lo > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
+        return;
+    int64_t from = lo * job->grain, to = hi * job->grain < job->total ? hi * job->grain : job->total;
+    frame->call.in = &frame->value;
+    frame->value = from;
+    begin(frame, from);
+    int rc = ((body *)(cw_fn *)v.fn)(&frame->call, from, to);
+    if ((rc | frame->noted) && failed(m, job, frame, rc, lo)) {
+        unsigned char code = atomic_load_explicit(&v.marks[lo], memory_order_relaxed);
+        for (int64_t b = lo + 1; b < hi; b++)
+            atomic_store_explicit(&v.marks[b], code, memory_order_release);
+        return;
+    }
+    for (int64_t b = lo; b < hi; b++)
+        mark(v.marks, b);
+}
+
+/* One block of a reduce: its calls in order, combined from the left. */
+static bool fold_block(struct cw_member *m, struct cw_job *job, const struct view *v, int64_t block,
+                       struct cw_frame *frame, void *one) {
+    typedef int combine(void *into, const void *from);
+    combine *join = (combine *)cw_member_fn(m, job->combine);
+    char *into = v->out + (size_t)block * v->out_step;
+    int64_t from = block * job->grain, to = from + job->grain;
+    for (int64_t i = from; i < to && i < job->total; i++) {
+        frame->value = job->first + i * job->step;
+        frame->call.in = job->is_index ? (void *)&frame->value : v->in + (size_t)i * v->in_step;
+        frame->call.out = i == from ? into : one;
+        begin(frame, i);
+        int rc = v->fn(&frame->call);
+        if (rc == 0 && !frame->noted && i != from)
+            rc = join(into, one);
+        if ((rc | frame->noted) && failed(m, job, frame, rc, block))
+            return false;
+    }
+    return true;
+}
+
+static void run_fold(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
+                     struct cw_frame *frame) {
+    const struct view v = view_of(m, job);
+    void *one = aligned_alloc(64, (job->out_size + 63) / 64 * 64);
+    for (int64_t b = lo; b < hi; b++) {
+        if (b > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
+            break;
+        if (atomic_load_explicit(&v.marks[b], memory_order_relaxed))
+            continue;
+        if (!one) {
+            frame->refused = CREW_ENOMEM;
+            frame->noted = 1;
+            failed(m, job, frame, 0, b);
+        } else if (fold_block(m, job, &v, b, frame, one)) {
+            mark(v.marks, b);
+        }
+    }
+    free(one);
+}
+
+/* The object was there when the call was made, so this is a worker that lost it:
+ * a spawned program that has not loaded what the manager had. */
+static void no_function(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
+                        struct cw_frame *frame) {
+    for (int64_t i = lo; i < hi; i++) {
+        begin(frame, i * job->grain);
+        frame->refused = CREW_EMISMATCH;
+        frame->noted = 1;
+        snprintf(frame->text, sizeof frame->text,
+                 "its function is not in the worker's program or libraries");
+        failed(m, job, frame, 0, i);
+    }
+}
+
+void cw_run_range(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, int attempt,
+                  struct cw_frame *frame) {
+    frame->job = job;
+    frame->task = NULL;
+    frame->spawned = 0;
+    crew_call *call = &frame->call;
+    *call = (crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
+                        .out_size = job->out_size,
+                        .common = cw_ptr(&m->maps.arena, job->common),
+                        .common_size = job->common_size,
+                        .state = &m->state,
+                        .worker = m->rank,
+                        .node = m->node,
+                        .attempt = attempt,
+                        .index = -1};
+    bool known = cw_member_fn(m, job->fn) &&
+                 (job->kind != CW_JOB_FOLD || cw_member_fn(m, job->combine));
+    cw_frame_enter(m, frame);
+    if (!known)
+        no_function(m, job, lo, hi, frame);
+    else if (job->kind == CW_JOB_FOR)
+        run_for(m, job, lo, hi, frame);
+    else if (job->kind == CW_JOB_FOLD)
+        run_fold(m, job, lo, hi, frame);
+    else if (job->kind == CW_JOB_BYTES)
+        run_bytes(m, job, lo, hi, frame);
+    else
+        run_items(m, job, lo, hi, attempt > 1 || atomic_load(&m->line->redo), frame);
+    cw_frame_leave(m, frame);
+}

@@ -1,0 +1,65 @@
+#!/bin/sh
+# primes.sh PRIMES - known answers of the program primes, one line a test.
+# The backend is the environment's (CREW_BACKEND).
+set -u
+primes=$1
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+check() { # name, expected, actual
+    if [ "$2" = "$3" ]; then
+        echo "ok - $1"
+    else
+        echo "not ok - $1: expected '$2', got '$3'"
+        failures=$((failures + 1))
+    fi
+}
+
+# Runs primes; prints its output, then its exit code if that is not 0.
+run() {
+    "$primes" "$@" 2>"$work/err" || echo "exit $?"
+}
+
+one_line() {
+    run "$@" | paste -sd ' ' -
+}
+
+said() { # a part of the last run's standard error
+    if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
+}
+
+check primes__no_argument__counts_to_ten_million 664579 "$(run)"
+check primes__ten_to_the_eight__known_count 5761455 "$(run 1 10^8)"
+check primes__each__same_count 664579 "$(run --each)"
+check primes__one_worker__same_count 664579 "$(run --workers=1)"
+check primes__one_prime_range__counts_it 1 "$(run 97 97)"
+check primes__one_composite_range__counts_none 0 "$(run 98 98)"
+check primes__zero_to_two__counts_two 1 "$(run 0 2)"
+check primes__list__in_order "2 3 5 7 11 13 17 19 23 29" "$(one_line --list 1 30)"
+
+# Against factor(1), which does not sieve: where the sieve is exact, where it
+# is helped by Miller-Rabin, and at the end of the range.
+for from in 1000000000000 4503599627360496 1000000000000000000 9223372036854774807; do
+    seq $from $((from + 1000)) | factor | awk 'NF == 2 { print $2 }' >"$work/want"
+    run --list $from $((from + 1000)) >"$work/have"
+    check "primes__list_from_${from}__as_factor_says" "" "$(diff "$work/want" "$work/have")"
+done
+
+# Carmichael numbers, and strong pseudoprimes to many bases.
+printf '%s\n' 2 561 41041 3215031751 3825123056546413051 18446744073709551557 >"$work/in"
+check primes__input__no_pseudoprime_passes "2 18446744073709551557" "$(one_line - <"$work/in")"
+printf '7\nseven\n11\n' >"$work/in"
+check primes__input_with_a_word__goes_on_and_fails "7 11 exit 1" "$(one_line - <"$work/in")"
+check primes__input_with_a_word__names_it said "$(said '"seven" is not a number')"
+check primes__empty_input__prints_nothing "" "$(run - </dev/null)"
+
+check primes__empty_range__is_refused "exit 2" "$(run 10 9)"
+check primes__empty_range__says_why said "$(said 'the range is empty: 10 is above 9')"
+check primes__a_word__is_refused "exit 2" "$(run ten)"
+check primes__range_beyond_2_63__is_refused "exit 2" "$(run 1 2^63)"
+check primes__unknown_option__is_refused "exit 2" "$(run --no-such-option)"
+check primes__unknown_backend__is_refused "exit 1" "$(run --backend=steam)"
+check primes__unknown_backend__lists_the_words said "$(said 'threads')"
+check primes__compare__both_counts 2 "$(run --compare | grep -c '664,579 primes')"
+[ "$failures" -eq 0 ]

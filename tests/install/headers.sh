@@ -1,0 +1,94 @@
+#!/bin/sh
+# headers.sh - every public header by itself, and the umbrella, as C11 and as
+# C++17, with the compilers there are. crew/mpi.h needs an MPI and is left out.
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+warnings="-Wall -Wextra -Wpedantic -Werror"
+
+# Option structs can be left empty, and every macro makes a task.
+cat >"$work/user.h" <<'C'
+#include <crew/crew.h>
+struct point {
+    double x, y;
+};
+static double twice(double x) {
+    return 2 * x;
+}
+CREW_TASK(twice, double, double)
+static struct point turned(struct point p) {
+    struct point q = {p.y, p.x};
+    return q;
+}
+CREW_TASK(turned, struct point, struct point)
+static void nothing(int x) {
+    (void)x;
+}
+CREW_TASK_VOID(nothing, int)
+static int half(const int *in, double *out) {
+    *out = *in / 2.0;
+    return 0;
+}
+CREW_TASK_REF(half, double, int)
+static double scaled(double x, const double *by) {
+    return x * *by;
+}
+CREW_TASK_WITH(scaled, double, double, double)
+static double added(double a, int b) {
+    return a + b;
+}
+CREW_TASK2(added, double, double, int)
+static int64_t six(int a, int b, int c, int d, int e, int64_t f) {
+    return a + b + c + d + e + f;
+}
+CREW_TASK6(six, int64_t, int, int, int, int, int, int64_t)
+C
+printf '#include "user.h"\nint use(crew_pool *p);\nint use(crew_pool *p) {\n%s\n%s\n%s\n%s\n}\n' \
+    '    double in[2] = {1, 2}, out[2];' \
+    '    crew_error err;' \
+    '    const crew_map_opts opts = CREW_EMPTY;' \
+    '    return crew_map(p, twice_task, in, 2, out, &opts, &err);' >"$work/user.c"
+
+compile() { # name, command...
+    title=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "ok - $title"
+    else
+        sed 's/^/# /' "$work/log"
+        echo "not ok - $title"
+        failures=$((failures + 1))
+    fi
+}
+
+# shellcheck disable=SC2086 # several flags in one word
+for compiler in gcc clang; do
+    command -v "$compiler" >/dev/null || continue
+    case $compiler in gcc) cxx=g++ ;; *) cxx=clang++ ;; esac
+    for header in "$root"/include/crew/*.h; do
+        name=$(basename "$header")
+        [ "$name" = mpi.h ] && continue
+        printf '#include <crew/%s>\n#include <crew/%s>\ntypedef int not_empty;\n' "$name" "$name" \
+            >"$work/one.c"
+        compile "headers__${name}_as_c11__compiles_alone_with_$compiler" \
+            $compiler -std=c11 $warnings -I"$root/include" -fsyntax-only "$work/one.c"
+        compile "headers__${name}_as_cxx17__compiles_alone_with_$cxx" \
+            $cxx -std=c++17 $warnings -I"$root/include" -fsyntax-only -x c++ "$work/one.c"
+    done
+    compile "headers__every_macro_as_c11__compiles_with_$compiler" \
+        $compiler -std=c11 $warnings '-DCREW_EMPTY={0}' -I"$root/include" -fsyntax-only "$work/user.c"
+    compile "headers__every_macro_as_cxx17__compiles_with_$cxx" \
+        $cxx -std=c++17 $warnings '-DCREW_EMPTY={}' -I"$root/include" -fsyntax-only \
+        -x c++ "$work/user.c"
+
+    # A pointer as an item would mean nothing in another process: it must not compile.
+    printf '#include <crew/crew.h>\nstatic int f(char *s) { return *s; }\nCREW_TASK(f, int, char *)\n' \
+        >"$work/pointer.c"
+    compile "headers__pointer_item_as_c11__is_refused_by_$compiler" \
+        sh -c "! $compiler -std=c11 -I$root/include -fsyntax-only $work/pointer.c"
+    compile "headers__pointer_item_as_cxx17__is_refused_by_$cxx" \
+        sh -c "! $cxx -std=c++17 -I$root/include -fsyntax-only -x c++ $work/pointer.c"
+done
+[ "$failures" -eq 0 ]

@@ -1,0 +1,147 @@
+#!/bin/sh
+# run.sh BUILD - installs what was built in BUILD into a folder of its own, and
+# builds and runs programs outside of the source tree against that: with CMake,
+# with pkg-config, shared and static, as C and as C++, and what README.md shows.
+set -u
+build=$(cd "$1" && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
+first=$root/apps/examples/first.c
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+prefix=$work/moved
+failures=0
+
+# Runs a command; on failure shows what it said.
+test_run() { # name, command...
+    title=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "ok - $title"
+    else
+        sed 's/^/# /' "$work/log"
+        echo "not ok - $title"
+        failures=$((failures + 1))
+    fi
+}
+
+prints() { # expected output, program...
+    want=$1
+    shift
+    have=$("$@") || return
+    [ "$have" = "$want" ] || {
+        echo "expected '$want', got '$have'"
+        return 1
+    }
+}
+
+# The tree is moved after it was installed: nothing in it may know where it lay.
+install_and_move() {
+    cmake --install "$build" --prefix "$work/installed" && mv "$work/installed" "$prefix"
+}
+test_run install__into_a_prefix__succeeds install_and_move
+libdir=$(dirname "$(find "$prefix" -name 'libcrew.so' | head -n 1)")
+export PKG_CONFIG_PATH="$libdir/pkgconfig"
+export LD_LIBRARY_PATH="$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+
+has_files() {
+    for file in include/crew/crew.h share/doc/crew/README.md share/doc/crew/LICENSE \
+        share/doc/crew/docs/GUIDE.md; do
+        [ -f "$prefix/$file" ] || { echo "no $file" && return 1; }
+    done
+    for file in libcrew.so libcrew.so.0 libcrew.a pkgconfig/crew.pc cmake/crew/crewConfig.cmake; do
+        [ -e "$libdir/$file" ] || { echo "no $file" && return 1; }
+    done
+}
+test_run install__its_files__are_there has_files
+
+names_no_build_path() {
+    ! grep -rIlF -e "$build" -e "$root" "$prefix/include" "$libdir/pkgconfig" "$libdir/cmake"
+}
+test_run install__its_text_files__name_no_path_of_the_build names_no_build_path
+
+exports_only_crew() {
+    ! nm -D --defined-only "$libdir/libcrew.so" | awk '{ print $3 }' | grep -v '^crew_'
+}
+test_run install__shared_library__exports_crew_names_only exports_only_crew
+
+needs_few() { # no MPI, no OpenMP runtime
+    ! readelf -d "$libdir/libcrew.so" | grep NEEDED | grep -E 'mpi|omp'
+}
+test_run install__shared_library__needs_no_mpi_or_openmp needs_few
+
+# ---- CMake ------------------------------------------------------------------
+
+consumer() {
+    cmake -S "$root/tests/install/consumer" -B "$work/consumer" \
+        -DCMAKE_PREFIX_PATH="$prefix" -DFIRST="$first" -DCMAKE_BUILD_TYPE=Release &&
+        cmake --build "$work/consumer"
+}
+test_run find_package__outside_project__builds consumer
+for kind in shared static cxx; do
+    test_run "find_package__first_program_${kind}__prints_its_sum" \
+        prints 4900450500 "$work/consumer/first_$kind"
+done
+
+# ---- pkg-config -------------------------------------------------------------
+
+strict="-O2 -Wall -Wextra -Wpedantic -Werror"
+# shellcheck disable=SC2046,SC2086 # several flags in one word are meant to be split
+shared() {
+    cc -std=c11 $strict "$first" $(pkg-config --cflags --libs crew) -o "$work/shared" &&
+        prints 4900450500 "$work/shared"
+}
+test_run pkg_config__first_program__prints_its_sum shared
+
+# shellcheck disable=SC2046,SC2086
+cxx() {
+    c++ -std=c++17 $strict -x c++ "$first" $(pkg-config --cflags --libs crew) -o "$work/cxx" &&
+        prints 4900450500 "$work/cxx"
+}
+test_run pkg_config__first_program_as_cxx17__prints_its_sum cxx
+
+# crew itself statically and hwloc as it comes: "pkg-config --static" asks for
+# the static closure of hwloc too, which many systems install only in part.
+# shellcheck disable=SC2046,SC2086
+static() {
+    cc -std=c11 $strict "$first" $(pkg-config --cflags crew) "$libdir/libcrew.a" \
+        $(pkg-config --libs hwloc) -pthread -lm -o "$work/static" &&
+        ! ldd "$work/static" | grep crew &&
+        LD_LIBRARY_PATH='' prints 4900450500 "$work/static"
+}
+test_run static_link__first_program__prints_its_sum static
+
+names_what_static_needs() {
+    for flag in -lcrew -lhwloc -pthread -lm; do
+        pkg-config --static --libs crew | tr ' ' '\n' | grep -qx -e "$flag" || {
+            echo "no $flag"
+            return 1
+        }
+    done
+}
+test_run pkg_config__static_libs__name_what_crew_needs names_what_static_needs
+
+# ---- README.md --------------------------------------------------------------
+
+# Its first block of C is a program, and the text block after it what it prints.
+readme_says() {
+    awk '/^```c$/ && !done { on = 1; next } /^```$/ { if (on) done = 1; on = 0 } on' \
+        "$root/README.md" >"$work/readme.c"
+    awk '/^```text$/ && !done { on = 1; next } /^```$/ { if (on) done = 1; on = 0 } on' \
+        "$root/README.md" | grep -v '^\$' >"$work/readme.out"
+    if [ ! -s "$work/readme.c" ] || [ ! -s "$work/readme.out" ]; then
+        echo "README.md shows no program with its output"
+        return 1
+    fi
+    # shellcheck disable=SC2046,SC2086
+    cc -std=gnu11 $strict "$work/readme.c" $(pkg-config --cflags --libs crew) -o "$work/readme" ||
+        return
+    for backend in serial threads fork; do
+        CREW_BACKEND=$backend prints "$(cat "$work/readme.out")" "$work/readme" || return
+    done
+}
+test_run readme__its_program__prints_what_it_says readme_says
+
+if [ -x "$prefix/bin/crew" ]; then
+    test_run install__crew_program__runs "$prefix/bin/crew" info
+fi
+[ "$failures" -eq 0 ]

@@ -1,0 +1,726 @@
+/* support/crewtest.c - see crewtest.h. */
+#include "crewtest.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct backend {
+    const char *name;
+    int backend, start;
+    unsigned caps;
+};
+
+static const struct backend backends[] = {
+    {"serial", CREW_SERIAL, CREW_START_AUTO, 0},
+    {"threads", CREW_THREADS, CREW_START_AUTO, CREWTEST_ASYNC | CREWTEST_MANY},
+    {"fork", CREW_FORK, CREW_START_FORK, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
+    {"server", CREW_FORK, CREW_START_SERVER, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
+    {"spawn", CREW_FORK, CREW_START_SPAWN, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
+};
+
+static struct {
+    const struct backend *backend;
+    _Atomic int64_t *cells;
+    bool creator; /* the test itself: neither a spawned worker nor a helper */
+    int init_code;
+    uint64_t seed, random;
+    crew_pool *open[32]; /* pools to free when a test has failed */
+} self;
+
+/* ---- start and end ------------------------------------------------------ */
+
+static void give_up(const char *what) {
+    fprintf(stderr, "crewtest: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+/* The first process makes the cells and names them in the environment as
+ * /proc/PID/fd/N: nothing to leave behind in the file system, and an exec'ed
+ * process still finds them. */
+static void map_cells(void) {
+    const char *path = getenv("CREW_TEST_SCRATCH");
+    size_t size = CREWTEST_CELLS * sizeof(int64_t);
+    int fd;
+
+    self.creator = !path;
+    if (self.creator) {
+        char name[64], value[64];
+        snprintf(name, sizeof name, "crewtest-%d", (int)getpid());
+        fd = memfd_create(name, MFD_CLOEXEC);
+        if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
+            give_up("cells");
+        snprintf(value, sizeof value, "/proc/%d/fd/%d", (int)getpid(), fd);
+        setenv("CREW_TEST_SCRATCH", value, 1);
+    } else {
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0)
+            give_up(path);
+    }
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        give_up("cells");
+    if (!self.creator)
+        close(fd);
+    self.cells = at;
+}
+
+static void pick_backend(void) {
+    const char *name = getenv("CREW_TEST_BACKEND");
+    if (!name || !*name)
+        name = "fork";
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (strcmp(backends[i].name, name) == 0)
+            self.backend = &backends[i];
+    if (!self.backend) {
+        fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server or spawn\n", name);
+        exit(2);
+    }
+}
+
+static int warm_task(crew_call *call) {
+    return crew_task_result(call, call->in, call->in_size);
+}
+
+static void warm_done(void *ctx, crew_future *f) {
+    (void)ctx;
+    (void)f;
+}
+
+static void warm_up(int backend, int start) {
+    crew_error err;
+    crew_pool_opts opts = {.backend = backend, .start = start, .workers = 1};
+    crew_pool *p = crew_pool_open(&opts, &err);
+    if (!p) {
+        fprintf(stderr, "crewtest: no pool: %s\n", err.text);
+        return;
+    }
+    int64_t in = 1, out;
+    crew_map(p, warm_task, &in, 1, &out, NULL, NULL);
+    crew_pool_fd(p);
+    crew_future *f = crew_submit(p, warm_task, &in, sizeof in, NULL, NULL);
+    if (f) {
+        crew_future_then(f, warm_done, NULL);
+        crew_future_result(f, NULL, 0, 10, NULL);
+    }
+    crew_future_free(f);
+    crew_pool_free(p);
+}
+
+static void make_seed(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t now = crewtest_mix((uint64_t)t.tv_sec * 1000000007u + (uint64_t)t.tv_nsec);
+    self.seed = (uint64_t)crewtest_env("CREW_TEST_SEED", (int64_t)(now >> 32));
+    self.random = crewtest_mix(self.seed);
+    printf("backend %s, CREW_TEST_SEED=%" PRIu64 "\n", self.backend->name, self.seed);
+    fflush(stdout);
+}
+
+/* ---- what there is ------------------------------------------------------ */
+
+struct inventory {
+    int processes, descriptors, names, mappings;
+};
+
+/* Entries of a folder whose names begin with prefix. */
+static int count_names(const char *folder, const char *prefix) {
+    DIR *dir = opendir(folder);
+    int n = 0;
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        n += e->d_name[0] != '.' && strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* Records of a file of /proc that hold one of two strings. */
+static int count_records(const char *path, int delimiter, const char *a, const char *b) {
+    FILE *file = fopen(path, "re");
+    char *record = NULL;
+    size_t cap = 0;
+    int n = 0;
+    while (file && getdelim(&record, &cap, delimiter, file) > 0)
+        n += strstr(record, a) || strstr(record, b);
+    free(record);
+    if (file)
+        fclose(file);
+    return n;
+}
+
+static int count_mappings(void) {
+    return count_records("/proc/self/maps", '\n', "/memfd:", "/dev/shm/");
+}
+
+static struct inventory take_inventory(void) {
+    struct inventory inv = {
+        .processes = crewtest_family(NULL, 0),
+        .descriptors = count_names("/proc/self/fd", ""),
+        .names = count_names("/dev/shm", "crew"),
+        .mappings = count_mappings(),
+    };
+    return inv;
+}
+
+static struct inventory at_start, at_setup;
+
+static int grew(const char *what, int before, int now) {
+    if (now <= before)
+        return 0;
+    print_error("left behind: %d %s, %d before\n", now, what, before);
+    return 1;
+}
+
+static void show_family(void) {
+    pid_t pids[64];
+    int n = crewtest_family(pids, 64);
+    for (int i = 0; i < n && i < 64; i++)
+        print_error("  pid %d, parent %d, state %c\n", (int)pids[i], (int)crewtest_parent(pids[i]),
+                    crewtest_state(pids[i]));
+}
+
+static void show_descriptors(void) {
+    DIR *dir = opendir("/proc/self/fd");
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        char target[256];
+        ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1);
+        if (n > 0)
+            print_error("  %s -> %.*s\n", e->d_name, (int)n, target);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static int compare(const struct inventory *before, bool mappings) {
+    struct inventory now = take_inventory();
+    double limit = crewtest_now() + 2;
+    while (now.processes > before->processes && crewtest_now() < limit) {
+        crewtest_pause();
+        now.processes = crewtest_family(NULL, 0);
+    }
+    int processes = grew("processes", before->processes, now.processes);
+    int descriptors = grew("descriptors", before->descriptors, now.descriptors);
+    int names = grew("names in /dev/shm", before->names, now.names);
+    if (processes)
+        show_family();
+    if (descriptors)
+        show_descriptors();
+    if (!mappings)
+        return processes + descriptors + names;
+    return processes + descriptors + names +
+           grew("shared mappings", before->mappings, now.mappings);
+}
+
+void crewtest_leaks_begin(void) {
+    at_setup = take_inventory();
+}
+
+int crewtest_leaks_end(void) {
+    return compare(&at_setup, false);
+}
+
+void crewtest_begin(int *argc, char ***argv) {
+    struct rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    map_cells();
+    pick_backend();
+    bool test = self.creator && *argc < 2;
+    if (test) {
+        static const char *const settings[] = {
+            "CREW_BACKEND", "CREW_WORKERS", "CREW_START",        "CREW_BIND",
+            "CREW_STRICT",  "CREW_ORDER",   "CREW_SEGMENT_SIZE", "CREW_THREADS_PER_WORKER",
+            "CREW_SEED",    "CREW_PROGRESS"};
+        for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+            unsetenv(settings[i]);
+        at_start = take_inventory();
+    }
+    self.init_code = crew_init(argc, argv);
+    if (!test)
+        return;
+    if (self.init_code < 0) {
+        fprintf(stderr, "crew_init: %s\n", crew_last_error()->text);
+        exit(2);
+    }
+    make_seed();
+    warm_up(CREW_SERIAL, CREW_START_AUTO);
+    warm_up(self.backend->backend, self.backend->start);
+}
+
+int crewtest_init_code(void) {
+    return self.init_code;
+}
+
+int crewtest_end(int failed) {
+    int code = crew_finalize();
+    if (code != 0) {
+        print_error("crew_finalize returned %d\n", code);
+        failed++;
+    }
+    failed += compare(&at_start, true);
+    return failed ? 1 : 0;
+}
+
+int crewtest_skip_all(void) {
+    print_message("all tests skipped: not for backend %s\n", self.backend->name);
+    return crewtest_end(0) ? 1 : 77;
+}
+
+int crewtest_setup(void **state) {
+    (void)state;
+    memset((void *)self.cells, 0, CREWTEST_CELLS * sizeof(int64_t));
+    memset(self.open, 0, sizeof self.open);
+    crewtest_leaks_begin();
+    crewtest_may_take(60);
+    return 0;
+}
+
+int crewtest_teardown(void **state) {
+    (void)state;
+    for (int gate = 0; gate < 16; gate++)
+        crewtest_set(CELL_GATE + gate, 1);
+    for (size_t i = 0; i < sizeof self.open / sizeof *self.open; i++)
+        if (self.open[i])
+            crewtest_free(self.open[i]);
+    alarm(0);
+    return crewtest_leaks_end();
+}
+
+void crewtest_may_take(unsigned seconds) {
+#ifdef CREWTEST_SANITIZED
+    seconds *= 4;
+#endif
+    alarm(seconds);
+}
+
+/* ---- the backend -------------------------------------------------------- */
+
+const char *crewtest_backend(void) {
+    return self.backend->name;
+}
+
+bool crewtest_has(unsigned caps) {
+    return (self.backend->caps & caps) == caps;
+}
+
+void crewtest_need(unsigned caps) {
+    if (!crewtest_has(caps))
+        skip();
+}
+
+int crewtest_workers(int asked) {
+    return crewtest_has(CREWTEST_MANY) ? asked : 1;
+}
+
+crew_pool_opts crewtest_opts(int workers) {
+    crew_pool_opts opts = {
+        .backend = self.backend->backend,
+        .start = self.backend->start,
+        .workers = workers,
+    };
+    return opts;
+}
+
+crew_pool *crewtest_open_opts(const crew_pool_opts *opts) {
+    crew_error err;
+    crew_pool *p = crew_pool_open(opts, &err);
+    if (!p)
+        fail_msg("crew_pool_open: %s", err.text);
+    for (size_t i = 0; i < sizeof self.open / sizeof *self.open; i++) {
+        if (!self.open[i]) {
+            self.open[i] = p;
+            break;
+        }
+    }
+    return p;
+}
+
+crew_pool *crewtest_open(int workers) {
+    crew_pool_opts opts = crewtest_opts(workers);
+    return crewtest_open_opts(&opts);
+}
+
+void crewtest_free(crew_pool *p) {
+    for (size_t i = 0; i < sizeof self.open / sizeof *self.open; i++)
+        if (self.open[i] == p)
+            self.open[i] = NULL;
+    crew_pool_free(p);
+}
+
+/* ---- cells -------------------------------------------------------------- */
+
+_Atomic int64_t *crewtest_cell(int64_t i) {
+    if (i < 0 || i >= CREWTEST_CELLS)
+        crewtest_die(__FILE__, __LINE__, "there is no cell %" PRId64, i);
+    return &self.cells[i];
+}
+
+int64_t crewtest_get(int64_t i) {
+    return atomic_load(crewtest_cell(i));
+}
+
+void crewtest_set(int64_t i, int64_t value) {
+    atomic_store(crewtest_cell(i), value);
+}
+
+int64_t crewtest_add(int64_t i, int64_t n) {
+    return atomic_fetch_add(crewtest_cell(i), n);
+}
+
+int crewtest_pass(crew_call *call, int64_t cell) {
+    double limit = crewtest_now() + 30;
+    while (crewtest_get(cell) == 0) {
+        if (crew_cancelled(call))
+            return crew_fail(call, 125, "cancelled at gate %d", (int)cell);
+        if (crewtest_now() > limit)
+            return crew_fail(call, 124, "nobody opened gate %d", (int)cell);
+        crewtest_pause();
+    }
+    return 0;
+}
+
+int crewtest_gated_task(crew_call *call) {
+    int64_t cell = *CREW_IN(call, int64_t);
+    crewtest_add(CELL_STARTED, 1);
+    int code = crewtest_pass(call, cell);
+    return code ? code : crew_task_result(call, &cell, sizeof cell);
+}
+
+/* ---- waiting, time, chance ---------------------------------------------- */
+
+double crewtest_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void crewtest_pause(void) {
+    struct timespec t = {0, 200000};
+    nanosleep(&t, NULL);
+}
+
+bool crewtest_reached(int64_t cell, int64_t value, double seconds) {
+    double limit = crewtest_now() + seconds;
+    while (crewtest_get(cell) < value) {
+        if (crewtest_now() > limit)
+            return false;
+        crewtest_pause();
+    }
+    return true;
+}
+
+uint64_t crewtest_mix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+uint64_t crewtest_seed(void) {
+    return self.seed;
+}
+
+uint64_t crewtest_random(void) {
+    return crewtest_mix(self.random++);
+}
+
+int64_t crewtest_env(const char *name, int64_t otherwise) {
+    const char *value = getenv(name);
+    return value && *value ? (int64_t)strtoull(value, NULL, 0) : otherwise;
+}
+
+bool crewtest_long(void) {
+    return crewtest_env("CREW_TEST_LONG", 0) != 0;
+}
+
+int64_t crewtest_many(int64_t n) {
+#ifdef CREWTEST_SANITIZED
+    bool quick = true;
+#else
+    bool quick = crewtest_env("CREW_TEST_QUICK", 0) != 0;
+#endif
+    return quick ? (n + 9) / 10 : n;
+}
+
+/* ---- assertions --------------------------------------------------------- */
+
+void crewtest_code_(int rc, int want, const crew_error *err, const char *what, const char *file,
+                    int line) {
+    if (rc != want) {
+        print_error("%s: %d (%s), not %d (%s): %s\n", what, rc, rc < 0 ? crew_strerror(rc) : "ok",
+                    want, want < 0 ? crew_strerror(want) : "ok", err ? err->text : "");
+        _fail(file, line);
+    }
+    if (err && err->code != (want < 0 ? want : 0)) {
+        print_error("%s: the error's code is %d, not %d: %s\n", what, err->code, want, err->text);
+        _fail(file, line);
+    }
+    if (err && want < 0 && !memchr(err->text, ' ', strlen(err->text))) {
+        print_error("%s: '%s' is no sentence\n", what, err->text);
+        _fail(file, line);
+    }
+}
+
+void crewtest_text_(const char *text, const char *part, const char *file, int line) {
+    if (strstr(text, part))
+        return;
+    print_error("'%s' is not in: %s\n", part, text);
+    _fail(file, line);
+}
+
+void crewtest_within_(double from, double seconds, const char *file, int line) {
+    double took = crewtest_now() - from;
+    if (took <= seconds)
+        return;
+    print_error("took %.2f s, at most %.2f s\n", took, seconds);
+    _fail(file, line);
+}
+
+static int twice_task(crew_call *call) {
+    int64_t twice = 2 * *CREW_IN(call, int64_t);
+    return crew_task_result(call, &twice, sizeof twice);
+}
+
+void crewtest_usable_(crew_pool *p, const char *file, int line) {
+    int64_t out[100];
+    crew_error err;
+    int rc = crew_map_index(p, twice_task, 100, out, NULL, &err);
+    crewtest_code_(rc, 0, &err, "a map after it", file, line);
+    for (int i = 0; i < 100; i++) {
+        if (out[i] != 2 * i) {
+            print_error("slot %d holds %" PRId64 "\n", i, out[i]);
+            _fail(file, line);
+        }
+    }
+}
+
+/* ---- processes ---------------------------------------------------------- */
+
+struct process {
+    pid_t pid, parent;
+    char state;
+    bool ours;
+};
+
+/* "pid (name) S parent ...", where the name may hold anything. */
+static bool read_stat(pid_t pid, struct process *p) {
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *end = strrchr(text, ')');
+    int parent;
+    p->pid = pid;
+    p->ours = false;
+    if (!end || sscanf(end + 1, " %c %d", &p->state, &parent) != 2)
+        return false;
+    p->parent = parent;
+    return true;
+}
+
+/* By the mapping of the cells, which forked processes keep, or by the
+ * environment, which a spawned one has before it has mapped them. */
+static bool has_mark(pid_t pid) {
+    char path[64], mapping[64], setting[64];
+    int creator = atoi(getenv("CREW_TEST_SCRATCH") + strlen("/proc/"));
+    snprintf(mapping, sizeof mapping, "/memfd:crewtest-%d ", creator);
+    snprintf(setting, sizeof setting, "CREW_TEST_SCRATCH=/proc/%d/fd/", creator);
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    if (count_records(path, '\n', mapping, mapping))
+        return true;
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    return count_records(path, 0, setting, setting) > 0;
+}
+
+static int read_processes(struct process *all, int cap) {
+    DIR *dir = opendir("/proc");
+    int n = 0;
+    for (struct dirent *e; dir && n < cap && (e = readdir(dir));)
+        if (isdigit((unsigned char)e->d_name[0]) && read_stat(atoi(e->d_name), &all[n]))
+            n++;
+    if (dir)
+        closedir(dir);
+    for (int i = 0; i < n; i++)
+        all[i].ours = has_mark(all[i].pid);
+    return n;
+}
+
+/* Children of what is ours are ours: zombies have neither maps nor environment. */
+static void mark_descendants(struct process *all, int n) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j < n && !all[i].ours; j++) {
+                if (all[j].pid == all[i].parent && all[j].ours) {
+                    all[i].ours = true;
+                    changed = true;
+                }
+            }
+        }
+    }
+}
+
+int crewtest_family(pid_t *pids, int cap) {
+    enum { MOST = 16384 };
+    struct process *all = calloc(MOST, sizeof *all);
+    if (!all)
+        give_up("processes");
+    int n = read_processes(all, MOST);
+    int found = 0;
+    mark_descendants(all, n);
+    for (int i = 0; i < n; i++) {
+        if (!all[i].ours || all[i].pid == getpid())
+            continue;
+        if (found < cap)
+            pids[found] = all[i].pid;
+        found++;
+    }
+    free(all);
+    return found;
+}
+
+pid_t crewtest_parent(pid_t pid) {
+    struct process p;
+    return read_stat(pid, &p) ? p.parent : 0;
+}
+
+char crewtest_state(pid_t pid) {
+    struct process p;
+    return read_stat(pid, &p) ? p.state : 0;
+}
+
+extern char **environ;
+
+/* The environment with the settings first: the first of two equal names counts. */
+static char **environment_with(const char *const *settings) {
+    size_t n = 0, more = 0;
+    while (environ[n])
+        n++;
+    while (settings && settings[more])
+        more++;
+    char **all = calloc(n + more + 1, sizeof *all);
+    if (!all)
+        give_up("environment");
+    if (more)
+        memcpy((void *)all, (const void *)settings, more * sizeof *all);
+    memcpy((void *)(all + more), (void *)environ, n * sizeof *all);
+    return all;
+}
+
+pid_t crewtest_helper(const char *mode, const char *const *settings, int *out) {
+    static const int terminal[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGPIPE};
+    int ends[2] = {-1, -1};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t none, usual;
+    if (out && pipe2(ends, O_CLOEXEC) != 0)
+        give_up("pipe");
+    posix_spawn_file_actions_init(&files);
+    if (out)
+        posix_spawn_file_actions_adddup2(&files, ends[1], STDOUT_FILENO);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |
+                                        POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&attr, 0);
+    /* A shell's background jobs ignore some, which exec would pass on. */
+    sigemptyset(&none);
+    sigemptyset(&usual);
+    for (size_t i = 0; i < sizeof terminal / sizeof *terminal; i++)
+        sigaddset(&usual, terminal[i]);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &usual);
+
+    char **env = environment_with(settings);
+    char *argv[] = {(char *)"helper", (char *)(uintptr_t)mode, NULL};
+    pid_t pid = 0;
+    fflush(stdout);
+    errno = posix_spawn(&pid, "/proc/self/exe", &files, &attr, argv, env);
+    if (errno)
+        give_up("helper");
+    free((void *)env);
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&files);
+    if (out) {
+        close(ends[1]);
+        *out = ends[0];
+    }
+    return pid;
+}
+
+int crewtest_helper_wait(pid_t pid, double seconds) {
+    double limit = crewtest_now() + seconds;
+    int status = 0;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (crewtest_now() > limit) {
+            kill(pid, SIGKILL);
+            waitpid(pid, &status, 0);
+            fail_msg("the helper had not ended after %g s", seconds);
+        }
+        crewtest_pause();
+    }
+    return status;
+}
+
+char *crewtest_read_all(int fd, double seconds, size_t *size) {
+    double limit = crewtest_now() + seconds;
+    size_t cap = 4096, n = 0;
+    char *text = malloc(cap);
+    for (;;) {
+        if (!text)
+            give_up("read");
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        double left = limit - crewtest_now();
+        if (left <= 0 || poll(&ready, 1, (int)(left * 1000) + 1) <= 0)
+            break;
+        ssize_t got = read(fd, text + n, cap - n - 1);
+        if (got <= 0)
+            break;
+        n += (size_t)got;
+        if (n + 1 == cap)
+            text = realloc(text, cap *= 2);
+    }
+    text[n] = 0;
+    close(fd);
+    if (size)
+        *size = n;
+    return text;
+}
+
+int crewtest_helper_run(const char *mode, const char *const *settings, double seconds,
+                        char **text) {
+    int fd;
+    pid_t pid = crewtest_helper(mode, settings, &fd);
+    char *all = crewtest_read_all(fd, seconds, NULL);
+    int status = crewtest_helper_wait(pid, seconds);
+    if (text)
+        *text = all;
+    else
+        free(all);
+    return status;
+}
+
+void crewtest_die(const char *file, int line, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "%s:%d: ", file, line);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
+    _exit(1);
+}
