@@ -46,7 +46,9 @@ static struct header *find(crew_array a) {
     cw_session_segments(&root);
     if (!root.base || a.place == 0 || a.place % 64 || a.place + sizeof(struct header) > root.size)
         return NULL;
-    cw_arena arena = {.seg = &root};
+    cw_arena arena;
+    if (cw_arena_attach(&arena, &root, CW_ARENA_START, NULL) < 0)
+        return NULL;
     struct header *h = cw_ptr(&arena, a.place);
     if (!cw_arena_holds(&arena, h, sizeof *h) || h->magic != MAGIC ||
         atomic_load(&h->number) != a.check)
@@ -152,7 +154,8 @@ int crew_array_destroy(crew_array a) {
         return stale();
     struct cw_segment root;
     cw_session_segments(&root);
-    cw_arena arena = {.seg = &root};
+    cw_arena arena;
+    cw_arena_attach(&arena, &root, CW_ARENA_START, NULL);
     cw_free(&arena, a.place);
     return cw_error_clear(NULL);
 }

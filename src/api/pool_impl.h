@@ -21,6 +21,7 @@ struct cw_watch {
     double for_s;      /* for how long, in ticks: stopped time does not count */
     enum cw_reason reason; /* why it was killed, if it was; for the work with that key */
     uint32_t doomed;       /* 0: it was not */
+    int64_t items;         /* that its predecessors had done */
 };
 
 struct crew_pool {

@@ -14,8 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The head of a segment, before its arena. */
-enum { ARENA_START = 4096 };
+enum { BELL = 64 };
 
 unsigned cw_epoch;
 
@@ -36,14 +35,14 @@ static int make_segment(struct cw_session *s, crew_error *err) {
     int rc = cw_segment_create(&s->own, (uint64_t)s->config.segment, err);
     if (rc < 0)
         return rc;
-    rc = cw_arena_create(&s->arena, &s->own, ARENA_START, err);
+    rc = cw_arena_create(&s->arena, &s->own, CW_ARENA_START, err);
     if (rc == 0)
-        rc = cw_segment_commit(&s->own, 0, ARENA_START, err);
+        rc = cw_segment_commit(&s->own, 0, CW_ARENA_START, err);
     if (rc < 0) {
         cw_segment_destroy(&s->own);
         return rc;
     }
-    s->bell = (struct cw_bell *)s->own.base;
+    s->bell = (struct cw_bell *)(s->own.base + BELL); /* not at 0: that offset is none */
     return 0;
 }
 
@@ -68,7 +67,7 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     if (s->depth == 0) {
         s->root = s->own;
         s->root_arena = s->arena;
-    } else if ((rc = cw_arena_attach(&s->root_arena, &s->root, ARENA_START, err)) < 0) {
+    } else if ((rc = cw_arena_attach(&s->root_arena, &s->root, CW_ARENA_START, err)) < 0) {
         cw_segment_destroy(&s->own);
         return rc;
     }

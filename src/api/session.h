@@ -15,6 +15,7 @@
 #include <crew/pool.h>
 #include <pthread.h>
 
+enum { CW_ARENA_START = 4096 }; /* of a segment: its head (the bell) comes before */
 enum { CW_MAX_DEPTH = 4 }; /* pools in workers of pools in workers ... */
 
 struct cw_session {

@@ -71,20 +71,21 @@ static void wipe_line(crew_pool *p, int rank) {
         cw_free_cell(&p->maps.arena, &line->spare);
 }
 
-static void replace(crew_pool *p, int rank, bool was_ready, bool in_order, int status) {
+static void replace(crew_pool *p, int rank, enum cw_life life, int status) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     int sys = atomic_load(&seat->sys), pid = atomic_load(&seat->pid);
     crew_error err;
     char how[96];
-    if (cw_respawn_useless(&p->respawn, was_ready || in_order)) {
+    if (cw_respawn_useless(&p->respawn, life)) {
         if (sys)
             snprintf(how, sizeof how, "could not be started (%s)", strerror(sys));
         else
             cw_process_describe_status(status, how, sizeof how);
         cw_error_set(&err, CREW_EBROKEN, sys,
-                     "the pool gave up: %d workers in a row ended before they were ready; the "
-                     "last, worker %d (pid %d), was %s",
-                     CW_RESPAWN_LIMIT, rank, pid, how);
+                     "the pool gave up: worker after worker ended %s; the last, worker %d (pid "
+                     "%d), was %s",
+                     life == CW_NEVER_READY ? "before it was ready" : "before it did anything",
+                     rank, pid, how);
         err.worker = rank;
         err.pid = pid;
         cw_pool_break(p, &err);
@@ -99,8 +100,13 @@ static void member_ended(crew_pool *p, int rank) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     struct cw_watch *w = &p->watch[rank];
-    bool was_ready = atomic_load(&line->ready) == 1;
-    bool in_order = atomic_load(&seat->farewell);
+    int64_t items = atomic_load(&line->items);
+    enum cw_life life = atomic_load(&line->ready) != 1                   ? CW_NEVER_READY
+                        : atomic_load(&seat->farewell) || items > w->items ||
+                                atomic_load(&line->task) ||
+                                __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED) >= 0
+                            ? CW_DID_WORK
+                            : CW_DID_NOTHING;
     int status = atomic_load(&seat->status);
     /* A member that was ended for something it had finished meanwhile is a plain
      * loss: what it holds now is not to blame. */
@@ -110,12 +116,12 @@ static void member_ended(crew_pool *p, int rank) {
     cw_pool_member_left_jobs(p, rank, reason, status);
     cw_pool_member_left_tasks(p, rank, reason, status);
     wipe_line(p, rank);
-    *w = (struct cw_watch){0};
+    *w = (struct cw_watch){.items = items};
     atomic_store(&p->team->hints_lost, 1);
     atomic_store(&p->team->notify_lost, 1);
     atomic_store(&seat->state, CW_SEAT_EMPTY);
     if (atomic_load(&p->team->quit) == CW_RUN && !p->broken.code)
-        replace(p, rank, was_ready, in_order, status);
+        replace(p, rank, life, status);
     cw_team_wake(p->team, INT32_MAX);
     pthread_cond_broadcast(&p->changed);
 }

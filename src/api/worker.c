@@ -28,7 +28,13 @@ static void leave(int status, void *unused) {
 static cw_segment worker_segment, worker_root;
 
 static struct cw_maps maps_of(cw_segment *own, const cw_segment *root) {
-    return (struct cw_maps){.arena = {.seg = own}, .root = root->base, .root_size = root->size};
+    struct cw_maps maps = {.root = root->base, .root_size = root->size};
+    crew_error err;
+    if (cw_arena_attach(&maps.arena, own, CW_ARENA_START, &err) < 0) {
+        fprintf(stderr, "crew: a worker found no board: %s\n", err.text);
+        _exit(CW_EXIT_SETUP);
+    }
+    return maps;
 }
 
 /* RLIMIT_AS would count the segment; this limit does not. */

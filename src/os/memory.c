@@ -98,7 +98,7 @@ struct mount {
 static bool find_mount(char *text, bool v2, struct mount *m) {
     char *rest = NULL;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        const char *tail = strstr(line, " - ");
+        const char *tail = strstr(line, " - cgroup");
         char type[32], super[512];
         if (!tail || sscanf(tail, " - %31s %*s %511s", type, super) != 2)
             continue;

@@ -34,7 +34,8 @@ enum cw_verdict cw_judge(enum cw_reason reason, int attempt, int retries) {
     return reason == CW_NO_REASON ? CW_DIED : CW_OVER_LIMIT;
 }
 
-bool cw_respawn_useless(struct cw_respawn *r, bool was_ready) {
-    r->in_vain = was_ready ? 0 : r->in_vain + 1;
-    return r->in_vain >= CW_RESPAWN_LIMIT;
+bool cw_respawn_useless(struct cw_respawn *r, enum cw_life life) {
+    r->unready = life == CW_NEVER_READY ? r->unready + 1 : 0;
+    r->idle = life == CW_DID_NOTHING ? r->idle + 1 : life == CW_DID_WORK ? 0 : r->idle;
+    return r->unready >= CW_RESPAWN_UNREADY || r->idle >= CW_RESPAWN_IDLE;
 }

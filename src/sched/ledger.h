@@ -25,12 +25,15 @@ enum cw_reason { CW_NO_REASON, CW_TOO_LONG, CW_TOO_BIG, CW_CANCEL, CW_INNOCENT }
  * attempt, `retries` further ones being allowed. */
 enum cw_verdict cw_judge(enum cw_reason reason, int attempt, int retries);
 
-/* A worker's end as its slot has shown it, one after another: deaths in init or
- * before any item mean that replacing it again is useless. True: give up. */
+/* Ends of workers, one after another. Those that never became ready mean that
+ * replacing them again is useless; so do many in a row of which none did any
+ * work. */
 struct cw_respawn {
-    int in_vain; /* deaths in a row of workers that never became ready */
+    int unready, idle; /* in a row */
 };
-bool cw_respawn_useless(struct cw_respawn *r, bool was_ready);
-enum { CW_RESPAWN_LIMIT = 3 };
+enum cw_life { CW_NEVER_READY, CW_DID_NOTHING, CW_DID_WORK };
+/* True: give up. */
+bool cw_respawn_useless(struct cw_respawn *r, enum cw_life life);
+enum { CW_RESPAWN_UNREADY = 3, CW_RESPAWN_IDLE = 100 };
 
 #endif

@@ -437,10 +437,6 @@ static cw_off slab_take(cw_arena *a, uint64_t span, unsigned class, bool zero,
     uint64_t word = atomic_load_explicit(&bits[w], memory_order_relaxed);
     unsigned index = w * 64 + (unsigned)__builtin_ctzll(~word);
     cw_off block = cw_span_offset(a, span) + (uint64_t)index * cw_classes[class].size;
-
-    /* A cell that still says so from another time would speak for us. */
-    if (cell && atomic_load_explicit(cell, memory_order_relaxed) == block)
-        put(cell, 0);
     undo_set(a, CW_UNDO_ALLOC, block, cell_number(a, cell), span);
     put(&bits[w], word | (word + 1));
     s->scan = (uint16_t)w;
@@ -504,8 +500,6 @@ static void slab_give(cw_arena *a, uint64_t span, unsigned class, unsigned index
 /* Under the lock: makes a free committed span (or the slot's) a block. */
 static cw_off span_take(cw_arena *a, uint64_t g, uint64_t n, _Atomic cw_off *cell) {
     cw_off block = cw_span_offset(a, g);
-    if (cell && atomic_load_explicit(cell, memory_order_relaxed) == block)
-        put(cell, 0);
     undo_set(a, CW_UNDO_ALLOC, block, cell_number(a, cell), g);
     if (cw_word_free(cw_span_word(a, g)))
         cw_span_carve(a, g, n, CW_SPAN_USED, 0);

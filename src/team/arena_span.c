@@ -111,6 +111,8 @@ static void bin_remove(cw_arena *a, uint64_t g) {
 
 uint32_t cw_span_find(const cw_arena *a, int family, uint64_t n, int tries) {
     const struct cw_arena_head *h = a->head;
+    if (n > h->granules)
+        return CW_NONE;
     unsigned bin = bin_of(n);
     for (uint32_t g = h->bins[family][bin]; g != CW_NONE && tries > 0; tries--) {
         if (cw_word_granules(cw_span_word(a, g)) >= n)

@@ -7,14 +7,14 @@
 /* ---- crew_for ----------------------------------------------------------- */
 
 struct tiling {
-    int64_t count, chunk, bad; /* bad: a range that holds it fails; -1 none */
+    int64_t count, most, bad; /* most: of a range, 0 any; bad: whose range fails, -1 none */
 };
 
 static int tile(crew_call *call, int64_t lo, int64_t hi) {
     const struct tiling *t = CREW_COMMON(call, struct tiling);
     if (lo < 0 || lo >= hi || hi > t->count)
         return crew_fail(call, 1, "[%d, %d) of %d", (int)lo, (int)hi, (int)t->count);
-    if (t->chunk && hi - lo > t->chunk)
+    if (t->most && hi - lo > t->most)
         return crew_fail(call, 2, "%d at once", (int)(hi - lo));
     for (int64_t i = lo; i < hi; i++)
         crewtest_add(CELL_ITEM + i, 1);
@@ -33,7 +33,9 @@ static void for__each_schedule_and_chunk__tiles_the_range(void **state) {
     for (int schedule = 0; schedule < 4; schedule++)
         for (size_t n = 0; n < sizeof counts / sizeof *counts; n++)
             for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
-                struct tiling t = {counts[n], chunks[c], -1};
+                /* guided: the chunk is the least a claim takes */
+                int64_t most = schedule == CREW_SCHED_GUIDED ? 0 : chunks[c];
+                struct tiling t = {counts[n], most, -1};
                 crew_map_opts opts = {.chunk = chunks[c],
                                       .schedule = schedule,
                                       .common = &t,

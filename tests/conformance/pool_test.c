@@ -262,6 +262,7 @@ static void shutdown__wait_and_cancel__is_what_executors_do(void **state) {
 static void terminate__running_and_waiting_work__is_cancelled_in_time(void **state) {
     crew_future *f[20];
     crew_error err;
+    int ended = 0;
     (void)state;
     crewtest_need(CREWTEST_ASYNC);
     crew_pool *p = crewtest_open(2);
@@ -271,9 +272,14 @@ static void terminate__running_and_waiting_work__is_cancelled_in_time(void **sta
     double from = crewtest_now();
     crew_pool_terminate(p);
     for (int i = 0; i < 20; i++) {
-        assert_code(crew_future_result(f[i], NULL, 0, 10, &err), CREW_ECANCELLED, &err);
+        int rc = crew_future_result(f[i], NULL, 0, 10, &err);
+        /* What runs on a thread is asked to return, and may say how it did. */
+        if (rc != CREW_EFAILED || crewtest_has(CREWTEST_PROCESSES))
+            assert_code(rc, CREW_ECANCELLED, &err);
+        ended += rc == CREW_EFAILED;
         crew_future_free(f[i]);
     }
+    assert_in_range(ended, 0, 2);
     assert_ok(crew_pool_join(p, 10, &err), &err);
     assert_within(from, 5);
     assert_closed(p);
@@ -340,12 +346,18 @@ static int count_fini(crew_call *call) {
     return 0;
 }
 
+/* A worker may count an item a moment after its result is there. */
+static int64_t items_so_far(crew_pool *p) {
+    crew_stats stats;
+    assert_int_equal(crew_pool_stats(p, -1, &stats), 0);
+    return stats.items;
+}
+
 static void recycling__after_so_many_tasks__a_new_worker_takes_over(void **state) {
     enum { COUNT = 100, EACH = 10 };
     int64_t pids[COUNT];
     crew_pool_opts opts = crewtest_opts(1);
     crew_map_opts map = {.chunk = 1};
-    crew_stats stats;
     crew_error err;
     (void)state;
     crewtest_need(CREWTEST_ASYNC);
@@ -366,8 +378,7 @@ static void recycling__after_so_many_tasks__a_new_worker_takes_over(void **state
         assert_ok(crew_apply(p, square_task, &n, sizeof n, &n, sizeof n, &err), &err);
     }
     assert_true(crewtest_get(CELL_COUNT) >= COUNT / EACH + 2);
-    assert_int_equal(crew_pool_stats(p, -1, &stats), 0);
-    assert_int_equal(stats.items, COUNT + 25);
+    CREWTEST_WAIT(items_so_far(p) == COUNT + 25, 5);
     assert_int_equal(crew_pool_shutdown(p, true, false), 0);
     assert_int_equal(crewtest_get(CELL_OWN), crewtest_get(CELL_COUNT));
     crewtest_free(p);
@@ -392,8 +403,8 @@ static void stats__items_and_failures__add_up(void **state) {
     assert_true(all.items == 0 && all.failures == 0 && all.restarts == 0);
     assert_code(crew_pool_map(p, half_fail, NULL, 0, 1000, NULL, 0, &opts, &err), CREW_EFAILED,
                 &err);
+    CREWTEST_WAIT(items_so_far(p) == 1000, 5);
     assert_int_equal(crew_pool_stats(p, -1, &all), 0);
-    assert_int_equal(all.items, 1000);
     assert_int_equal(all.failures, 500);
     assert_int_equal(all.restarts, 0);
     assert_true(all.busy > 0 && all.idle >= 0);

@@ -249,20 +249,27 @@ static void spawn__children__have_the_items_index_and_common_and_no_say(void **s
     crewtest_free(p);
 }
 
+/* A child that could not be made is not lost in silence: the item fails, also
+ * when the task looks away. */
 static int spawn_badly(crew_call *call) {
     int64_t data = 1;
-    if (crew_spawn(call, NULL, &data, sizeof data) != CREW_EINVAL)
-        return crew_fail(call, 1, "NULL was taken");
-    if (crew_spawn(call, (crew_fn *)(uintptr_t)&data, &data, sizeof data) != CREW_EINVAL)
-        return crew_fail(call, 2, "a place on the stack was taken");
+    crew_fn *fn = *CREW_IN(call, int64_t) ? (crew_fn *)(uintptr_t)&data : NULL;
+    if (crew_spawn(call, fn, &data, sizeof data) != CREW_EINVAL)
+        return crew_fail(call, 1, "it was taken");
     return 0;
 }
 
-static void spawn__no_function__is_refused_in_the_task(void **state) {
+static void spawn__no_function__is_refused_and_fails_the_item(void **state) {
     crew_error err;
     (void)state;
     crew_pool *p = crewtest_open(1);
-    assert_ok(crew_pool_map(p, spawn_badly, NULL, 0, 2, NULL, 0, NULL, &err), &err);
+    for (int64_t item = 0; item < 2; item++) {
+        assert_code(crew_pool_map(p, spawn_badly, &item, 8, 1, NULL, 0, NULL, &err), CREW_EINVAL,
+                    &err);
+        assert_text(err.text, "crew_spawn");
+        assert_int_equal(err.item, 0);
+    }
+    assert_usable(p);
     crewtest_free(p);
 }
 
@@ -454,7 +461,7 @@ int main(int argc, char **argv) {
         CREWTEST(spawn__tree_of_10000_nodes__has_run_when_map_and_future_are_done),
         CREWTEST(spawn__failing_child__fails_the_item_that_made_it),
         CREWTEST(spawn__children__have_the_items_index_and_common_and_no_say),
-        CREWTEST(spawn__no_function__is_refused_in_the_task),
+        CREWTEST(spawn__no_function__is_refused_and_fails_the_item),
         CREWTEST(random__any_worker_count_and_chunk__gives_the_serial_bits),
         CREWTEST(random__second_attempt__gives_the_same_bits),
         CREWTEST(random__seeds_streams_and_items__differ),

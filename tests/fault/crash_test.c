@@ -25,7 +25,7 @@ static const struct kind {
 };
 
 static void die(int kind) {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL;
     switch (kind) {
     case SEGFAULT:
         signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would make it an exit */

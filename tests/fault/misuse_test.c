@@ -108,6 +108,7 @@ static const struct use {
 
 /* The child's exit handlers are the test's as well; they are to do no harm. */
 static void in_a_child(const struct use *use) {
+    print_message("%s in a fork child\n", use->name);
     fflush(NULL);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -122,7 +123,7 @@ static void in_a_child(const struct use *use) {
     int status = crewtest_helper_wait(pid, 15);
     assert_within(from, 5);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        fail_msg("%s in a fork child: wait status %x", use->name, (unsigned)status);
+        fail_msg("wait status %x", (unsigned)status);
 }
 
 static void pool__used_in_a_fork_child__is_an_error_and_harms_nothing(void **state) {

@@ -21,6 +21,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A sanitizer's own code would be stepped through, too, for minutes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STEP_TOO_SLOW 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define STEP_TOO_SLOW 1
+#endif
+#endif
+#ifndef STEP_TOO_SLOW
+#define STEP_TOO_SLOW 0
+#endif
+
 struct watched {
     const void *at;
     size_t size;

@@ -19,6 +19,14 @@
 
 #include "team/arena_core.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 /* The arena begins somewhere inside; cells lie before it. */
 enum { START = 8192 + 64, CELLS = 512 };
 
@@ -423,7 +431,7 @@ static void free__of_what_is_not_allocated__is_caught_in_debug_builds(void **sta
     }
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef SANITIZED
 static void write_before_the_first(struct world *w) {
     char *first = w->seg.base + w->a.head->first;
     __asm__ volatile("" : "+r"(first));
@@ -432,7 +440,7 @@ static void write_before_the_first(struct world *w) {
 #endif
 
 static void arena__written_in_front_of__faults(void **state) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef SANITIZED
     assert_int_equal(fatal(*state, write_before_the_first), SIGSEGV);
 #else
     (void)state;

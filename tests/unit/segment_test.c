@@ -17,6 +17,14 @@
 
 #include "os/segment.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 static const uint64_t MIB = 1 << 20;
 
 /* Runs f in a child; what it returns. */
@@ -126,7 +134,7 @@ static int under_no_address_space(void) {
 
 static void segment__under_limits__is_smaller_or_says_so(void **state) {
     (void)state;
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef SANITIZED
     assert_int_equal(in_child(under_a_small_address_space), 0);
     assert_int_equal(in_child(under_no_address_space), 0);
 #else

@@ -254,6 +254,9 @@ void cw_nursery_stop(struct cw_nursery *n) {
             ;
         close(fd);
     }
+    /* Nobody's child, unless this process is the one that orphans fall to
+     * (pid 1 of a container): then it is ours to bury. */
+    waitpid(n->pid, NULL, WNOHANG);
     close(n->socket);
     n->socket = -1;
 }
