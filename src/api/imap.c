@@ -28,7 +28,7 @@ struct crew_iter {
     struct cw_stream *stream;
     int64_t window, next_index;
     bool source_done;
-    int source_error; /* what the source returned, given when the rest is out */
+    crew_error problem; /* the source's, or of sending an item: given when the rest is out */
     /* Ordered: a queue by index, oldest at head. Unordered: a set. */
     struct flight *flights;
     int64_t head, count;
@@ -154,54 +154,28 @@ static int make(crew_iter *it, crew_error *err) {
     return 0;
 }
 
-static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, const crew_map_opts *o,
-                           crew_error *err) {
+static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, size_t out_size,
+                           const crew_map_opts *o, crew_error *err) {
     int rc = cw_pool_check(p, err);
     if (rc < 0)
         return rc;
     cw_fn_name name;
-    if ((rc = cw_pool_function(p, (cw_fn *)fn, -1, -1, (ptrdiff_t)o->common_size, &name, err)) < 0)
+    if ((rc = cw_map_options_check(o, err)) < 0 ||
+        (rc = cw_pool_function(p, (cw_fn *)fn, -1, (ptrdiff_t)out_size,
+                               (ptrdiff_t)o->common_size, &name, err)) < 0)
         return rc;
     if (!s->next)
         return cw_error_set(err, CREW_EINVAL, 0, "the source has no function");
     if (!s->ctx && (s->next == next_of_array || s->next == next_of_range ||
                     s->next == next_of_lines))
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for the source");
-    if (o->window < 0 || o->window > 1 << 24 || o->chunk < 0)
+    if (o->window > 1 << 24)
         return cw_error_set(err, CREW_EINVAL, 0, "window is %lld: 0 to %d are possible",
                             (long long)o->window, 1 << 24);
-    if (o->common_size && !o->common)
-        return cw_error_set(err, CREW_EINVAL, 0, "common is NULL, its size is not 0");
-    if (o->journal)
-        return cw_error_set(err, CREW_ENOTSUP, 0, "journals are not part of this version");
     pthread_mutex_lock(&p->lock);
     rc = cw_pool_accepts(p, err);
     pthread_mutex_unlock(&p->lock);
     return rc;
-}
-
-crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_size,
-                     const crew_map_opts *opts, crew_error *err) {
-    static const crew_map_opts none;
-    crew_error local;
-    crew_error *to = err ? err : &local;
-    const crew_map_opts *o = opts ? opts : &none;
-    crew_iter *it = NULL;
-    if (check_arguments(p, fn, &source, o, to) < 0 || !(it = calloc(1, sizeof *it))) {
-        if (to->code == 0)
-            cw_error_set(to, CREW_ENOMEM, 0, "no memory for an iterator");
-        release_source(&source);
-    } else {
-        *it = (crew_iter){.pool = p, .fn = fn, .source = source, .out_size = out_size, .opts = *o};
-        it->window = choose_window(p, o);
-        if (make(it, to) < 0) {
-            crew_iter_free(it);
-            it = NULL;
-        }
-    }
-    if (!err)
-        cw_error_copy(NULL, to);
-    return it;
 }
 
 /* ---- running ---- */
@@ -212,14 +186,13 @@ static bool never(void *unused) {
 }
 
 /* Pulls one item and sends it on its way. False: there is none, or it could not
- * be sent (source_error). */
+ * be sent (err). */
 static bool pull(crew_iter *it, crew_error *err) {
     const void *item = NULL;
     size_t size = 0;
     int rc = it->source.next(it->source.ctx, &item, &size);
     if (rc != 1) {
         it->source_done = true;
-        it->source_error = rc < 0 ? rc : 0;
         if (rc < 0)
             cw_error_set(err, rc, 0, "the source failed at item %lld with code %d",
                          (long long)it->next_index, rc);
@@ -238,7 +211,6 @@ static bool pull(crew_iter *it, crew_error *err) {
     int64_t number = cw_submit(it->pool, &what, NULL, err);
     if (number < 0) {
         it->source_done = true;
-        it->source_error = (int)number;
         return false;
     }
     int64_t at = (it->head + it->count++) % it->window;
@@ -247,6 +219,39 @@ static bool pull(crew_iter *it, crew_error *err) {
         cw_pool_help(it->pool, never, NULL);
     return true;
 }
+
+static void fill_window(crew_iter *it, crew_error *err) {
+    while (!it->source_done && it->count < it->window && pull(it, err))
+        ;
+}
+
+crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_size,
+                     const crew_map_opts *opts, crew_error *err) {
+    static const crew_map_opts none;
+    crew_error local;
+    crew_error *to = err ? err : &local;
+    const crew_map_opts *o = opts ? opts : &none;
+    crew_iter *it = NULL;
+    if (check_arguments(p, fn, &source, out_size, o, to) < 0 || !(it = calloc(1, sizeof *it))) {
+        if (to->code == 0)
+            cw_error_set(to, CREW_ENOMEM, 0, "no memory for an iterator");
+        release_source(&source);
+    } else {
+        *it = (crew_iter){.pool = p, .fn = fn, .source = source, .out_size = out_size, .opts = *o};
+        it->window = choose_window(p, o);
+        if (make(it, to) < 0) {
+            crew_iter_free(it);
+            it = NULL;
+        } else if (!p->ops->caller) {
+            fill_window(it, &it->problem); /* workers begin before anybody asks */
+        }
+    }
+    if (!err)
+        cw_error_copy(NULL, to);
+    return it;
+}
+
+/* ---- yielding ---- */
 
 /* Unordered: puts the flight of a done record at the head. False: it is none of
  * ours (a second hint), or not done. */
@@ -344,15 +349,11 @@ int crew_next(crew_iter *it, void *out, crew_item *item, double timeout, crew_er
     if (rc < 0)
         return rc;
     drop_last(it);
-    crew_error problem = {0};
-    while (!it->source_done && it->count < it->window && pull(it, &problem))
-        ;
+    fill_window(it, &it->problem);
     if (it->count == 0) {
-        rc = it->source_error;
-        it->source_error = 0;
-        return rc < 0 ? (problem.code ? cw_error_copy(err, &problem)
-                                      : cw_error_set(err, rc, 0, "the source failed"))
-                      : cw_error_clear(err);
+        rc = it->problem.code ? cw_error_copy(err, &it->problem) : cw_error_clear(err);
+        it->problem.code = 0;
+        return rc;
     }
     bool there = it->opts.unordered
                      ? await_any(it, timeout)

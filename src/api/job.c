@@ -296,7 +296,7 @@ void cw_job_await(crew_pool *p, crew_job *j) {
             return;
         uint32_t slot = j->shared->slot;
         if (state == CW_J_POSTED && helps)
-            cw_pool_help_job(p, (int)slot);
+            cw_pool_help_job(p, j->shared);
         _Atomic uint32_t *count = &p->team->job_bell[slot].count;
         atomic_fetch_add(&p->team->job_bell[slot].sleeping, 1);
         uint32_t seen = atomic_load(count);

@@ -11,7 +11,7 @@ enum { FOR_BLOCKS = 4096 };
 /* Blocks of a reduce. By count alone: the tree must not depend on workers. */
 enum { FOLD_BLOCKS = 4096 };
 
-static int check_options(const crew_map_opts *o, crew_error *err) {
+int cw_map_options_check(const crew_map_opts *o, crew_error *err) {
     if (o->chunk < 0 || o->errors_cap < 0 || o->window < 0)
         return cw_error_set(err, CREW_EINVAL, 0,
                             "chunk is %lld, errors_cap %lld, window %lld: none may be negative",
@@ -203,7 +203,7 @@ crew_job *cw_job_make(crew_pool *p, const struct cw_job_spec *spec, crew_error *
     static const crew_map_opts none;
     struct cw_job_spec s = *spec;
     s.opts = s.opts ? s.opts : &none;
-    if (cw_pool_check(p, err) < 0 || check_options(s.opts, err) < 0 || check_spec(&s, err) < 0)
+    if (cw_pool_check(p, err) < 0 || cw_map_options_check(s.opts, err) < 0 || check_spec(&s, err) < 0)
         return NULL;
     ptrdiff_t in_size = s.bytes || s.kind == CW_JOB_EACH ? -1
                         : s.in                           ? (ptrdiff_t)s.in_size

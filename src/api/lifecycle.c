@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "os/openmp.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -142,7 +143,7 @@ void crew_pool_free(crew_pool *p) {
     terminate(p);
     struct cw_deadline forever = cw_deadline_in(CREW_FOREVER);
     cw_session_ring(p->session);
-    while (!cw_pool_empty(p) && !(p->broken.code && p->ops->processes))
+    while (!cw_pool_empty(p)) /* seats are the nursery's until their members are reaped */
         cw_pool_sleep(p, &forever);
     pthread_mutex_unlock(&p->lock);
     cw_pool_tend_jobs(p, 0); /* async jobs that were cancelled just now */
@@ -170,6 +171,8 @@ static struct cw_member *become_member(crew_pool *p, bool *locked) {
     p->serial->outer = cw_this_member;
     cw_this_member = p->serial;
     atomic_store_explicit(&p->serial->line->busy_since, cw_now_ns(), memory_order_relaxed);
+    if (p->team->threads_per_worker)
+        p->outer_threads = cw_openmp_threads(p->team->threads_per_worker);
     return p->serial;
 }
 
@@ -181,6 +184,8 @@ static void be_oneself_again(crew_pool *p, bool locked) {
     atomic_fetch_add_explicit(&line->busy_ns, busy, memory_order_relaxed);
     atomic_store_explicit(&line->busy_since, 0, memory_order_relaxed);
     cw_this_member = p->serial->outer;
+    if (p->outer_threads)
+        cw_openmp_threads(p->outer_threads);
     pthread_mutex_unlock(&p->serial_lock);
 }
 
@@ -203,10 +208,16 @@ void cw_pool_help(crew_pool *p, bool (*until)(void *arg), void *arg) {
     be_oneself_again(p, locked);
 }
 
-void cw_pool_help_job(crew_pool *p, int slot) {
+void cw_pool_help_job(crew_pool *p, struct cw_job *job) {
     bool locked;
     struct cw_member *m = become_member(p, &locked);
-    while (m && (atomic_load(&p->team->claimable) >> slot & 1) && cw_member_run_job(m, slot))
+    int slot = (int)job->slot;
+    bool each = job->kind == CW_JOB_EACH;
+    while (m && (each || (atomic_load(&p->team->claimable) >> slot & 1)) &&
+           cw_member_run_job(m, slot))
+        recycle(p, m);
+    /* What its items have spawned. */
+    while (m && atomic_load(&job->children) > 0 && cw_member_run_task(m))
         recycle(p, m);
     be_oneself_again(p, locked);
 }

@@ -315,8 +315,12 @@ double cw_pool_tend_jobs(crew_pool *p, double passed) {
     return next;
 }
 
+static int check_job(crew_job *j, crew_error *err) {
+    return j ? cw_pool_check(j->pool, err) : cw_error_set(err, CREW_EINVAL, 0, "the job is NULL");
+}
+
 bool crew_job_ready(crew_job *j) {
-    if (!j)
+    if (check_job(j, NULL) < 0)
         return false;
     pthread_mutex_lock(&j->pool->lock);
     bool done = j->state == CW_J_DONE;
@@ -331,8 +335,9 @@ static bool ended(crew_job *j) {
 }
 
 int crew_job_wait(crew_job *j, double timeout) {
-    if (!j)
-        return cw_error_set(NULL, CREW_EINVAL, 0, "the job is NULL");
+    int rc = check_job(j, NULL);
+    if (rc < 0)
+        return rc;
     crew_pool *p = j->pool;
     struct cw_deadline d = cw_deadline_in(timeout);
     pthread_mutex_lock(&p->lock);
@@ -350,8 +355,9 @@ int crew_job_get(crew_job *j, double timeout, crew_error *err) {
 }
 
 int crew_job_cancel(crew_job *j) {
-    if (!j)
-        return cw_error_set(NULL, CREW_EINVAL, 0, "the job is NULL");
+    int rc = check_job(j, NULL);
+    if (rc < 0)
+        return rc;
     pthread_mutex_lock(&j->pool->lock);
     cw_pool_stop_job(j->pool, j, CREW_ECANCELLED);
     pthread_mutex_unlock(&j->pool->lock);
@@ -360,7 +366,7 @@ int crew_job_cancel(crew_job *j) {
 }
 
 void crew_job_free(crew_job *j) {
-    if (!j)
+    if (!j || check_job(j, NULL) < 0)
         return;
     crew_job_cancel(j);
     crew_job_wait(j, CREW_FOREVER);

@@ -45,6 +45,17 @@ static int check_options(const crew_pool_opts *o, crew_error *err) {
     return 0;
 }
 
+/* How deep a pool that is opened here lies: 0 in the program's own threads. */
+static int depth_here(struct cw_session *s) {
+    return cw_this_member ? cw_this_member->team->depth + 1 : s->depth;
+}
+
+/* The cores of the member that this thread is. */
+static int slice_here(void) {
+    struct cw_member *m = cw_this_member;
+    return cw_team_place(&m->maps, m->team, m->rank)->cores;
+}
+
 /* The environment's word over the code's; defaults for what neither says. */
 static int settle_options(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
     const struct cw_config *c = &s->config;
@@ -64,11 +75,12 @@ static int settle_options(struct cw_session *s, crew_pool_opts *o, crew_error *e
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "the mpi backend is not part of this build; CREW_BACKEND accepts "
                             "serial, threads and fork");
-    int most = crew_cpu_count();
-    if (s->cores && s->cores < most)
-        most = s->cores;
-    if (o->workers == 0 || (c->workers && s->depth == 0))
-        o->workers = c->workers && s->depth == 0 ? c->workers : most;
+    int most = crew_cpu_count(), depth = depth_here(s);
+    int slice = cw_this_member ? slice_here() : s->cores;
+    if (slice && slice < most)
+        most = slice;
+    if (o->workers == 0 || (c->workers && depth == 0))
+        o->workers = c->workers && depth == 0 ? c->workers : most;
     if (o->workers > CW_MAX_WORKERS)
         return cw_error_set(err, CREW_EINVAL, 0, "CREW_WORKERS is %d: 1 to %d are possible",
                             o->workers, CW_MAX_WORKERS);
@@ -139,7 +151,7 @@ static int build_team(crew_pool *p, crew_error *err) {
     t->workers = p->workers;
     t->backend = p->opts.backend;
     t->threads_per_worker = p->opts.threads_per_worker;
-    t->depth = s->depth;
+    t->depth = depth_here(s);
     t->processes = p->ops->processes;
     t->spins = crew_cpu_count() > 1;
     t->tasks_per_worker = p->opts.tasks_per_worker;
@@ -382,7 +394,7 @@ crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err) {
     struct cw_session *s = cw_session_get(err);
     if (!s || check_options(&o, err) < 0 || settle_options(s, &o, err) < 0)
         goto failed;
-    if (s->depth >= CW_MAX_DEPTH) {
+    if (depth_here(s) >= CW_MAX_DEPTH) {
         cw_error_set(err, CREW_EINVAL, 0, "pools inside workers may be nested %d deep",
                      CW_MAX_DEPTH);
         goto failed;

@@ -48,6 +48,7 @@ struct crew_pool {
     struct cw_respawn respawn;
     int64_t *restarts;
     int64_t seen_ns; /* the supervisor's last look at the clock */
+    double wish;     /* when it wanted to look again */
     bool recount;    /* children must be counted again */
     int limit_visits; /* the service thread looks often for so many visits more */
 
@@ -66,6 +67,7 @@ struct crew_pool {
 
     struct cw_member *serial; /* the caller's, on the serial backend */
     pthread_mutex_t serial_lock;
+    int outer_threads; /* OpenMP's setting of the caller, while it is the member */
 };
 
 /* ---- pool.c ---- */
@@ -86,8 +88,8 @@ void cw_pool_release(crew_pool *p);
 bool cw_pool_helps(crew_pool *p);
 /* Runs tasks here until the condition holds or there is nothing to run. */
 void cw_pool_help(crew_pool *p, bool (*until)(void *arg), void *arg);
-/* The same for the map in that slot. */
-void cw_pool_help_job(crew_pool *p, int slot);
+/* The same for a map that is on the board. */
+void cw_pool_help_job(crew_pool *p, struct cw_job *job);
 
 struct cw_deadline;
 /* Sleeps until something of the pool changes, at most as long as the deadline's
@@ -120,6 +122,7 @@ void cw_failure_explain(crew_pool *p, cw_fn_name fn, const struct cw_failure *fa
 
 /* ---- job.c: maps as the manager sees them ---- */
 
+int cw_map_options_check(const crew_map_opts *o, crew_error *err);
 /* The next one that waits for a place on the board. */
 crew_job *cw_job_next(crew_job *j);
 /* With the lock. Moves a job on as far as it goes. */

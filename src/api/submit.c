@@ -263,7 +263,7 @@ int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *
     struct cw_task *task = cw_task_at(&p->maps, p->team, number);
     uint32_t generation = cw_task_generation(atomic_load(&task->state));
     if (!cw_task_move(task, generation, CW_TASK_QUEUED, CW_TASK_PREPARED, 0, NULL))
-        return 0;
+        return cw_record_done(p, number) && task->status == CREW_ECANCELLED;
     struct cw_failure f = {.code = code, .index = task->index, .worker = -1};
     if (why)
         snprintf(f.text, sizeof f.text, "%.191s", why->text);
@@ -347,6 +347,10 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
         return;
     }
     struct cw_failure f = lost_with(p, rank, task, verdict, reason, status);
+    if (p->broken.code && !(state & CW_TASK_KILL)) {
+        f.code = p->broken.code;
+        snprintf(f.text, sizeof f.text, "%.191s", p->broken.text);
+    }
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     /* The dead member's line serves for its accounting: the sections see it. */
     if (cw_task_is_child(task)) {

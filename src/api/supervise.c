@@ -13,6 +13,8 @@
 #include <string.h>
 
 static const double TICK_LIMITS = 0.01, TICK_BUSY = 0.2, TICK_IDLE = 1.0;
+/* A visit this much later than wished for means that the program was stopped. */
+static const double STOPPED = 0.5;
 
 int cw_pool_bring(crew_pool *p, int rank, crew_error *err) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
@@ -73,12 +75,16 @@ static void wipe_line(crew_pool *p, int rank) {
 
 static void replace(crew_pool *p, int rank, enum cw_life life, int status) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     int sys = atomic_load(&seat->sys), pid = atomic_load(&seat->pid);
     crew_error err;
-    char how[96];
+    char how[160];
     if (cw_respawn_useless(&p->respawn, life)) {
         if (sys)
             snprintf(how, sizeof how, "could not be started (%s)", strerror(sys));
+        else if (atomic_load(&line->ready) == 2)
+            snprintf(how, sizeof how, "refused by the initializer, code %d%s%.100s",
+                     line->frame.refused, line->frame.text[0] ? ": " : "", line->frame.text);
         else
             cw_process_describe_status(status, how, sizeof how);
         cw_error_set(&err, CREW_EBROKEN, sys,
@@ -259,10 +265,10 @@ static double tend_members(crew_pool *p, double passed) {
 double cw_pool_tend(crew_pool *p) {
     pthread_mutex_lock(&p->lock);
     int64_t now = cw_now_ns();
-    /* A gap longer than a visit can be is time this program was stopped. */
     double passed = p->seen_ns ? (double)(now - p->seen_ns) * 1e-9 : 0;
-    double most = 2 * TICK_IDLE;
-    passed = passed < most ? passed : TICK_LIMITS;
+    /* Much later than it asked for: this program was stopped. */
+    if (passed > p->wish + STOPPED)
+        passed = p->wish;
     p->seen_ns = now;
     double next = tend_members(p, passed);
     if (p->fd >= 0)
@@ -270,5 +276,6 @@ double cw_pool_tend(crew_pool *p) {
     pthread_mutex_unlock(&p->lock);
     cw_pool_tend_futures(p);
     double jobs = cw_pool_tend_jobs(p, passed);
-    return jobs < next ? jobs : next;
+    p->wish = jobs < next ? jobs : next;
+    return p->wish;
 }

@@ -1,6 +1,7 @@
 /* What a worker process is from its first instruction to its last. */
 #include "api/session.h"
 #include "backend/fork/nursery.h"
+#include "os/openmp.h"
 #include "os/output.h"
 #include "os/process.h"
 #include "team/member.h"
@@ -12,9 +13,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-/* The OpenMP runtime, if the program has one: libcrew itself links none. */
-extern void omp_set_num_threads(int) __attribute__((weak));
 
 /* exit() in a task: its output, but none of the handlers and buffers that were
  * inherited from the manager, which will run them itself. Registered last, it
@@ -53,9 +51,7 @@ static void settle(struct cw_member *m, const struct cw_place *place) {
     if (memcmp(&place->cpus, &nowhere, sizeof nowhere) != 0)
         cw_affinity_set(&place->cpus);
     m->spins = m->team->spins;
-    if (omp_set_num_threads)
-        omp_set_num_threads(m->team->threads_per_worker ? m->team->threads_per_worker
-                                                        : place->cores);
+    cw_openmp_threads(m->team->threads_per_worker ? m->team->threads_per_worker : place->cores);
 }
 
 static void live(struct cw_maps *maps, const struct cw_billet *billet) {

@@ -66,7 +66,13 @@ int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure) {
         failure->pid = atomic_load_explicit(
             &cw_team_seat(&frame->member->maps, frame->member->team, frame->member->rank)->pid,
             memory_order_relaxed);
-        snprintf(failure->text, sizeof failure->text, "%s", text);
+        double limit = frame->task ? frame->task->task_timeout
+                       : frame->job ? frame->job->task_timeout
+                                    : 0;
+        if (over)
+            snprintf(failure->text, sizeof failure->text, "over its time limit of %g s", limit);
+        else
+            snprintf(failure->text, sizeof failure->text, "%s", text);
     }
     frame->noted = frame->refused = frame->failed = 0;
     return code;
@@ -239,6 +245,11 @@ static bool run_jobs(struct cw_member *m) {
 
 /* ---- submitted tasks ---- */
 
+static bool unwanted(struct cw_member *m, struct cw_task *task) {
+    return (atomic_load_explicit(&task->state, memory_order_relaxed) & CW_TASK_KILL) ||
+           atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE;
+}
+
 static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task,
                       struct cw_frame *frame) {
     crew_fn *fn = (crew_fn *)cw_member_fn(m, task->fn);
@@ -274,6 +285,9 @@ static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task
     cw_frame_leave(m, frame);
     if (m->own_process)
         cw_output_flush();
+    /* One that gave up because nobody wants it any more has not failed. */
+    if (code == CREW_EFAILED && unwanted(m, task))
+        failure.code = code = CREW_ECANCELLED;
     if (code)
         add(&m->line->failures, 1);
     if (cw_task_is_child(task))

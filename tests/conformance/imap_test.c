@@ -214,6 +214,7 @@ static void imap__freed_while_items_run__ends_in_time(void **state) {
         in[i] = CELL_GATE + 1;
     crew_pool *p = crewtest_open(2);
     crew_iter *it = begin(p, crewtest_gated_task, crew_source_array(in, 8, 8), 8, &opts);
+    crew_next(it, NULL, NULL, 0, NULL); /* at the latest now it has begun */
     assert_true(crewtest_reached(CELL_STARTED, 2, 10));
     double from = crewtest_now();
     crew_iter_free(it);
@@ -262,19 +263,21 @@ static void imap__continue__failed_items_are_followed_by_more(void **state) {
     crewtest_free(p);
 }
 
+/* It may be followed by more or not: that is an iterator's reader to decide. */
 static void imap__stop__yields_the_failure_and_comes_to_an_end(void **state) {
+    enum { COUNT = 3000 };
     crew_error err;
     crew_item item;
     int after = 0;
     (void)state;
     crew_pool *p = crewtest_open(2);
-    crew_iter *it = begin(p, odd_fails, crew_source_range(0, 100000, 1), 8, NULL);
+    crew_iter *it = begin(p, odd_fails, crew_source_range(0, COUNT, 1), 8, NULL);
     assert_int_equal(crew_next(it, NULL, &item, 20, &err), 1);
     assert_code(crew_next(it, NULL, &item, 20, &err), CREW_EFAILED, &err);
     assert_int_equal(item.index, 1);
     assert_int_equal(item.status, CREW_EFAILED);
     while (crew_next(it, NULL, &item, 20, &err) != 0)
-        assert_in_range(++after, 0, 50000);
+        assert_in_range(++after, 0, COUNT - 2);
     crew_iter_free(it);
     assert_usable(p);
     crewtest_free(p);
@@ -318,8 +321,9 @@ static void imap__bad_requests__are_refused_at_the_call(void **state) {
         {p, square_task, crew_source_range(0, 9, 1), 5, NULL, CREW_EMISMATCH},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_null(crew_imap(cases[i].pool, cases[i].fn, cases[i].source, cases[i].out_size,
-                              cases[i].opts, &err));
+        if (crew_imap(cases[i].pool, cases[i].fn, cases[i].source, cases[i].out_size, cases[i].opts,
+                      &err))
+            fail_msg("case %zu was taken", i);
         assert_code(err.code, cases[i].code, &err);
     }
     crewtest_free(p);
