@@ -212,12 +212,20 @@ void cw_pool_help_job(crew_pool *p, struct cw_job *job) {
     bool locked;
     struct cw_member *m = become_member(p, &locked);
     int slot = (int)job->slot;
-    bool each = job->kind == CW_JOB_EACH;
-    while (m && (each || (atomic_load(&p->team->claimable) >> slot & 1)) &&
-           cw_member_run_job(m, slot))
-        recycle(p, m);
-    /* What its items have spawned. */
-    while (m && atomic_load(&job->children) > 0 && cw_member_run_task(m))
-        recycle(p, m);
+    bool claim = job->kind == CW_JOB_EACH, ran = m != NULL;
+    while (ran) {
+        ran = false;
+        /* Tasks first, as workers do: its items may have spawned some. */
+        while (cw_member_run_task(m)) {
+            ran = true;
+            recycle(p, m);
+        }
+        claim = claim || (atomic_load(&p->team->claimable) >> slot & 1);
+        if (claim && cw_member_run_job(m, slot)) {
+            ran = true;
+            recycle(p, m);
+        }
+        claim = false;
+    }
     be_oneself_again(p, locked);
 }
