@@ -68,7 +68,7 @@ static void free_callbacks(crew_future *f) {
 
 static void destroy(crew_future *f) {
     free_callbacks(f);
-    free(f->kept.data);
+    free(f->kept);
     free(f);
 }
 
@@ -121,7 +121,7 @@ void cw_future_call_back(crew_future *f, struct cw_callback *c) {
 }
 
 static void call(crew_future *f, struct cw_callback *c) {
-    bool bad = c->splits && (f->pool ? record(f)->status : f->kept.status) != 0;
+    bool bad = c->splits && cw_future_status(f) != 0;
     void (*fn)(void *ctx, crew_future *f) = bad ? c->failed : c->done;
     if (fn)
         fn(c->ctx, f);
@@ -197,6 +197,38 @@ static void await_callbacks(crew_future *f) {
     pthread_mutex_unlock(&p->lock);
 }
 
+static struct cw_kept *keep(crew_pool *p, uint32_t number) {
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    crew_error err;
+    if (!cw_record_done(p, number))
+        cw_error_set(&err, CREW_ECANCELLED, 0, "its pool was freed");
+    else
+        cw_record_error(p, number, &err);
+    size_t size = err.code ? 0 : task->out_size;
+    struct cw_kept *kept = malloc(sizeof *kept + size);
+    if (!kept)
+        return NULL;
+    kept->error = err;
+    kept->size = size;
+    if (size)
+        memcpy(kept->data, cw_task_result(&p->maps, task), size);
+    return kept;
+}
+
+/* The same of a future whose pool is gone. */
+static int kept_error(crew_future *f, crew_error *err) {
+    if (!f->kept)
+        return cw_error_set(err, CREW_ENOMEM, 0, "there was no memory to keep its result beyond "
+                                                 "its pool");
+    return f->kept->error.code ? cw_error_copy(err, &f->kept->error) : cw_error_clear(err);
+}
+
+int cw_future_status(crew_future *f) {
+    if (f->pool)
+        return record(f)->status;
+    return f->kept ? f->kept->error.code : CREW_ENOMEM;
+}
+
 void cw_pool_orphan_futures(crew_pool *p) {
     cw_pool_tend_futures(p);
     for (uint32_t number = 0; number < p->owners; number++) {
@@ -207,19 +239,7 @@ void cw_pool_orphan_futures(crew_pool *p) {
             destroy(f);
             continue;
         }
-        struct cw_task *task = cw_task_at(&p->maps, p->team, number);
-        if (!cw_record_done(p, number))
-            cw_error_set(&f->kept.error, CREW_ECANCELLED, 0, "its pool was freed");
-        else if (cw_record_error(p, number, &f->kept.error) == 0 && task->out_size) {
-            f->kept.data = malloc(task->out_size);
-            if (f->kept.data)
-                memcpy(f->kept.data, cw_task_result(&p->maps, task), task->out_size);
-            else
-                cw_error_set(&f->kept.error, CREW_ENOMEM, 0,
-                             "no memory to keep its result beyond its pool");
-            f->kept.size = f->kept.data ? task->out_size : 0;
-        }
-        f->kept.status = f->kept.error.code;
+        f->kept = keep(p, number);
         free_callbacks(f);
         f->pool = NULL;
     }
@@ -245,8 +265,9 @@ int crew_future_result(crew_future *f, void *out, size_t out_size, double timeou
     if (rc < 0)
         return rc;
     if (!f->pool)
-        return f->kept.status ? cw_error_copy(err, &f->kept.error)
-                              : give(f->kept.data, f->kept.size, out, out_size, err);
+        return (rc = kept_error(f, err)) < 0
+                   ? rc
+                   : give(f->kept->data, f->kept->size, out, out_size, err);
     if (!cw_record_wait(f->pool, f->number, timeout))
         return cw_error_set(err, CREW_ETIMEDOUT, 0, "the task has not ended yet");
     await_callbacks(f);
@@ -262,9 +283,11 @@ const void *crew_future_data(crew_future *f, size_t *size) {
     if (check(f, NULL) < 0)
         return NULL;
     if (!f->pool) {
+        if (cw_future_status(f))
+            return NULL;
         if (size)
-            *size = f->kept.size;
-        return f->kept.status ? NULL : f->kept.data ? f->kept.data : "";
+            *size = f->kept->size;
+        return f->kept->data;
     }
     if (!cw_record_done(f->pool, f->number) || record(f)->status)
         return NULL;
@@ -287,7 +310,7 @@ bool crew_future_running(crew_future *f) {
 bool crew_future_cancelled(crew_future *f) {
     if (!crew_future_done(f))
         return false;
-    return (f->pool ? record(f)->status : f->kept.status) == CREW_ECANCELLED;
+    return cw_future_status(f) == CREW_ECANCELLED;
 }
 
 int crew_future_cancel(crew_future *f) {

@@ -12,8 +12,15 @@ struct cw_callback {
     struct cw_callback *next;
 };
 
+/* What is left of a record whose pool was freed. */
+struct cw_kept {
+    crew_error error;
+    size_t size;
+    _Alignas(16) unsigned char data[];
+};
+
 /* Guarded by pool.lock, but for the record's own words. `pool` is NULL once the
- * pool is gone: then `kept` holds what the record said. */
+ * pool is gone: then `kept` holds what the record said (NULL: there was no memory). */
 struct crew_future {
     crew_pool *pool;
     uint32_t number;
@@ -23,12 +30,7 @@ struct crew_future {
     struct cw_callback *callbacks;
     bool listed;      /* in the pool's list of those to be called back */
     struct crew_future *next;
-    struct {
-        int status;
-        crew_error error;
-        void *data;
-        size_t size;
-    } kept;
+    struct cw_kept *kept;
 };
 
 struct cw_submit {
@@ -42,6 +44,8 @@ struct cw_submit {
     cw_ref common; /* used instead of opts->common, which is copied */
 };
 
+/* 0 or the code of a future that is done. */
+int cw_future_status(crew_future *f);
 /* Takes c; it is called once f is done, at once if it is. Without the lock. */
 void cw_future_call_back(crew_future *f, struct cw_callback *c);
 

@@ -38,8 +38,8 @@ static void post(crew_pool *p, crew_job *j, int slot) {
     } else {
         atomic_fetch_or(&t->claimable, 1ull << slot);
     }
-    cw_team_wake(t, job->kind == CW_JOB_EACH || job->count > p->workers ? INT32_MAX
-                                                                        : (int)job->count);
+    bool all = job->kind == CW_JOB_EACH || job->count > p->workers;
+    cw_team_wake(&p->maps, t, all ? p->workers : (int)job->count);
 }
 
 crew_job *cw_job_next(crew_job *j) {
@@ -104,7 +104,7 @@ static void run_again(crew_job *j, int64_t lo, int64_t hi, int attempt) {
 static void push_again(crew_pool *p, crew_job *j) {
     while (j->again_count) {
         struct cw_again *a = &j->again[j->again_count - 1];
-        if (!cw_job_redo(p->team, j->shared, a->lo, a->hi, a->attempt))
+        if (!cw_job_redo(&p->maps, p->team, j->shared, a->lo, a->hi, a->attempt))
             return;
         j->again_count--;
     }
@@ -159,7 +159,7 @@ void cw_pool_advance(crew_pool *p, crew_job *j) {
         int64_t lo, hi;
         if (cw_marks_gap(marks, 0, end, &lo, &hi)) {
             if (job->kind != CW_JOB_EACH) /* each: the new member of that rank runs it */
-                cw_job_redo(p->team, job, lo, hi, 1);
+                cw_job_redo(&p->maps, p->team, job, lo, hi, 1);
             return;
         }
     }

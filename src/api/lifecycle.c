@@ -71,7 +71,7 @@ static int drain(crew_pool *p, struct cw_deadline *d, crew_error *err) {
     }
     if (rc == 0 && atomic_load(&p->team->quit) == CW_RUN) {
         atomic_store(&p->team->quit, CW_DRAIN);
-        cw_team_wake(p->team, INT32_MAX);
+        cw_team_wake_all(&p->maps, p->team);
         if (p->ops->caller && p->state == CW_POOL_CLOSED)
             cw_member_end(p->serial);
     }
@@ -108,7 +108,7 @@ static void terminate(crew_pool *p) {
     p->state = CW_POOL_ENDING;
     atomic_store(&p->team->quit, CW_TERMINATE);
     cw_pool_cancel_all(p, CREW_ECANCELLED);
-    cw_team_wake(p->team, INT32_MAX);
+    cw_team_wake_all(&p->maps, p->team);
     if (p->ops->processes)
         for (int rank = 0; rank < p->workers; rank++)
             cw_pool_doom(p, rank, CW_CANCEL);

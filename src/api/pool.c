@@ -355,7 +355,7 @@ static int await_members(crew_pool *p, crew_error *err) {
 static void undo(crew_pool *p) {
     if (p->hands) {
         atomic_store(&p->team->quit, CW_TERMINATE);
-        cw_team_wake(p->team, INT32_MAX);
+        cw_team_wake_all(&p->maps, p->team);
         for (int rank = 0; rank < p->workers; rank++)
             p->ops->kill(p->hands, rank);
         struct cw_bell *bell = p->session->bell;

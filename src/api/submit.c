@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 /* How long a waiter spins before it sleeps: see SPIN_NS in team/member.c. */
-enum { WAIT_SPIN_NS = 50000, SPINS_PER_LOOK = 32 };
+enum { WAIT_SPIN_NS = 20000, SPINS_PER_LOOK = 32 };
 
 static int check(const struct cw_submit *w, const crew_submit_opts *o, crew_error *err) {
     if (!w->fn)
@@ -117,7 +117,7 @@ void cw_pool_drain_backlog(crew_pool *p) {
     }
     if (atomic_load_explicit(&p->team->room_wanted, memory_order_relaxed)) {
         atomic_store(&p->team->room_wanted, 0);
-        cw_team_wake(p->team, INT32_MAX);
+        cw_team_wake_all(&p->maps, p->team);
     }
 }
 
@@ -141,7 +141,7 @@ void cw_pool_restore_hints(crew_pool *p) {
         }
     }
     if (any)
-        cw_team_wake(t, INT32_MAX);
+        cw_team_wake_all(&p->maps, t);
 }
 
 int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future *owner, crew_error *err) {
@@ -188,7 +188,7 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future *owner, c
     pthread_mutex_unlock(&p->lock);
     if (rc < 0)
         return rc;
-    cw_team_wake(p->team, 1);
+    cw_team_wake(&p->maps, p->team, 1);
     if (limits)
         cw_session_ring(p->session);
     return number;

@@ -128,7 +128,7 @@ static void member_ended(crew_pool *p, int rank) {
     atomic_store(&seat->state, CW_SEAT_EMPTY);
     if (atomic_load(&p->team->quit) == CW_RUN && !p->broken.code)
         replace(p, rank, life, status);
-    cw_team_wake(p->team, INT32_MAX);
+    cw_team_wake_all(&p->maps, p->team);
     pthread_cond_broadcast(&p->changed);
 }
 
@@ -154,7 +154,7 @@ void cw_pool_break(crew_pool *p, const crew_error *err) {
             p->ops->kill(p->hands, rank);
     }
     cw_pool_cancel_all(p, err->code);
-    cw_team_wake(p->team, INT32_MAX);
+    cw_team_wake_all(&p->maps, p->team);
     pthread_cond_broadcast(&p->changed);
 }
 

@@ -25,12 +25,6 @@ static void watch(crew_future *f) {
         cw_task_flag(cw_task_at(&f->pool->maps, f->pool->team, f->number), CW_TASK_NOTIFY);
 }
 
-static bool failed(crew_future *f) {
-    if (!f->pool)
-        return f->kept.status != 0;
-    return cw_task_at(&f->pool->maps, f->pool->team, f->number)->status != 0;
-}
-
 static bool one_done(void *arg) {
     return crew_future_done(arg);
 }
@@ -54,7 +48,7 @@ static int count_done(crew_future **futures, size_t n, bool *error) {
     for (size_t i = 0; i < n; i++)
         if (crew_future_done(futures[i])) {
             done++;
-            *error = *error || failed(futures[i]);
+            *error = *error || cw_future_status(futures[i]) != 0;
         }
     return done;
 }

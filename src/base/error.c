@@ -46,7 +46,13 @@ int cw_error_set(crew_error *err, int code, int sys, const char *fmt, ...) {
 int cw_error_clear(crew_error *err) {
     if (!err)
         err = &last_error;
-    *err = (crew_error){.item = -1, .worker = -1};
+    /* Field by field: every call that succeeds comes by here, and need not write
+     * 256 bytes of text for that. */
+    err->code = err->sys = err->task_code = 0;
+    err->item = -1;
+    err->worker = -1;
+    err->node = err->pid = err->signal = err->attempt = 0;
+    err->text[0] = 0;
     return 0;
 }
 

@@ -94,6 +94,7 @@ struct cw_line {
     _Atomic uint32_t task;    /* the task record + 1 it runs, 0: none */
     _Atomic uint64_t task_turn; /* counts the tasks it began: tells one from the next */
     _Atomic uint32_t critical;  /* inside an accounting section, see team/task.h */
+    _Atomic uint32_t nap;       /* (any) futex: 1 while it sleeps */
     _Atomic uint32_t cancel;    /* supervisor: over its limit, crew_cancelled turns true */
     _Atomic cw_off spare;       /* a block of task records on its way into the team */
     _Atomic uint32_t ready;     /* 1: init has returned; 2: init failed, see frame */
@@ -207,9 +208,10 @@ struct cw_team {
     _Atomic uint32_t each_round;        /* counts them; cw_line.each says who has done it */
     _Atomic cw_off job[CW_JOB_SLOTS];
 
-    _Alignas(64) _Atomic uint32_t work; /* (any) futex: there is new work */
-    _Atomic uint32_t spinner;           /* (any) rank + 1 of the member that spins for work */
-    _Atomic uint64_t asleep[CW_MAX_WORKERS / 64]; /* (any) bit a sleeping member */
+    _Alignas(64) _Atomic uint32_t spinner; /* (any) rank + 1 of the member that spins for work */
+    /* (any) bit a member that sleeps, or is about to; whoever takes the bit away
+     * wakes that member. */
+    _Atomic uint64_t asleep[CW_MAX_WORKERS / 64];
 
     /* (any) futexes: a member left the job, or its last child ended. Here, not in
      * the job: who rings last may ring for a job that is already gone. */

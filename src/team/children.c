@@ -108,7 +108,7 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
     /* A full ring: run something here until there is room. */
     while (!cw_task_hint(&m->maps, t, (uint32_t)number, priority))
         cw_member_run_task(m);
-    cw_team_wake(t, 1);
+    cw_team_wake(&m->maps, t, 1);
     return 0;
 }
 

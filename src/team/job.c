@@ -81,7 +81,7 @@ void cw_job_fail(const struct cw_maps *m, struct cw_job *job, const struct cw_fa
                           memory_order_release);
 }
 
-bool cw_job_redo(struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt) {
+bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt) {
     for (int i = 0; i < CW_REDO_SLOTS; i++) {
         struct cw_redo *redo = &job->redo[i];
         if (atomic_load_explicit(&redo->state, memory_order_acquire) != 0)
@@ -93,7 +93,7 @@ bool cw_job_redo(struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, 
         /* Pairs with the acquire in cw_job_take_redo: the range. */
         atomic_store_explicit(&redo->state, 1, memory_order_release);
         atomic_fetch_or(&t->claimable, 1ull << job->slot);
-        cw_team_wake(t, 1);
+        cw_team_wake(m, t, 1);
         return true;
     }
     return false;

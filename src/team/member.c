@@ -15,7 +15,7 @@ _Thread_local struct cw_member *cw_this_member;
 
 /* How long a member without work spins before it sleeps: about what a wake-up
  * through the kernel costs, so that at worst the wait takes twice as long. */
-enum { SPIN_NS = 50000, SPINS_PER_LOOK = 32 };
+enum { SPIN_NS = 20000, SPINS_PER_LOOK = 32 };
 
 void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_team *team,
                     int rank) {
@@ -321,7 +321,7 @@ bool cw_member_run_task(struct cw_member *m) {
     atomic_fetch_add_explicit(&m->line->task_turn, 1, memory_order_relaxed);
     /* Who spun for this one was spared the wake-up of others: see cw_team_wake. */
     if (cw_task_any(&m->maps, t))
-        cw_team_wake(t, 1);
+        cw_team_wake(&m->maps, t, 1);
     if ((was & CW_TASK_KILL) || (cw_task_is_child(task) && cw_child_void(&m->maps, t, task))) {
         drop_task(m, number, task);
     } else {
@@ -372,12 +372,12 @@ static void rest(struct cw_member *m) {
     if (!spin(m)) {
         uint64_t bit = 1ull << (m->rank % 64);
         _Atomic uint64_t *word = &t->asleep[m->rank / 64];
-        uint32_t seen = atomic_load_explicit(&t->work, memory_order_relaxed);
+        atomic_store(&m->line->nap, 1);
         atomic_fetch_or(word, bit);
         /* Pairs with the fence in cw_team_wake. */
         atomic_thread_fence(memory_order_seq_cst);
         if (!has_work(m))
-            cw_futex_wait(&t->work, seen, -1);
+            cw_futex_wait(&m->line->nap, 1, -1);
         atomic_fetch_and(word, ~bit);
     }
     atomic_store_explicit(&m->line->busy_since, cw_now_ns(), memory_order_relaxed);

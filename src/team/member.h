@@ -66,7 +66,7 @@ void cw_run_range(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t h
  * starts nothing above it from now on. */
 void cw_job_fail(const struct cw_maps *m, struct cw_job *job, const struct cw_failure *failure);
 /* A range to run again. False: no slot is free. By the supervisor. */
-bool cw_job_redo(struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt);
+bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt);
 /* Takes a ready range. */
 struct cw_redo *cw_job_take_redo(struct cw_job *job, int rank);
 /* Nothing starts above `item` from now on (-1: nothing at all). */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-_Static_assert(sizeof(struct cw_task) % 64 == 0, "records start on cache lines");
+_Static_assert(sizeof(struct cw_task) == 256, "a record is four cache lines");
 
 _Atomic uint32_t *cw_task_futex(struct cw_task *task) {
     uint32_t *words = (uint32_t *)&task->state;
@@ -111,7 +111,7 @@ int cw_task_put_item(const struct cw_maps *m, struct cw_task *task, const void *
                      crew_error *err) {
     task->in_size = size;
     void *to = task->in;
-    if (size > CW_TASK_INLINE) {
+    if (size > CW_TASK_IN) {
         cw_arena arena = m->arena;
         cw_off off = cw_alloc(&arena, size, &task->in_cell, err);
         if (!off)
@@ -124,7 +124,7 @@ int cw_task_put_item(const struct cw_maps *m, struct cw_task *task, const void *
 }
 
 const void *cw_task_item(const struct cw_maps *m, struct cw_task *task) {
-    if (task->in_size <= CW_TASK_INLINE)
+    if (task->in_size <= CW_TASK_IN)
         return task->in;
     return cw_ptr(&m->arena, atomic_load_explicit(&task->in_cell, memory_order_relaxed));
 }
@@ -134,7 +134,7 @@ void *cw_task_result_room(const struct cw_maps *m, struct cw_task *task, uint64_
     cw_arena arena = m->arena;
     cw_free_cell(&arena, &task->out_cell);
     task->out_size = size;
-    if (size <= CW_TASK_INLINE)
+    if (size <= CW_TASK_OUT)
         return task->out;
     cw_off off = cw_alloc(&arena, size, &task->out_cell, err);
     if (!off)
@@ -143,7 +143,7 @@ void *cw_task_result_room(const struct cw_maps *m, struct cw_task *task, uint64_
 }
 
 const void *cw_task_result(const struct cw_maps *m, struct cw_task *task) {
-    if (task->out_size <= CW_TASK_INLINE)
+    if (task->out_size <= CW_TASK_OUT)
         return task->out;
     return cw_ptr(&m->arena, atomic_load_explicit(&task->out_cell, memory_order_acquire));
 }
@@ -241,24 +241,42 @@ void cw_task_end(const struct cw_maps *m, struct cw_team *t, uint32_t number, in
     finish(m, t, number, phase);
 }
 
-static bool anybody_asleep(struct cw_team *t) {
-    for (int w = 0; w * 64 < t->workers; w++)
-        if (atomic_load_explicit(&t->asleep[w], memory_order_relaxed))
-            return true;
-    return false;
+static void wake_member(const struct cw_maps *m, struct cw_team *t, int rank) {
+    struct cw_line *line = cw_team_line(m, t, rank);
+    atomic_store(&line->nap, 0);
+    cw_futex_wake(&line->nap, 1);
 }
 
-void cw_team_wake(struct cw_team *t, int how_many) {
+/* Takes one sleeper's bit: -1 if nobody sleeps. */
+static int take_sleeper(struct cw_team *t) {
+    for (int w = 0; w * 64 < t->workers; w++) {
+        uint64_t bits = atomic_load_explicit(&t->asleep[w], memory_order_relaxed);
+        while (bits) {
+            uint64_t bit = bits & -bits;
+            if (atomic_fetch_and(&t->asleep[w], ~bit) & bit)
+                return w * 64 + __builtin_ctzll(bit);
+            bits &= ~bit;
+        }
+    }
+    return -1;
+}
+
+void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many) {
     /* Pairs with the fence in rest(): either this sees the sleeper's bit, or the
      * sleeper sees the work that was put there before. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (!anybody_asleep(t))
-        return;
     /* The spinning member takes it, and wakes the next if there is more. */
     if (how_many == 1 && atomic_load_explicit(&t->spinner, memory_order_relaxed))
         return;
-    atomic_fetch_add(&t->work, 1);
-    cw_futex_wake(&t->work, how_many);
+    int rank;
+    while (how_many-- > 0 && (rank = take_sleeper(t)) >= 0)
+        wake_member(m, t, rank);
+}
+
+void cw_team_wake_all(const struct cw_maps *m, struct cw_team *t) {
+    atomic_thread_fence(memory_order_seq_cst);
+    for (int rank = 0; rank < t->workers; rank++)
+        wake_member(m, t, rank);
 }
 
 void cw_team_ring(const struct cw_maps *m, const struct cw_team *t) {

@@ -41,7 +41,8 @@ enum {
     CW_TASK_KILL = 1 << 6,    /* nobody wants it any more */
     CW_TASK_FLAGS = 0xff0,
     CW_TASK_OWNER_SHIFT = 12, /* rank + 1 of the runner */
-    CW_TASK_INLINE = 64,
+    CW_TASK_IN = 32, /* bytes of an item, and of a result, that fit into the record */
+    CW_TASK_OUT = 16,
     CW_TASK_PER_BLOCK = 1024
 };
 
@@ -50,7 +51,7 @@ struct cw_task {
     _Atomic uint32_t next_free;
     int attempt, retries, priority;
     cw_fn_name fn;
-    _Atomic cw_off in_cell; /* owns the item if it is larger than CW_TASK_INLINE */
+    _Atomic cw_off in_cell; /* owns the item if it is larger than CW_TASK_IN */
     uint64_t in_size;
     cw_ref common;
     uint64_t common_size;
@@ -63,7 +64,7 @@ struct cw_task {
     int status, task_code;
     uint64_t slot_size;      /* a result slot of so many bytes; 0: any size */
     uint64_t out_size;
-    _Atomic cw_off out_cell; /* owns the result if it is larger than CW_TASK_INLINE */
+    _Atomic cw_off out_cell; /* owns the result if it is larger than CW_TASK_OUT */
     _Atomic cw_off failure;  /* a cw_failure, if status is not 0 */
 
     /* children: self counts as one until its own part has ended */
@@ -79,8 +80,8 @@ struct cw_task {
     cw_off stream_at; /* its cw_stream (imap), 0: none */
     int common_owned; /* `common` is a copy of the record's own */
 
-    _Alignas(16) unsigned char in[CW_TASK_INLINE];
-    _Alignas(16) unsigned char out[CW_TASK_INLINE];
+    _Alignas(16) unsigned char in[CW_TASK_IN];
+    _Alignas(16) unsigned char out[CW_TASK_OUT];
 };
 
 static inline uint32_t cw_task_phase(uint64_t state) {
@@ -152,8 +153,11 @@ bool cw_task_any(const struct cw_maps *m, const struct cw_team *t);
 void cw_task_end(const struct cw_maps *m, struct cw_team *t, uint32_t number, int status,
                  const struct cw_failure *failure);
 
-/* Wakes sleeping members; see team/member.h. */
-void cw_team_wake(struct cw_team *t, int how_many);
+/* Wakes so many sleeping members, for work that has just been put where they
+ * look for it. One that spins for work counts for one. */
+void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many);
+/* Wakes whoever may sleep, also those whose waker died on its way. */
+void cw_team_wake_all(const struct cw_maps *m, struct cw_team *t);
 /* Rings the manager's bell. */
 void cw_team_ring(const struct cw_maps *m, const struct cw_team *t);
 
