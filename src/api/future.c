@@ -188,7 +188,8 @@ void cw_pool_tend_futures(crew_pool *p) {
 /* Its callbacks have returned, or this is one of them. */
 static void await_callbacks(crew_future *f) {
     crew_pool *p = f->pool;
-    if (cw_session_is_service(p->session))
+    /* Without the flag nobody has asked for a call back. */
+    if (!(atomic_load(&record(f)->state) & CW_TASK_NOTIFY) || cw_session_is_service(p->session))
         return;
     struct cw_deadline forever = cw_deadline_in(CREW_FOREVER);
     pthread_mutex_lock(&p->lock);
