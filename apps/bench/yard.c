@@ -27,7 +27,10 @@ void yard_quieten(char **argv) {
                 return; /* no memory for it: the figures say which policy there was */
         }
     if (again) {
-        execv("/proc/self/exe", argv);
+        char self[4096];
+        ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+        self[length > 0 ? length : 0] = 0;
+        execv(self, argv);
         perror("bench: it could not start itself anew with a passive OpenMP");
     }
 }

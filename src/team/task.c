@@ -247,20 +247,6 @@ static void wake_member(const struct cw_maps *m, struct cw_team *t, int rank) {
     cw_futex_wake(&line->nap, 1);
 }
 
-/* Takes one sleeper's bit: -1 if nobody sleeps. */
-static int take_sleeper(struct cw_team *t) {
-    for (int w = 0; w * 64 < t->workers; w++) {
-        uint64_t bits = atomic_load_explicit(&t->asleep[w], memory_order_relaxed);
-        while (bits) {
-            uint64_t bit = bits & -bits;
-            if (atomic_fetch_and(&t->asleep[w], ~bit) & bit)
-                return w * 64 + __builtin_ctzll(bit);
-            bits &= ~bit;
-        }
-    }
-    return -1;
-}
-
 void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many) {
     /* Pairs with the fence in rest(): either this sees the sleeper's bit, or the
      * sleeper sees the work that was put there before. */
@@ -268,9 +254,18 @@ void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many) {
     /* The spinning member takes it, and wakes the next if there is more. */
     if (how_many == 1 && atomic_load_explicit(&t->spinner, memory_order_relaxed))
         return;
-    int rank;
-    while (how_many-- > 0 && (rank = take_sleeper(t)) >= 0)
-        wake_member(m, t, rank);
+    /* Each member once: one that wakes, works and sleeps again meanwhile must not
+     * be woken in the place of another. */
+    for (int w = 0; w * 64 < t->workers; w++) {
+        uint64_t bits = atomic_load_explicit(&t->asleep[w], memory_order_relaxed);
+        for (; bits && how_many > 0; bits &= bits - 1) {
+            uint64_t bit = bits & -bits;
+            if (!(atomic_fetch_and(&t->asleep[w], ~bit) & bit))
+                continue;
+            wake_member(m, t, w * 64 + __builtin_ctzll(bit));
+            how_many--;
+        }
+    }
 }
 
 void cw_team_wake_all(const struct cw_maps *m, struct cw_team *t) {
