@@ -128,15 +128,22 @@ static void member_ended(crew_pool *p, int rank) {
     atomic_store(&seat->state, CW_SEAT_EMPTY);
     if (atomic_load(&p->team->quit) == CW_RUN && !p->broken.code)
         replace(p, rank, life, status);
-    cw_team_wake_all(&p->maps, p->team);
-    pthread_cond_broadcast(&p->changed);
 }
 
 static void look_at_seats(crew_pool *p) {
+    bool any = false;
     for (int rank = 0; rank < p->workers; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
-        if (atomic_load_explicit(&seat->state, memory_order_acquire) == CW_SEAT_ENDED)
-            member_ended(p, rank);
+        if (atomic_load_explicit(&seat->state, memory_order_acquire) != CW_SEAT_ENDED)
+            continue;
+        member_ended(p, rank);
+        any = true;
+    }
+    if (any) {
+        /* One that died may have been about to wake another. */
+        if (atomic_load(&p->team->quit) == CW_RUN)
+            cw_team_wake_all(&p->maps, p->team);
+        pthread_cond_broadcast(&p->changed);
     }
     if (p->recount && cw_children_recount(&p->maps, p->team) == 0)
         p->recount = false;

@@ -30,6 +30,10 @@ void cw_process_signals(void) {
     struct sigaction quiet = {.sa_handler = nothing, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &quiet, NULL);
     sigaction(SIGQUIT, &quiet, NULL);
+    cw_process_unblock();
+}
+
+void cw_process_unblock(void) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

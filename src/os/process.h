@@ -11,6 +11,10 @@
  * terminal (an empty handler, which exec resets): it ends when its manager does. */
 void cw_process_signals(void);
 
+/* In a worker that a nursery forked, whose handlers are those above already: only
+ * lets every signal through. */
+void cw_process_unblock(void);
+
 /* Dies with the process whose pid is `parent` (which must be this process's
  * parent and must have forked it from its only thread). False: it is gone. */
 bool cw_process_die_with(pid_t parent);

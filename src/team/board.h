@@ -201,6 +201,7 @@ struct cw_team {
     char name[48];
 
     _Alignas(64) _Atomic uint32_t quit; /* CW_RUN, ... */
+    _Atomic uint32_t ready_count;       /* (any) members that became ready: a hint for the opener */
     _Atomic uint32_t rings_used;        /* bit a ring that was ever used */
     _Atomic uint64_t jobs;              /* bit a slot with a posted job */
     _Atomic uint64_t claimable;         /* (any) of these, which may have items nobody has claimed */

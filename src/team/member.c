@@ -436,7 +436,9 @@ bool cw_member_begin(struct cw_member *m) {
     atomic_store_explicit(&m->line->ready_ns, now, memory_order_relaxed);
     atomic_store_explicit(&m->line->busy_since, now, memory_order_relaxed);
     atomic_store_explicit(&m->line->ready, 1, memory_order_release);
-    cw_team_ring(&m->maps, t);
+    /* The opener waits for all of them: the last one says so. */
+    if (atomic_fetch_add(&t->ready_count, 1) + 1 >= (uint32_t)t->workers)
+        cw_team_ring(&m->maps, t);
     return true;
 }
 

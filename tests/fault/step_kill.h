@@ -110,8 +110,10 @@ static enum step_result step_kill(void (*operation)(void *), void *arg, const st
         w.areas[i] = areas[i];
         size += areas[i].size;
     }
-    w.shadow = malloc(size + 1);
-    step_changed(&w); /* what it compared with was nothing */
+    w.shadow = calloc(1, size + 1);
+    if (!w.shadow)
+        return STEP_IMPOSSIBLE;
+    step_changed(&w); /* takes the first copy */
     cpu_set_t before, one;
     sched_getaffinity(0, sizeof before, &before); /* taking turns is faster on one */
     CPU_ZERO(&one);

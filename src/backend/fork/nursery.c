@@ -89,7 +89,7 @@ static _Noreturn void become_child(struct ward *w, const struct cw_nursery_order
         close(w->manager);
     if (!cw_process_die_with(w->pid))
         _exit(0);
-    cw_process_signals();
+    cw_process_unblock();
     atomic_store_explicit(&order->seat->pid, getpid(), memory_order_relaxed);
     if (order->what == CW_NURSE_SPAWN)
         exec_self(order);
