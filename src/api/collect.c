@@ -141,7 +141,7 @@ void cw_job_draw(crew_pool *p, crew_job *j, bool done) {
     for (int i = 0; i < 40; i++)
         bar[i] = i < (int)(part * 40) ? '#' : '.';
     bar[40] = 0;
-    fprintf(stderr, "\r%s [%s] %5.1f %% %lld of %lld%s", p->name, bar, part * 100,
-            (long long)items, (long long)j->total, done ? "\n" : "");
+    fprintf(stderr, "\r%s [%s] %5.1f %% %lld of %lld%s", p->name, bar, part * 100, (long long)items,
+            (long long)j->total, done ? "\n" : "");
     fflush(stderr);
 }

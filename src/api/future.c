@@ -219,8 +219,9 @@ static struct cw_kept *keep(crew_pool *p, uint32_t number) {
 /* The same of a future whose pool is gone. */
 static int kept_error(crew_future *f, crew_error *err) {
     if (!f->kept)
-        return cw_error_set(err, CREW_ENOMEM, 0, "there was no memory to keep its result beyond "
-                                                 "its pool");
+        return cw_error_set(err, CREW_ENOMEM, 0,
+                            "there was no memory to keep its result beyond "
+                            "its pool");
     return f->kept->error.code ? cw_error_copy(err, &f->kept->error) : cw_error_clear(err);
 }
 
@@ -343,8 +344,8 @@ int crew_future_then(crew_future *f, void (*done)(void *ctx, crew_future *f), vo
     if (rc < 0)
         return rc;
     if (!done || !f->pool)
-        return cw_error_set(NULL, CREW_EINVAL, 0, done ? "the future's pool has been freed"
-                                                       : "the callback is NULL");
+        return cw_error_set(NULL, CREW_EINVAL, 0,
+                            done ? "the future's pool has been freed" : "the callback is NULL");
     struct cw_callback *c = calloc(1, sizeof *c);
     if (!c)
         return cw_error_set(NULL, CREW_ENOMEM, 0, "no memory for a callback");

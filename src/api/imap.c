@@ -161,13 +161,13 @@ static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, size
         return rc;
     cw_fn_name name;
     if ((rc = cw_map_options_check(o, err)) < 0 ||
-        (rc = cw_pool_function(p, (cw_fn *)fn, -1, (ptrdiff_t)out_size,
-                               (ptrdiff_t)o->common_size, &name, err)) < 0)
+        (rc = cw_pool_function(p, (cw_fn *)fn, -1, (ptrdiff_t)out_size, (ptrdiff_t)o->common_size,
+                               &name, err)) < 0)
         return rc;
     if (!s->next)
         return cw_error_set(err, CREW_EINVAL, 0, "the source has no function");
-    if (!s->ctx && (s->next == next_of_array || s->next == next_of_range ||
-                    s->next == next_of_lines))
+    if (!s->ctx &&
+        (s->next == next_of_array || s->next == next_of_range || s->next == next_of_lines))
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for the source");
     if (o->window > 1 << 24)
         return cw_error_set(err, CREW_EINVAL, 0, "window is %lld: 0 to %d are possible",
@@ -198,7 +198,8 @@ static bool pull(crew_iter *it, crew_error *err) {
                          (long long)it->next_index, rc);
         return false;
     }
-    const crew_submit_opts o = {.index = it->next_index, .common_size = it->opts.common_size,
+    const crew_submit_opts o = {.index = it->next_index,
+                                .common_size = it->opts.common_size,
                                 .common = it->opts.common_size ? &it->common : NULL};
     const struct cw_submit what = {.fn = it->fn,
                                    .in = item,

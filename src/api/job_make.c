@@ -174,8 +174,7 @@ static int put_memory(crew_pool *p, crew_job *j, const struct cw_job_spec *s, cr
     struct cw_job *job = j->shared;
     cw_arena *a = &p->maps.arena;
     if (!(job->marks = cw_alloc_zero(a, (size_t)job->count, NULL, err)) ||
-        !(job->failures =
-              cw_alloc(a, job->failures_cap * sizeof(struct cw_failure), NULL, err)))
+        !(job->failures = cw_alloc(a, job->failures_cap * sizeof(struct cw_failure), NULL, err)))
         return CREW_ENOMEM;
     if (s->bytes) {
         j->in_own = true;
@@ -203,7 +202,8 @@ crew_job *cw_job_make(crew_pool *p, const struct cw_job_spec *spec, crew_error *
     static const crew_map_opts none;
     struct cw_job_spec s = *spec;
     s.opts = s.opts ? s.opts : &none;
-    if (cw_pool_check(p, err) < 0 || cw_map_options_check(s.opts, err) < 0 || check_spec(&s, err) < 0)
+    if (cw_pool_check(p, err) < 0 || cw_map_options_check(s.opts, err) < 0 ||
+        check_spec(&s, err) < 0)
         return NULL;
     ptrdiff_t in_size = s.bytes || s.kind == CW_JOB_EACH ? -1
                         : s.in                           ? (ptrdiff_t)s.in_size

@@ -52,23 +52,19 @@ int crew_pool_map(crew_pool *p, crew_fn *fn, const void *in, size_t in_size, int
 int crew_for(crew_pool *p, int (*body)(crew_call *call, int64_t lo, int64_t hi), int64_t count,
              const crew_map_opts *opts, crew_error *err) {
     return run_and_free(p,
-                        &(struct cw_job_spec){.kind = CW_JOB_FOR,
-                                              .fn = (cw_fn *)body,
-                                              .count = count,
-                                              .opts = opts},
+                        &(struct cw_job_spec){
+                            .kind = CW_JOB_FOR, .fn = (cw_fn *)body, .count = count, .opts = opts},
                         err);
 }
 
 int crew_pool_each(crew_pool *p, crew_fn *fn, const void *in, size_t size, crew_error *err) {
     if (cw_pool_check(p, err) < 0)
         return CREW_EINVAL;
-    return run_and_free(p,
-                        &(struct cw_job_spec){.kind = CW_JOB_EACH,
-                                              .fn = (cw_fn *)fn,
-                                              .in = in,
-                                              .in_size = size,
-                                              .count = p->workers},
-                        err);
+    return run_and_free(
+        p,
+        &(struct cw_job_spec){
+            .kind = CW_JOB_EACH, .fn = (cw_fn *)fn, .in = in, .in_size = size, .count = p->workers},
+        err);
 }
 
 /* ---- reduce ---- */

@@ -235,8 +235,7 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_e
                                           : &cw_backend_fork;
     snprintf(p->name, sizeof p->name, "%s", o->name ? o->name : "crew");
     p->opts.name = p->name;
-    p->maps = (struct cw_maps){
-        .arena = s->arena, .root = s->root.base, .root_size = s->root.size};
+    p->maps = (struct cw_maps){.arena = s->arena, .root = s->root.base, .root_size = s->root.size};
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->serial_lock, NULL);
     pthread_condattr_t monotonic;
@@ -262,15 +261,15 @@ static int open_hands(crew_pool *p, crew_error *err) {
         rc = cw_objects_take(&p->have);
     if (rc < 0)
         return cw_error_set(err, rc, 0, "no memory for the list of loaded objects");
-    const struct cw_hands_request request = {
-        .segment = &s->own,
-        .root = &s->root,
-        .bell = s->bell,
-        .seats = cw_team_seat(&p->maps, p->team, 0),
-        .team = (uint64_t)((char *)p->team - s->own.base),
-        .workers = p->workers,
-        .start = p->opts.start,
-        .enter = p->ops->processes ? cw_worker_enter : cw_thread_enter};
+    const struct cw_hands_request request = {.segment = &s->own,
+                                             .root = &s->root,
+                                             .bell = s->bell,
+                                             .seats = cw_team_seat(&p->maps, p->team, 0),
+                                             .team = (uint64_t)((char *)p->team - s->own.base),
+                                             .workers = p->workers,
+                                             .start = p->opts.start,
+                                             .enter = p->ops->processes ? cw_worker_enter
+                                                                        : cw_thread_enter};
     return p->ops->open(&request, &p->hands, err);
 }
 
@@ -449,7 +448,7 @@ static int check_size(const char *what, const char *name, ptrdiff_t want, ptrdif
 
 int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
                      ptrdiff_t common_size, cw_fn_name *name, crew_error *err) {
-    const cw_objects *have = !p->checks_objects                      ? NULL
+    const cw_objects *have = !p->checks_objects                 ? NULL
                              : p->opts.start == CREW_START_FORK ? &p->have
                                                                 : &p->session->at_init;
     int rc = cw_fn_find(fn, have, name, err);

@@ -24,8 +24,7 @@ static int check(const struct cw_submit *w, const crew_submit_opts *o, crew_erro
     if (o->retries < 0 || !(o->task_timeout >= 0))
         return cw_error_set(err, CREW_EINVAL, 0, "retries and task_timeout may not be negative");
     if (o->common_size && !o->common)
-        return cw_error_set(err, CREW_EINVAL, 0, "common is NULL, its size is %zu",
-                            o->common_size);
+        return cw_error_set(err, CREW_EINVAL, 0, "common is NULL, its size is %zu", o->common_size);
     if (o->journal || o->key || o->ranks > 1)
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "journals and gang tasks are not part of this version");
@@ -332,9 +331,9 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
     uint32_t generation = cw_task_generation(state);
     if (state & CW_TASK_KILL)
         reason = CW_CANCEL;
-    enum cw_verdict verdict =
-        begun || reason == CW_CANCEL ? cw_judge(reason, task->attempt, task->retries)
-                                     : CW_NOT_COUNTED;
+    enum cw_verdict verdict = begun || reason == CW_CANCEL
+                                  ? cw_judge(reason, task->attempt, task->retries)
+                                  : CW_NOT_COUNTED;
     if (p->state >= CW_POOL_ENDING || p->broken.code)
         verdict = verdict == CW_DIED ? CW_DIED : CW_WAS_CANCELLED;
     if (verdict == CW_RUN_AGAIN || verdict == CW_NOT_COUNTED) {

@@ -107,7 +107,7 @@ static void member_ended(crew_pool *p, int rank) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     struct cw_watch *w = &p->watch[rank];
     int64_t items = atomic_load(&line->items);
-    enum cw_life life = atomic_load(&line->ready) != 1                   ? CW_NEVER_READY
+    enum cw_life life = atomic_load(&line->ready) != 1 ? CW_NEVER_READY
                         : atomic_load(&seat->farewell) || items > w->items ||
                                 atomic_load(&line->task) ||
                                 __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED) >= 0

@@ -37,8 +37,8 @@ static int refuse(struct cw_frame *frame, int code, const char *fmt, ...) {
 }
 
 int crew_task_mismatch(crew_call *call, const char *what, size_t want, size_t have) {
-    return refuse(frame_of(call), CREW_EMISMATCH, "its %s has %zu bytes where the function takes %zu",
-                  what, have, want);
+    return refuse(frame_of(call), CREW_EMISMATCH,
+                  "its %s has %zu bytes where the function takes %zu", what, have, want);
 }
 
 static int reply_bytes(struct cw_frame *frame, const void *data, size_t size) {
@@ -92,8 +92,8 @@ bool crew_cancelled(crew_call *call) {
         return true;
     if (frame->job)
         return atomic_load_explicit(&frame->job->stop_at, memory_order_relaxed) < call->index;
-    return frame->task && (atomic_load_explicit(&frame->task->state, memory_order_relaxed) &
-                           CW_TASK_KILL) != 0;
+    return frame->task &&
+           (atomic_load_explicit(&frame->task->state, memory_order_relaxed) & CW_TASK_KILL) != 0;
 }
 
 int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size) {

@@ -115,11 +115,8 @@ crew_completed *crew_as_completed(crew_future **futures, size_t n) {
         cw_error_set(NULL, CREW_ENOMEM, 0, "no memory for %zu futures", n);
         return NULL;
     }
-    *c = (crew_completed){.futures = futures,
-                          .n = n,
-                          .pending = both,
-                          .pending_count = n,
-                          .ready = both + n};
+    *c = (crew_completed){
+        .futures = futures, .n = n, .pending = both, .pending_count = n, .ready = both + n};
     for (size_t i = 0; i < n; i++) {
         c->pending[i] = i;
         watch(futures[i]);

@@ -40,7 +40,8 @@ static void limit_memory(const struct cw_team *team) {
     struct rlimit data;
     if (!team->task_memory || getrlimit(RLIMIT_DATA, &data) != 0)
         return;
-    rlim_t room = cw_process_private_bytes(getpid()) + team->task_memory + (rlim_t)256 * 1024 * 1024;
+    rlim_t room =
+        cw_process_private_bytes(getpid()) + team->task_memory + (rlim_t)256 * 1024 * 1024;
     if (data.rlim_max == RLIM_INFINITY || room < data.rlim_max)
         data.rlim_cur = room;
     setrlimit(RLIMIT_DATA, &data);

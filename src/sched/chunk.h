@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 struct cw_chunk_rule {
-    int schedule;    /* CREW_SCHED_* */
-    int64_t chunk;   /* the caller's wish, 0: none */
-    int64_t count;   /* items of the map */
+    int schedule;  /* CREW_SCHED_* */
+    int64_t chunk; /* the caller's wish, 0: none */
+    int64_t count; /* items of the map */
     int64_t workers;
 };
 
@@ -23,13 +23,15 @@ int cw_chunk_measures(const struct cw_chunk_rule *rule);
 
 /* The size of the next claim, at least 1, when `left` items are unclaimed.
  *
- * AUTO aims at claims of CW_CHUNK_AIM_NS: long enough that claiming costs under
- * 1 %, and never more than a share of what is left, so that the last worker
- * ends within 1 % or one item of the first. It trusts a measurement only so
- * far: a claim is at most 8 times the last. */
+ * AUTO aims at claims of CW_CHUNK_AIM_NS, long enough that claiming costs under
+ * 1 %, and never more than a quarter of a worker's share of what is left, nor of
+ * what has been claimed so far, so that the last worker ends within 1 % or one
+ * item of the first. It never makes claims shorter than CW_CHUNK_FLOOR_NS for
+ * balance: they would cost more than they save. It trusts a measurement only so
+ * far: a claim is at most CW_CHUNK_GROWTH times the last. */
 int64_t cw_chunk_size(const struct cw_chunk_rule *rule, int64_t left,
                       const struct cw_chunk_seen *seen);
 
-enum { CW_CHUNK_AIM_NS = 20000, CW_CHUNK_GROWTH = 8 };
+enum { CW_CHUNK_AIM_NS = 20000, CW_CHUNK_FLOOR_NS = 1000, CW_CHUNK_GROWTH = 8 };
 
 #endif

@@ -25,13 +25,13 @@ void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_t
     m->tasks_left = team->tasks_per_worker > 0 ? team->tasks_per_worker : -1;
 }
 
-cw_fn *cw_member_fn(struct cw_member *m, cw_fn_name name) {
-    size_t at = (name.offset >> 4 ^ name.object) % (sizeof m->resolved / sizeof *m->resolved);
-    if (m->resolved[at].fn && m->resolved[at].name.object == name.object &&
-        m->resolved[at].name.offset == name.offset)
+cw_fn *cw_member_fn(struct cw_member *m, const cw_fn_name *name) {
+    size_t at = (name->offset >> 4 ^ name->object) % (sizeof m->resolved / sizeof *m->resolved);
+    if (m->resolved[at].fn && m->resolved[at].name.object == name->object &&
+        m->resolved[at].name.offset == name->offset)
         return m->resolved[at].fn;
-    cw_fn *fn = cw_fn_resolve(name);
-    m->resolved[at].name = name;
+    cw_fn *fn = cw_fn_resolve(*name);
+    m->resolved[at].name = *name;
     m->resolved[at].fn = fn;
     return fn;
 }
@@ -49,12 +49,9 @@ void cw_frame_leave(struct cw_member *m, struct cw_frame *frame) {
 
 int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure) {
     struct cw_line *line = frame->member->line;
-    bool over = atomic_exchange_explicit(&line->cancel, 0, memory_order_relaxed) ==
-                cw_line_key(line);
-    int code = over             ? CREW_ELIMIT
-               : frame->refused ? frame->refused
-               : rc             ? CREW_EFAILED
-                                : 0;
+    bool over =
+        atomic_exchange_explicit(&line->cancel, 0, memory_order_relaxed) == cw_line_key(line);
+    int code = over ? CREW_ELIMIT : frame->refused ? frame->refused : rc ? CREW_EFAILED : 0;
     const char *text = frame->failed || frame->refused ? frame->text : "";
     if (code) {
         *failure = (struct cw_failure){.code = code,
@@ -66,7 +63,7 @@ int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure) {
         failure->pid = atomic_load_explicit(
             &cw_team_seat(&frame->member->maps, frame->member->team, frame->member->rank)->pid,
             memory_order_relaxed);
-        double limit = frame->task ? frame->task->task_timeout
+        double limit = frame->task  ? frame->task->task_timeout
                        : frame->job ? frame->job->task_timeout
                                     : 0;
         if (over)
@@ -129,8 +126,8 @@ static void add(_Atomic int64_t *counter, int64_t n) {
                           memory_order_relaxed);
 }
 
-static void run_claim(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, int attempt,
-                      struct cw_frame *frame) {
+static void run_claim(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
+    struct cw_member *m = run->member;
     if (m->level == 1) {
         struct cw_line *line = m->line;
         /* The index first: an old one must not be taken for one of this range. */
@@ -138,7 +135,7 @@ static void run_claim(struct cw_member *m, struct cw_job *job, int64_t lo, int64
         atomic_store_explicit(&line->lo, lo, memory_order_release);
         atomic_store_explicit(&line->hi, hi, memory_order_release);
     }
-    cw_run_range(m, job, lo, hi, attempt, frame);
+    cw_run_range(run, lo, hi, attempt, again);
     add(&m->line->items, hi - lo);
     if (m->tasks_left > 0)
         m->tasks_left -= hi - lo < m->tasks_left ? hi - lo : m->tasks_left;
@@ -146,12 +143,14 @@ static void run_claim(struct cw_member *m, struct cw_job *job, int64_t lo, int64
         cw_output_flush();
 }
 
-static bool run_redo(struct cw_member *m, struct cw_job *job, struct cw_frame *frame) {
+static bool run_redo(struct cw_run *run) {
+    struct cw_member *m = run->member;
+    struct cw_job *job = run->job;
     struct cw_redo *redo = cw_job_take_redo(job, m->rank);
     if (!redo)
         return false;
     atomic_store_explicit(&m->line->redo, (uint32_t)(redo - job->redo) + 1, memory_order_release);
-    run_claim(m, job, redo->lo, redo->hi, redo->attempt, frame);
+    run_claim(run, redo->lo, redo->hi, redo->attempt, true);
     atomic_store_explicit(&m->line->redo, 0, memory_order_relaxed);
     /* Pairs with the acquire in cw_job_redo: the slot may be filled again. */
     atomic_store_explicit(&redo->state, 0, memory_order_release);
@@ -171,7 +170,9 @@ static bool interrupted(struct cw_member *m) {
            m->tasks_left == 0 || (m->level == 1 && cw_task_any(&m->maps, m->team));
 }
 
-static void claim_on(struct cw_member *m, struct cw_job *job, struct cw_frame *frame) {
+static void claim_on(struct cw_run *run) {
+    struct cw_member *m = run->member;
+    struct cw_job *job = run->job;
     const struct cw_chunk_rule rule = {.schedule = job->schedule,
                                        .chunk = job->chunk,
                                        .count = job->count,
@@ -181,7 +182,7 @@ static void claim_on(struct cw_member *m, struct cw_job *job, struct cw_frame *f
     int64_t at = atomic_load_explicit(&job->cursor, memory_order_relaxed);
     int64_t before = measures ? cw_now_ns() : 0;
     while (!interrupted(m)) {
-        if (atomic_load_explicit(&job->redo_ready, memory_order_relaxed) && run_redo(m, job, frame))
+        if (atomic_load_explicit(&job->redo_ready, memory_order_relaxed) && run_redo(run))
             continue;
         int64_t limit = atomic_load_explicit(&job->stop_at, memory_order_relaxed);
         if (at >= job->count || at > limit) {
@@ -196,7 +197,7 @@ static void claim_on(struct cw_member *m, struct cw_job *job, struct cw_frame *f
         if (lo >= job->count)
             continue;
         int64_t hi = at < job->count ? at : job->count;
-        run_claim(m, job, lo, hi, 1, frame);
+        run_claim(run, lo, hi, 1, false);
         if (measures) {
             int64_t now = cw_now_ns();
             seen = (struct cw_chunk_seen){.items = hi - lo, .ns = now - before};
@@ -212,16 +213,19 @@ bool cw_member_run_job(struct cw_member *m, int slot) {
     if (!job)
         return false;
     bool did = false;
+    struct cw_run run;
+    cw_run_enter(&run, m, job, frame);
     if (job->kind == CW_JOB_EACH) {
         _Atomic unsigned char *marks = cw_ptr(&m->maps.arena, job->marks);
         if (!marks[m->rank]) {
-            run_claim(m, job, m->rank, m->rank + 1, 1, frame);
+            run_claim(&run, m->rank, m->rank + 1, 1, false);
             did = true;
         }
     } else {
         did = true;
-        claim_on(m, job, frame);
+        claim_on(&run);
     }
+    cw_run_leave(&run);
     job_leave(m, slot);
     return did;
 }
@@ -252,7 +256,7 @@ static bool unwanted(struct cw_member *m, struct cw_task *task) {
 
 static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task,
                       struct cw_frame *frame) {
-    crew_fn *fn = (crew_fn *)cw_member_fn(m, task->fn);
+    crew_fn *fn = (crew_fn *)cw_member_fn(m, &task->fn);
     frame->task = task;
     frame->job = NULL;
     frame->spawned = 0;
@@ -366,8 +370,7 @@ static bool spin(struct cw_member *m) {
 static void rest(struct cw_member *m) {
     struct cw_team *t = m->team;
     int64_t now = cw_now_ns();
-    add(&m->line->busy_ns,
-        now - atomic_load_explicit(&m->line->busy_since, memory_order_relaxed));
+    add(&m->line->busy_ns, now - atomic_load_explicit(&m->line->busy_since, memory_order_relaxed));
     atomic_store_explicit(&m->line->busy_since, 0, memory_order_relaxed);
     if (!spin(m)) {
         uint64_t bit = 1ull << (m->rank % 64);
@@ -404,7 +407,7 @@ static int call_hook(struct cw_member *m, cw_fn_name name, cw_off arg, uint64_t 
                               .node = m->node,
                               .attempt = 1};
     cw_frame_enter(m, frame);
-    crew_fn *fn = (crew_fn *)cw_member_fn(m, name);
+    crew_fn *fn = (crew_fn *)cw_member_fn(m, &name);
     int code;
     if (fn) {
         code = cw_frame_judge(frame, fn(&frame->call), failure);

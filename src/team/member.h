@@ -47,7 +47,7 @@ bool cw_member_run_task(struct cw_member *m);
 bool cw_member_run_job(struct cw_member *m, int slot);
 
 /* The function as a pointer here; cached. NULL: not in this process. */
-cw_fn *cw_member_fn(struct cw_member *m, cw_fn_name name);
+cw_fn *cw_member_fn(struct cw_member *m, const cw_fn_name *name);
 
 /* Frames: around each call of a user's function. */
 void cw_frame_enter(struct cw_member *m, struct cw_frame *frame);
@@ -56,9 +56,28 @@ void cw_frame_leave(struct cw_member *m, struct cw_frame *frame);
  * in. Clears the frame's notes. */
 int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure);
 
-/* Runs items [lo, hi) of a job the member is inside of (team/run.c). */
-void cw_run_range(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, int attempt,
+/* ---- running ranges of a job the member is inside of (team/run.c) ---- */
+
+/* The job's offsets as pointers of this process. */
+struct cw_view {
+    crew_fn *fn;
+    cw_fn *combine;
+    _Atomic unsigned char *marks;
+    char *in, *out;
+    size_t in_step, out_step;
+};
+struct cw_run {
+    struct cw_member *member;
+    struct cw_job *job;
+    struct cw_frame *frame;
+    bool known; /* this process has the job's functions */
+    struct cw_view view;
+};
+void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
                   struct cw_frame *frame);
+/* Items [lo, hi); again: some may have been done before. */
+void cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again);
+void cw_run_leave(struct cw_run *run);
 
 /* ---- a job's shared ends (team/job.c) ---- */
 

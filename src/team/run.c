@@ -9,23 +9,6 @@
 
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* The offsets of a job as pointers of this process. */
-struct view {
-    crew_fn *fn;
-    _Atomic unsigned char *marks;
-    char *in, *out;
-    size_t in_step, out_step;
-};
-
-static struct view view_of(struct cw_member *m, struct cw_job *job) {
-    return (struct view){.fn = (crew_fn *)cw_member_fn(m, job->fn),
-                         .marks = cw_ptr(&m->maps.arena, job->marks),
-                         .in = cw_ref_ptr(&m->maps, job->in),
-                         .out = cw_ref_ptr(&m->maps, job->out),
-                         .in_step = job->kind == CW_JOB_EACH ? 0 : job->in_size,
-                         .out_step = job->out_size};
-}
-
 static void begin(struct cw_frame *frame, int64_t index) {
     frame->rng_ready = 0;
     /* Relaxed: the supervisor samples it, and reads it after a death. */
@@ -51,9 +34,11 @@ static bool failed(struct cw_member *m, struct cw_job *job, struct cw_frame *fra
     return true;
 }
 
-static void run_items(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, bool again,
-                      struct cw_frame *frame) {
-    const struct view v = view_of(m, job);
+static void run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
+    struct cw_member *const m = run->member;
+    struct cw_job *const job = run->job;
+    struct cw_frame *const frame = run->frame;
+    const struct cw_view v = run->view;
     crew_call *call = &frame->call;
     const int64_t step = job->step;
     const bool is_index = job->is_index != 0;
@@ -79,9 +64,11 @@ static void run_items(struct cw_member *m, struct cw_job *job, int64_t lo, int64
     }
 }
 
-static void run_bytes(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
-                      struct cw_frame *frame) {
-    const struct view v = view_of(m, job);
+static void run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
+    struct cw_member *const m = run->member;
+    struct cw_job *const job = run->job;
+    struct cw_frame *const frame = run->frame;
+    const struct cw_view v = run->view;
     const struct cw_slice *slices = cw_ptr(&m->maps.arena, job->slices);
     for (int64_t i = lo; i < hi; i++) {
         if (i > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
@@ -99,13 +86,16 @@ static void run_bytes(struct cw_member *m, struct cw_job *job, int64_t lo, int64
 }
 
 /* One call for the whole range: an item is a block of `grain` indices. */
-static void run_for(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
-                    struct cw_frame *frame) {
-    typedef int body(crew_call *call, int64_t lo, int64_t hi);
-    const struct view v = view_of(m, job);
+static void run_for(const struct cw_run *run, int64_t lo, int64_t hi) {
+    struct cw_member *const m = run->member;
+    struct cw_job *const job = run->job;
+    struct cw_frame *const frame = run->frame;
+    const struct cw_view v = run->view;
+    typedef int body(crew_call * call, int64_t lo, int64_t hi);
     if (lo > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
         return;
-    int64_t from = lo * job->grain, to = hi * job->grain < job->total ? hi * job->grain : job->total;
+    int64_t from = lo * job->grain,
+            to = hi * job->grain < job->total ? hi * job->grain : job->total;
     frame->call.in = &frame->value;
     frame->value = from;
     begin(frame, from);
@@ -121,10 +111,10 @@ static void run_for(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t
 }
 
 /* One block of a reduce: its calls in order, combined from the left. */
-static bool fold_block(struct cw_member *m, struct cw_job *job, const struct view *v, int64_t block,
-                       struct cw_frame *frame, void *one) {
+static bool fold_block(struct cw_member *m, struct cw_job *job, const struct cw_view *v,
+                       int64_t block, struct cw_frame *frame, void *one) {
     typedef int combine(void *into, const void *from);
-    combine *join = (combine *)cw_member_fn(m, job->combine);
+    combine *join = (combine *)v->combine;
     char *into = v->out + (size_t)block * v->out_step;
     int64_t from = block * job->grain, to = from + job->grain;
     for (int64_t i = from; i < to && i < job->total; i++) {
@@ -141,9 +131,11 @@ static bool fold_block(struct cw_member *m, struct cw_job *job, const struct vie
     return true;
 }
 
-static void run_fold(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
-                     struct cw_frame *frame) {
-    const struct view v = view_of(m, job);
+static void run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
+    struct cw_member *const m = run->member;
+    struct cw_job *const job = run->job;
+    struct cw_frame *const frame = run->frame;
+    const struct cw_view v = run->view;
     void *one = aligned_alloc(64, (job->out_size + 63) / 64 * 64);
     for (int64_t b = lo; b < hi; b++) {
         if (b > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
@@ -163,45 +155,69 @@ static void run_fold(struct cw_member *m, struct cw_job *job, int64_t lo, int64_
 
 /* The object was there when the call was made, so this is a worker that lost it:
  * a spawned program that has not loaded what the manager had. */
-static void no_function(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi,
-                        struct cw_frame *frame) {
+static void no_function(const struct cw_run *run, int64_t lo, int64_t hi) {
+    struct cw_job *job = run->job;
+    struct cw_frame *frame = run->frame;
     for (int64_t i = lo; i < hi; i++) {
         begin(frame, i * job->grain);
         frame->refused = CREW_EMISMATCH;
         frame->noted = 1;
         snprintf(frame->text, sizeof frame->text,
                  "its function is not in the worker's program or libraries");
-        failed(m, job, frame, 0, i);
+        failed(run->member, job, frame, 0, i);
     }
 }
 
-void cw_run_range(struct cw_member *m, struct cw_job *job, int64_t lo, int64_t hi, int attempt,
+void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
                   struct cw_frame *frame) {
+    run->member = m;
+    run->job = job;
+    run->frame = frame;
+    run->view = (struct cw_view){.fn = (crew_fn *)cw_member_fn(m, &job->fn),
+                                 .marks = cw_ptr(&m->maps.arena, job->marks),
+                                 .in = cw_ref_ptr(&m->maps, job->in),
+                                 .out = cw_ref_ptr(&m->maps, job->out),
+                                 .in_step = job->kind == CW_JOB_EACH ? 0 : job->in_size,
+                                 .out_step = job->out_size};
+    if (job->kind == CW_JOB_FOLD)
+        run->view.combine = cw_member_fn(m, &job->combine);
+    run->known = run->view.fn && (job->kind != CW_JOB_FOLD || run->view.combine);
     frame->job = job;
     frame->task = NULL;
-    frame->spawned = 0;
-    crew_call *call = &frame->call;
-    *call = (crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
-                        .out_size = job->out_size,
-                        .common = cw_ptr(&m->maps.arena, job->common),
-                        .common_size = job->common_size,
-                        .state = &m->state,
-                        .worker = m->rank,
-                        .node = m->node,
-                        .attempt = attempt,
-                        .index = -1};
-    bool known = cw_member_fn(m, job->fn) &&
-                 (job->kind != CW_JOB_FOLD || cw_member_fn(m, job->combine));
+    frame->call = (crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
+                              .out_size = job->out_size,
+                              .common = cw_ptr(&m->maps.arena, job->common),
+                              .common_size = job->common_size,
+                              .state = &m->state,
+                              .worker = m->rank,
+                              .node = m->node,
+                              .attempt = 1,
+                              .index = -1};
     cw_frame_enter(m, frame);
-    if (!known)
-        no_function(m, job, lo, hi, frame);
-    else if (job->kind == CW_JOB_FOR)
-        run_for(m, job, lo, hi, frame);
-    else if (job->kind == CW_JOB_FOLD)
-        run_fold(m, job, lo, hi, frame);
-    else if (job->kind == CW_JOB_BYTES)
-        run_bytes(m, job, lo, hi, frame);
-    else
-        run_items(m, job, lo, hi, attempt > 1 || atomic_load(&m->line->redo), frame);
-    cw_frame_leave(m, frame);
+}
+
+void cw_run_leave(struct cw_run *run) {
+    cw_frame_leave(run->member, run->frame);
+}
+
+void cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
+    run->frame->spawned = 0;
+    run->frame->call.attempt = attempt;
+    if (!run->known) {
+        no_function(run, lo, hi);
+        return;
+    }
+    switch (run->job->kind) {
+    case CW_JOB_FOR:
+        run_for(run, lo, hi);
+        break;
+    case CW_JOB_FOLD:
+        run_fold(run, lo, hi);
+        break;
+    case CW_JOB_BYTES:
+        run_bytes(run, lo, hi);
+        break;
+    default:
+        run_items(run, lo, hi, again);
+    }
 }

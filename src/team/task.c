@@ -21,8 +21,8 @@ static bool pop_free(const struct cw_maps *m, struct cw_team *t, uint32_t *numbe
     uint64_t head = atomic_load_explicit(&t->free_task, memory_order_acquire);
     while ((uint32_t)head) {
         *number = (uint32_t)head - 1;
-        uint32_t next = atomic_load_explicit(&cw_task_at(m, t, *number)->next_free,
-                                             memory_order_relaxed);
+        uint32_t next =
+            atomic_load_explicit(&cw_task_at(m, t, *number)->next_free, memory_order_relaxed);
         /* The count in the high half fails this swap if the record was popped
          * and pushed in between. Pairs with the release in push_free. */
         uint64_t want = ((head >> 32) + 1) << 32 | next;
@@ -79,9 +79,8 @@ int64_t cw_task_new(const struct cw_maps *m, struct cw_team *t, _Atomic cw_off *
             int rc = need_block(m, t, number, spare, err);
             if (rc < 0)
                 return rc;
-        } while (!atomic_compare_exchange_weak_explicit(&t->task_count, &number, number + 1,
-                                                        memory_order_acq_rel,
-                                                        memory_order_relaxed));
+        } while (!atomic_compare_exchange_weak_explicit(
+            &t->task_count, &number, number + 1, memory_order_acq_rel, memory_order_relaxed));
     }
     struct cw_task *task = cw_task_at(m, t, number);
     uint64_t state = atomic_load_explicit(&task->state, memory_order_relaxed);
