@@ -80,7 +80,8 @@ CREW_API void crew_pool_close(crew_pool *p); /* no more work; what there is goes
 CREW_API int crew_pool_join(crew_pool *p, double timeout, crew_error *err);
 CREW_API void crew_pool_terminate(crew_pool *p); /* end what runs, cancel what waits */
 /* Terminates if need be; no process is left when it returns. NULL is fine.
- * Its jobs, futures, iterators must not be used after (free them before). */
+ * Its jobs, results and iterators must have been freed before; futures live on:
+ * those that were done keep their results, the others are CREW_ECANCELLED. */
 CREW_API void crew_pool_free(crew_pool *p);
 /* Executor.shutdown: no more work; cancel: what has not begun never begins;
  * wait: return when all is done and the workers have ended. */

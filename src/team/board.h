@@ -93,6 +93,8 @@ struct cw_line {
     _Atomic uint32_t redo;    /* the redo slot + 1 it comes from, 0: the cursor */
     _Atomic uint32_t task;    /* the task record + 1 it runs, 0: none */
     _Atomic uint64_t task_turn; /* counts the tasks it began: tells one from the next */
+    _Atomic double task_timeout; /* the running task's limits, for the supervisor: its */
+    _Atomic uint64_t task_memory; /* record may be another's by the time it looks */
     _Atomic uint32_t critical;  /* inside an accounting section, see team/task.h */
     _Atomic uint32_t nap;       /* (any) futex: 1 while it sleeps */
     _Atomic uint32_t cancel;    /* supervisor: over its limit, crew_cancelled turns true */
@@ -226,6 +228,7 @@ struct cw_team {
     _Atomic uint32_t hints_lost;         /* (any) a task's hint may be missing from the rings */
     _Atomic uint32_t notify_lost;        /* (any) an end was not told: look at all */
     _Atomic uint32_t wants_fd;           /* every end of a task rings the bell */
+    _Atomic uint32_t fd_news;            /* (any) one has ended since the descriptor was told */
     _Atomic uint32_t room_wanted;        /* the manager holds tasks that found the ring full */
 
     _Alignas(64) _Atomic uint64_t free_task; /* (any) stack of records: count << 32 | record + 1 */

@@ -260,7 +260,7 @@ static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task
     frame->task = task;
     frame->job = NULL;
     frame->spawned = 0;
-    frame->call = (crew_call){.in = cw_task_item(&m->maps, task),
+    cw_call_set(&frame->call, &(crew_call){.in = cw_task_item(&m->maps, task),
                               .in_size = task->in_size,
                               .common = cw_ref_ptr(&m->maps, task->common),
                               .common_size = task->common_size,
@@ -268,7 +268,7 @@ static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task
                               .index = task->index,
                               .worker = m->rank,
                               .node = m->node,
-                              .attempt = task->attempt};
+                              .attempt = task->attempt});
     cw_frame_enter(m, frame);
     struct cw_failure failure;
     int rc = 0;
@@ -308,6 +308,22 @@ static void drop_task(struct cw_member *m, uint32_t number, struct cw_task *task
         cw_root_end(&m->maps, m->team, m->line, number, CREW_ECANCELLED, &failure);
 }
 
+/* Says in the line which record it runs (+ 1; 0: none). In this order: whoever
+ * sees a limit of the new task and then looks at the turn sees it changed. */
+static void name_task(struct cw_member *m, uint32_t named, uint64_t turns) {
+    struct cw_line *line = m->line;
+    uint64_t turn = atomic_load_explicit(&line->task_turn, memory_order_relaxed);
+    atomic_store_explicit(&line->task_turn, turn + turns, memory_order_relaxed);
+    if (named) {
+        const struct cw_task *task = cw_task_at(&m->maps, m->team, named - 1);
+        /* Pair with the acquires in the supervisor's limit_of. */
+        atomic_store_explicit(&line->task_timeout, task->task_timeout, memory_order_release);
+        atomic_store_explicit(&line->task_memory, task->task_memory, memory_order_release);
+    }
+    /* Pairs with the acquires of the supervisor and of cw_stream_await. */
+    atomic_store_explicit(&line->task, named, memory_order_release);
+}
+
 bool cw_member_run_task(struct cw_member *m) {
     struct cw_team *t = m->team;
     uint32_t number;
@@ -321,8 +337,7 @@ bool cw_member_run_task(struct cw_member *m) {
                       (uint32_t)m->rank + 1, &was))
         return true;
     uint32_t outer = atomic_load_explicit(&m->line->task, memory_order_relaxed);
-    atomic_store_explicit(&m->line->task, number + 1, memory_order_release);
-    atomic_fetch_add_explicit(&m->line->task_turn, 1, memory_order_relaxed);
+    name_task(m, number + 1, 1);
     /* Who spun for this one was spared the wake-up of others: see cw_team_wake. */
     if (cw_task_any(&m->maps, t))
         cw_team_wake(&m->maps, t, 1);
@@ -332,7 +347,7 @@ bool cw_member_run_task(struct cw_member *m) {
         struct cw_frame nested;
         call_task(m, number, task, m->top ? &nested : &m->line->frame);
     }
-    atomic_store_explicit(&m->line->task, outer, memory_order_release);
+    name_task(m, outer, 0);
     add(&m->line->items, 1);
     if (m->tasks_left > 0)
         m->tasks_left--;
@@ -399,13 +414,13 @@ static int call_hook(struct cw_member *m, cw_fn_name name, cw_off arg, uint64_t 
     frame->job = NULL;
     frame->task = NULL;
     frame->spawned = 0;
-    frame->call = (crew_call){.in = cw_ptr(&m->maps.arena, arg),
+    cw_call_set(&frame->call, &(crew_call){.in = cw_ptr(&m->maps.arena, arg),
                               .in_size = size,
                               .state = &m->state,
                               .index = -1,
                               .worker = m->rank,
                               .node = m->node,
-                              .attempt = 1};
+                              .attempt = 1});
     cw_frame_enter(m, frame);
     crew_fn *fn = (crew_fn *)cw_member_fn(m, &name);
     int code;

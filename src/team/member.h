@@ -7,6 +7,9 @@
 
 #include "team/task.h"
 
+#include <stddef.h>
+#include <string.h>
+
 struct cw_member {
     struct cw_maps maps;
     struct cw_team *team;
@@ -48,6 +51,15 @@ bool cw_member_run_job(struct cw_member *m, int slot);
 
 /* The function as a pointer here; cached. NULL: not in this process. */
 cw_fn *cw_member_fn(struct cw_member *m, const cw_fn_name *name);
+
+/* A new call in a frame. Its index is stored by itself, because the supervisor
+ * samples it at any time. */
+static inline void cw_call_set(crew_call *call, const crew_call *as) {
+    const size_t after = offsetof(crew_call, index) + sizeof call->index;
+    memcpy(call, as, offsetof(crew_call, index));
+    __atomic_store_n(&call->index, as->index, __ATOMIC_RELAXED);
+    memcpy((char *)call + after, (const char *)as + after, sizeof *call - after);
+}
 
 /* Frames: around each call of a user's function. */
 void cw_frame_enter(struct cw_member *m, struct cw_frame *frame);

@@ -184,7 +184,7 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
     run->known = run->view.fn && (job->kind != CW_JOB_FOLD || run->view.combine);
     frame->job = job;
     frame->task = NULL;
-    frame->call = (crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
+    cw_call_set(&frame->call, &(crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
                               .out_size = job->out_size,
                               .common = cw_ptr(&m->maps.arena, job->common),
                               .common_size = job->common_size,
@@ -192,7 +192,7 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
                               .worker = m->rank,
                               .node = m->node,
                               .attempt = 1,
-                              .index = -1};
+                              .index = -1});
     cw_frame_enter(m, frame);
 }
 
