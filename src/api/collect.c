@@ -102,6 +102,15 @@ static void give_result(crew_pool *p, crew_job *j, const unsigned char *marks, u
         return;
     if (failures)
         cw_failure_explain(p, j->fn, &kept[0], j->total, job->retries, &j->result);
+    if (!failures && bad) { /* who kept the failure died over it: the mark says what it was */
+        int64_t i = 0;
+        while (marks[i] <= CW_MARK_DONE)
+            i++;
+        int code = status_of(j, marks[i]);
+        cw_error_set(&j->result, code, 0, "item %lld of %lld: %s", (long long)(i * job->grain),
+                     (long long)j->total, crew_strerror(code));
+        j->result.item = i * job->grain;
+    }
     if (j->stop_code) {
         stopped_from_outside(p, j, done * job->grain < j->total ? done * job->grain : j->total);
     } else if (job->on_error == CREW_CONTINUE && bad > 0) {

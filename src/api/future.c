@@ -135,7 +135,10 @@ static void call_all(crew_pool *p, crew_future *f) {
         struct cw_callback *c = f->callbacks;
         f->callbacks = c->next;
         pthread_mutex_unlock(&p->lock);
+        bool outer = cw_in_callback;
+        cw_in_callback = true;
         call(f, c);
+        cw_in_callback = outer;
         pthread_mutex_lock(&p->lock);
     }
     f->calling = false;
@@ -189,7 +192,7 @@ void cw_pool_tend_futures(crew_pool *p) {
 static void await_callbacks(crew_future *f) {
     crew_pool *p = f->pool;
     /* Without the flag nobody has asked for a call back. */
-    if (!(atomic_load(&record(f)->state) & CW_TASK_NOTIFY) || cw_session_is_service(p->session))
+    if (!(atomic_load(&record(f)->state) & CW_TASK_NOTIFY) || cw_in_callback)
         return;
     struct cw_deadline forever = cw_deadline_in(CREW_FOREVER);
     pthread_mutex_lock(&p->lock);

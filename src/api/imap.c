@@ -207,7 +207,7 @@ static bool pull(crew_iter *it, crew_error *err) {
                                    .opts = &o,
                                    .slot_size = it->out_size,
                                    .stream = it->opts.stream,
-                                   .stream_at = it->stream_off,
+                                   .stream_at = it->opts.unordered ? it->stream_off : 0,
                                    .common = it->common};
     int64_t number = cw_submit(it->pool, &what, NULL, err);
     if (number < 0) {
@@ -400,6 +400,8 @@ void crew_iter_free(crew_iter *it) {
     drop_last(it);
     abandon(it);
     release_source(&it->source);
+    if (it->stream_off)
+        cw_stream_await(&p->maps, p->team);
     cw_free(&p->maps.arena, it->common);
     cw_free(&p->maps.arena, it->stream_off);
     free(it->flights);

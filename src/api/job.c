@@ -33,8 +33,9 @@ static void post(crew_pool *p, crew_job *j, int slot) {
     /* Pairs with job_enter: whoever sees the bit sees the job. */
     atomic_fetch_or(&t->jobs, 1ull << slot);
     if (job->kind == CW_JOB_EACH) {
-        atomic_store(&t->each_slot, (uint32_t)slot + 1);
-        atomic_fetch_add(&t->each_round, 1);
+        for (int rank = 0; rank < p->workers; rank++)
+            atomic_fetch_and(&cw_team_line(&p->maps, t, rank)->each, ~(1ull << slot));
+        atomic_fetch_or(&t->each, 1ull << slot);
     } else {
         atomic_fetch_or(&t->claimable, 1ull << slot);
     }
@@ -50,6 +51,12 @@ int cw_job_post(crew_pool *p, crew_job *j, crew_error *err) {
     pthread_mutex_lock(&p->lock);
     int rc = cw_pool_accepts(p, err);
     int slot = rc < 0 ? -1 : free_slot(p);
+    bool nested = cw_this_member && cw_this_member->team == p->team;
+    if (rc == 0 && nested && (cw_this_member->level >= CW_NESTED || slot < 0))
+        rc = cw_error_set(err, slot < 0 ? CREW_EAGAIN : CREW_EINVAL, 0,
+                          slot < 0 ? "a map inside a task finds %d maps running"
+                                   : "maps inside tasks of the same pool may be nested %d deep",
+                          slot < 0 ? CW_JOB_SLOTS : CW_NESTED);
     if (rc == 0 && j->shared->count == 0) {
         j->state = CW_J_RETIRED;
     } else if (slot >= 0) {
@@ -110,21 +117,33 @@ static void push_again(crew_pool *p, crew_job *j) {
     }
 }
 
-static bool redo_busy(struct cw_job *job) {
-    for (int i = 0; i < CW_REDO_SLOTS; i++)
-        if (atomic_load_explicit(&job->redo[i].state, memory_order_acquire))
-            return true;
-    return false;
+/* A range that waits or runs. One that is ready is offered again: whoever was
+ * about to take it may have died. */
+static bool redo_busy(crew_pool *p, struct cw_job *job) {
+    bool busy = false, ready = false;
+    for (int i = 0; i < CW_REDO_SLOTS; i++) {
+        uint32_t state = atomic_load(&job->redo[i].state);
+        busy = busy || state != 0;
+        ready = ready || state == 1;
+    }
+    if (ready) {
+        atomic_store(&job->redo_ready, 1);
+        atomic_fetch_or(&p->team->claimable, 1ull << job->slot);
+        cw_team_wake(&p->maps, p->team, 1);
+    }
+    return busy;
 }
 
-static void retire(crew_pool *p, crew_job *j) {
+static void retire(crew_pool *p, crew_job *j, bool members) {
     struct cw_team *t = p->team;
     uint32_t slot = j->shared->slot;
     /* Pairs with job_enter: nobody comes in any more; who is in leaves by itself. */
     atomic_fetch_and(&t->jobs, ~(1ull << slot));
     atomic_fetch_and(&t->claimable, ~(1ull << slot));
-    while (inside(p, slot) && !p->broken.code)
-        cw_relax();
+    atomic_fetch_and(&t->each, ~(1ull << slot));
+    /* Who came in just now rings when it leaves, or its death does: then again. */
+    if (members && inside(p, slot))
+        return;
     p->jobs[slot] = NULL;
     j->state = CW_J_RETIRED;
     crew_job *next = p->waiting;
@@ -148,9 +167,9 @@ void cw_pool_advance(crew_pool *p, crew_job *j) {
             return;
         if (inside(p, job->slot))
             return;
-        if (end > 0 && (redo_busy(job) || j->again_count))
+        if (end > 0 && (redo_busy(p, job) || j->again_count))
             return;
-        if (atomic_load(&job->children) > 0 && end > 0)
+        if (atomic_load(&job->children) > 0)
             return;
         /* Everything is claimed and nobody holds anything: what is not marked now
          * was lost with a member between its claim and saying so. */
@@ -163,7 +182,7 @@ void cw_pool_advance(crew_pool *p, crew_job *j) {
             return;
         }
     }
-    retire(p, j);
+    retire(p, j, members);
 }
 
 void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
@@ -177,10 +196,14 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
     if (j->state != CW_J_POSTED || j->stop_code)
         return;
     j->stop_code = code;
+    atomic_store(&j->shared->voided, 1);
     cw_job_stop_above(j->shared, -1);
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->workers && p->ops->processes; rank++) {
         struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
-        if (p->ops->processes && atomic_load(&line->doing[0]) == j->shared->slot + 1)
+        uint32_t current = atomic_load(&line->task);
+        struct cw_task *task = current ? cw_task_at(&p->maps, p->team, current - 1) : NULL;
+        if (atomic_load(&line->doing[0]) == j->shared->slot + 1 ||
+            (task && task->root_slot == j->shared->slot + 1))
             cw_pool_doom(p, rank, CW_CANCEL);
     }
     cw_job_ring(&p->maps, p->team, j->shared->slot);
@@ -233,13 +256,9 @@ static void sentence(crew_pool *p, crew_job *j, int rank, int64_t lo, int64_t hi
 }
 
 static void take_back_redo(struct cw_job *job, int rank, uint32_t held) {
-    uint32_t ready = 0;
-    for (uint32_t i = 0; i < CW_REDO_SLOTS; i++) {
+    for (uint32_t i = 0; i < CW_REDO_SLOTS; i++)
         if (atomic_load(&job->redo[i].state) == 2 + (uint32_t)rank)
             atomic_store(&job->redo[i].state, i + 1 == held ? 0 : 1);
-        ready += atomic_load(&job->redo[i].state) == 1;
-    }
-    atomic_store(&job->redo_ready, ready);
 }
 
 void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int status) {
@@ -253,7 +272,10 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
     int64_t lo = atomic_load(&line->lo), hi = atomic_load(&line->hi);
     int64_t index = __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED);
     uint32_t held = atomic_load(&line->redo);
-    int attempt = held ? job->redo[held - 1].attempt : 1;
+    int32_t *attempts = cw_ptr(&p->maps.arena, job->attempts);
+    int attempt = held ? job->redo[held - 1].attempt : attempts ? attempts[rank] : 1;
+    if (reason == CW_CANCEL && !j->stop_code)
+        reason = CW_INNOCENT; /* it was meant for what ran here before */
     int64_t from = job->kind == CW_JOB_FOR ? lo : index / job->grain;
     int64_t to = job->kind == CW_JOB_FOR ? hi : from + 1;
     bool blamed = index >= 0 && lo <= from && to <= hi && from < to && !atomic_load(&marks[from]);
@@ -274,8 +296,11 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
         run_again(j, gap_lo, gap_hi, attempt);
         at = gap_hi;
     }
-    if (job->kind == CW_JOB_EACH)
-        j->again_count = 0; /* the next member of this rank finds its mark missing */
+    if (attempts && j->again_count) {
+        /* The next member of this rank finds its mark missing. */
+        attempts[rank] = j->again[j->again_count - 1].attempt;
+        j->again_count = 0;
+    }
     atomic_store(&line->doing[0], 0);
     push_again(p, j);
     cw_job_ring(&p->maps, p->team, doing - 1);

@@ -176,6 +176,12 @@ static int put_memory(crew_pool *p, crew_job *j, const struct cw_job_spec *s, cr
     if (!(job->marks = cw_alloc_zero(a, (size_t)job->count, NULL, err)) ||
         !(job->failures = cw_alloc(a, job->failures_cap * sizeof(struct cw_failure), NULL, err)))
         return CREW_ENOMEM;
+    if (s->kind == CW_JOB_EACH) {
+        if (!(job->attempts = cw_alloc(a, (size_t)s->count * sizeof(int32_t), NULL, err)))
+            return CREW_ENOMEM;
+        for (int64_t i = 0; i < s->count; i++)
+            ((int32_t *)cw_ptr(a, job->attempts))[i] = 1;
+    }
     if (s->bytes) {
         j->in_own = true;
         if (put_bytes(p, job, s, err) < 0)
@@ -247,6 +253,7 @@ void cw_job_destroy(crew_pool *p, crew_job *j) {
     }
     cw_free(a, job->answers);
     cw_free(a, job->slices);
+    cw_free(a, job->attempts);
     cw_free(a, job->marks);
     cw_free(a, job->failures);
     cw_free(a, job->common);

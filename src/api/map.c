@@ -266,8 +266,10 @@ static void finish_async(crew_pool *p, crew_job *j) {
     j->state = CW_J_COLLECTED;
     pthread_mutex_unlock(&p->lock);
     cw_job_collect(p, j);
+    cw_in_callback = true;
     if (j->opts.done)
         j->opts.done(j->opts.ctx, j);
+    cw_in_callback = false;
     pthread_mutex_lock(&p->lock);
     j->state = CW_J_DONE;
     if (p->fd >= 0)
@@ -304,6 +306,13 @@ double cw_pool_tend_jobs(crew_pool *p, double passed) {
             next = next < 0.1 ? next : 0.1;
         }
     }
+    crew_job *later;
+    for (crew_job *j = p->waiting; j; j = later) {
+        later = j->next;
+        if (j->left >= 0 && (j->left -= passed) < 0)
+            cw_pool_stop_job(p, j, CREW_ETIMEDOUT);
+        next = j->left >= 0 && next > 0.01 ? 0.01 : next;
+    }
     crew_job *j;
     while ((j = next_to_finish(p)))
         finish_async(p, j);
@@ -327,7 +336,7 @@ bool crew_job_ready(crew_job *j) {
 /* In its own callback a job is as good as done. */
 static bool ended(crew_job *j) {
     return j->state == CW_J_DONE ||
-           (j->state == CW_J_COLLECTED && cw_session_is_service(j->pool->session));
+           (j->state == CW_J_COLLECTED && cw_in_callback);
 }
 
 int crew_job_wait(crew_job *j, double timeout) {

@@ -1,5 +1,6 @@
 /* Opening and closing pools. */
-#include "api/pool_impl.h"
+#include "api/future_impl.h"
+#include "api/job_impl.h"
 
 #include "base/error.h"
 #include "os/clock.h"
@@ -465,13 +466,30 @@ int crew_pool_workers(crew_pool *p) {
     return p ? p->workers : cw_error_set(NULL, CREW_EINVAL, 0, "the pool is NULL");
 }
 
+/* With the lock: something has ended that nobody has been told of. */
+static bool any_ended(crew_pool *p) {
+    for (crew_job *j = p->async; j; j = j->listed)
+        if (j->state == CW_J_DONE)
+            return true;
+    for (uint32_t i = 0; i < p->owners && i < atomic_load(&p->team->task_count); i++)
+        if (p->owner[i] && cw_record_done(p, i))
+            return true;
+    return false;
+}
+
 int crew_pool_fd(crew_pool *p) {
     if (cw_pool_check(p, NULL) < 0)
         return CREW_EINVAL;
     pthread_mutex_lock(&p->lock);
     if (p->fd < 0) {
         p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        atomic_store(&p->team->fd_news, 0);
         atomic_fetch_add(&p->team->wants_fd, 1);
+        /* Pairs with the end of a record (team/task.c): either it tells, or it is
+         * seen here. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (any_ended(p))
+            cw_pool_signal_fd(p);
         for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
             atomic_store(&p->team->job_bell[slot].watched, 1);
     }

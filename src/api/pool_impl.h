@@ -17,10 +17,10 @@ enum { CW_LIMIT_VISITS = 100 };
 
 /* What the supervisor remembers of a member. */
 struct cw_watch {
-    uint32_t key;      /* what it ran when last seen */
+    uint64_t key;      /* what it ran when last seen */
     double for_s;      /* for how long, in ticks: stopped time does not count */
     enum cw_reason reason; /* why it was killed, if it was; for the work with that key */
-    uint32_t doomed;       /* 0: it was not */
+    uint64_t doomed;       /* 0: it was not */
     int64_t items;         /* that its predecessors had done */
 };
 

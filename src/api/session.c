@@ -17,6 +17,7 @@
 enum { BELL = 64 };
 
 unsigned cw_epoch;
+_Thread_local bool cw_in_callback;
 
 static struct cw_session session;
 static bool made;

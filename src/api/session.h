@@ -57,6 +57,8 @@ int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err);
 void cw_session_remove(struct cw_session *s, crew_pool *p);
 /* True on the service thread. */
 bool cw_session_is_service(struct cw_session *s);
+/* Set while this thread runs a callback: what it asks for must not wait for that. */
+extern _Thread_local bool cw_in_callback;
 /* Makes the service thread look at once. */
 void cw_session_ring(struct cw_session *s);
 

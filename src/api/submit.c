@@ -249,7 +249,7 @@ bool cw_record_wait(crew_pool *p, uint32_t number, double timeout) {
             return false;
         uint32_t seen = (uint32_t)cw_task_flag(task, CW_TASK_WAITED) | CW_TASK_WAITED;
         if (cw_task_phase(seen) != CW_TASK_DONE)
-            cw_futex_wait(word, seen, cw_deadline_slice(&d));
+            cw_futex_wait(word, seen, helps ? 0.01 : cw_deadline_slice(&d));
         if (helps)
             cw_pool_help(p, until_done, &u);
     }
@@ -266,12 +266,28 @@ int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *
     struct cw_failure f = {.code = code, .index = task->index, .worker = -1};
     if (why)
         snprintf(f.text, sizeof f.text, "%.191s", why->text);
-    if (cw_task_is_child(task))
-        p->recount = true; /* its root's count is put right by counting anew */
-    cw_task_end(&p->maps, p->team, number, code, &f);
-    if (cw_task_is_child(task))
-        cw_task_release(&p->maps, p->team, number);
+    if (!cw_task_is_child(task)) {
+        task->attempt++; /* children of an attempt that died are void */
+        cw_root_end(&p->maps, p->team, NULL, number, code, &f);
+        return 1;
+    }
+    cw_child_tell(&p->maps, p->team, task, &f);
+    p->recount = true; /* its root's count is put right by counting anew */
+    cw_task_end(&p->maps, p->team, number, code, NULL);
+    cw_task_release(&p->maps, p->team, number);
+    cw_session_ring(p->session);
     return 1;
+}
+
+/* Those that run are ended with their workers; those that wait are dropped. */
+static void end_children(crew_pool *p, uint32_t root, uint32_t generation) {
+    for (int rank = 0; rank < p->workers; rank++) {
+        struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+        uint32_t current = atomic_load(&line->task);
+        struct cw_task *task = current ? cw_task_at(&p->maps, p->team, current - 1) : NULL;
+        if (task && task->root_task == root + 1 && task->root_generation == generation)
+            cw_pool_doom(p, rank, CW_CANCEL);
+    }
 }
 
 int cw_record_kill(crew_pool *p, uint32_t number) {
@@ -282,6 +298,7 @@ int cw_record_kill(crew_pool *p, uint32_t number) {
     if (cw_task_phase(state) == CW_TASK_PARENT) {
         task->status = CREW_ECANCELLED;
         task->attempt++; /* its children are void now */
+        end_children(p, number, cw_task_generation(state));
         return 1;
     }
     if (!p->ops->processes)
@@ -329,8 +346,11 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
     struct cw_task *task = cw_task_at(&p->maps, p->team, number);
     uint64_t state = atomic_load(&task->state);
     uint32_t generation = cw_task_generation(state);
-    if (state & CW_TASK_KILL)
+    bool stopped = cw_task_is_child(task) && cw_child_void(&p->maps, p->team, task);
+    if ((state & CW_TASK_KILL) || stopped)
         reason = CW_CANCEL;
+    else if (reason == CW_CANCEL && p->state < CW_POOL_ENDING)
+        reason = CW_INNOCENT; /* it was meant for what ran here before */
     enum cw_verdict verdict = begun || reason == CW_CANCEL
                                   ? cw_judge(reason, task->attempt, task->retries)
                                   : CW_NOT_COUNTED;
@@ -370,5 +390,8 @@ void cw_pool_member_left_tasks(crew_pool *p, int rank, enum cw_reason reason, in
         uint64_t state = atomic_load(&cw_task_at(&p->maps, t, i)->state);
         if (cw_task_phase(state) == CW_TASK_RUNNING && cw_task_owner(state) == (uint32_t)rank + 1)
             sentence(p, rank, i, current == i + 1, reason, status);
+        /* It may have died between the end of a record and waking who waits. */
+        if (cw_task_phase(state) == CW_TASK_DONE && (state & CW_TASK_WAITED))
+            cw_futex_wake(cw_task_futex(cw_task_at(&p->maps, t, i)), INT32_MAX);
     }
 }

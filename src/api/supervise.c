@@ -31,16 +31,22 @@ int cw_pool_bring(crew_pool *p, int rank, crew_error *err) {
     return rc;
 }
 
-void cw_pool_doom(crew_pool *p, int rank, enum cw_reason reason) {
+static void doom(crew_pool *p, int rank, enum cw_reason reason, uint64_t key) {
     struct cw_watch *w = &p->watch[rank];
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    if (cw_line_key(line) != key)
+        return; /* what was judged is over */
     if (!p->ops->processes) {
-        atomic_store_explicit(&line->cancel, cw_line_key(line), memory_order_relaxed);
+        atomic_store_explicit(&line->cancel, key, memory_order_relaxed);
         return;
     }
     w->reason = reason;
-    w->doomed = cw_line_key(line);
+    w->doomed = key;
     p->ops->kill(p->hands, rank);
+}
+
+void cw_pool_doom(crew_pool *p, int rank, enum cw_reason reason) {
+    doom(p, rank, reason, cw_line_key(cw_team_line(&p->maps, p->team, rank)));
 }
 
 /* ---- ends ---- */
@@ -125,6 +131,7 @@ static void member_ended(crew_pool *p, int rank) {
     *w = (struct cw_watch){.items = items};
     atomic_store(&p->team->hints_lost, 1);
     atomic_store(&p->team->notify_lost, 1);
+    atomic_store(&p->team->fd_news, 1);
     atomic_store(&seat->state, CW_SEAT_EMPTY);
     if (atomic_load(&p->team->quit) == CW_RUN && !p->broken.code)
         replace(p, rank, life, status);
@@ -201,11 +208,10 @@ static void nursery_lost(crew_pool *p) {
 /* ---- limits ---- */
 
 static double limit_of(crew_pool *p, struct cw_line *line, uint64_t *bytes) {
-    uint32_t number = atomic_load_explicit(&line->task, memory_order_acquire);
-    if (number) {
-        struct cw_task *task = cw_task_at(&p->maps, p->team, number - 1);
-        *bytes = task->task_memory;
-        return task->task_timeout;
+    if (atomic_load_explicit(&line->task, memory_order_acquire)) {
+        /* Pair with the releases in name_task. */
+        *bytes = atomic_load_explicit(&line->task_memory, memory_order_acquire);
+        return atomic_load_explicit(&line->task_timeout, memory_order_acquire);
     }
     *bytes = p->opts.task_memory;
     return p->opts.task_timeout;
@@ -226,17 +232,20 @@ static bool watch_member(crew_pool *p, int rank, double passed) {
         w->key = 0;
         return false;
     }
-    uint32_t key = cw_line_key(line);
+    uint64_t key = cw_line_key(line);
     w->for_s = key == w->key ? w->for_s + passed : 0;
     w->key = key;
     uint64_t bytes;
     double seconds = limit_of(p, line, &bytes);
+    /* It went on to something else meanwhile, whose limits these may be. */
+    if (cw_line_key(line) != key)
+        return true;
     if (seconds > 0 && w->for_s > seconds)
-        cw_pool_doom(p, rank, CW_TOO_LONG);
+        doom(p, rank, CW_TOO_LONG, key);
     if (bytes && p->ops->processes) {
         uint64_t now = cw_process_private_bytes(atomic_load(&seat->pid));
         if (now > atomic_load(&line->idle_bytes) + bytes)
-            cw_pool_doom(p, rank, CW_TOO_BIG);
+            doom(p, rank, CW_TOO_BIG, key);
     }
     return seconds > 0 || bytes;
 }
@@ -278,7 +287,7 @@ double cw_pool_tend(crew_pool *p) {
         passed = p->wish;
     p->seen_ns = now;
     double next = tend_members(p, passed);
-    if (p->fd >= 0)
+    if (p->fd >= 0 && atomic_exchange(&p->team->fd_news, 0))
         cw_pool_signal_fd(p);
     pthread_mutex_unlock(&p->lock);
     cw_pool_tend_futures(p);

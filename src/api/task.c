@@ -83,7 +83,7 @@ int crew_reply(crew_call *call, const void *data, size_t size) {
 bool crew_cancelled(crew_call *call) {
     struct cw_frame *frame = frame_of(call);
     struct cw_member *m = frame->member;
-    uint32_t over = atomic_load_explicit(&m->line->cancel, memory_order_relaxed);
+    uint64_t over = atomic_load_explicit(&m->line->cancel, memory_order_relaxed);
     if (over && over == cw_line_key(m->line)) {
         frame->noted = 1; /* whatever the task returns now, it is over its limit */
         return true;
@@ -92,8 +92,10 @@ bool crew_cancelled(crew_call *call) {
         return true;
     if (frame->job)
         return atomic_load_explicit(&frame->job->stop_at, memory_order_relaxed) < call->index;
-    return frame->task &&
-           (atomic_load_explicit(&frame->task->state, memory_order_relaxed) & CW_TASK_KILL) != 0;
+    if (!frame->task)
+        return false;
+    return (atomic_load_explicit(&frame->task->state, memory_order_relaxed) & CW_TASK_KILL) ||
+           (cw_task_is_child(frame->task) && cw_child_void(&m->maps, m->team, frame->task));
 }
 
 int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size) {

@@ -1,6 +1,7 @@
 /* What a worker process is from its first instruction to its last. */
 #include "api/session.h"
 #include "backend/fork/nursery.h"
+#include "base/sanitized.h"
 #include "os/openmp.h"
 #include "os/output.h"
 #include "os/process.h"
@@ -35,10 +36,11 @@ static struct cw_maps maps_of(cw_segment *own, const cw_segment *root) {
     return maps;
 }
 
-/* RLIMIT_AS would count the segment; this limit does not. */
+/* RLIMIT_AS would count the segment; this limit does not. A sanitizer's own memory
+ * it would count. */
 static void limit_memory(const struct cw_team *team) {
     struct rlimit data;
-    if (!team->task_memory || getrlimit(RLIMIT_DATA, &data) != 0)
+    if (CW_SANITIZED || !team->task_memory || getrlimit(RLIMIT_DATA, &data) != 0)
         return;
     rlim_t room =
         cw_process_private_bytes(getpid()) + team->task_memory + (rlim_t)256 * 1024 * 1024;

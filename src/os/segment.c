@@ -1,6 +1,7 @@
 #include "os/segment.h"
 
 #include "base/error.h"
+#include "base/sanitized.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,17 +20,6 @@
 #endif
 #ifndef RUNNING_ON_VALGRIND
 #define RUNNING_ON_VALGRIND 0
-#endif
-
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define UNDER_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
-#ifndef UNDER_SANITIZER
-#define UNDER_SANITIZER 0
 #endif
 
 /* Newer than some C libraries we build with; kernels that lack them say EINVAL. */
@@ -82,7 +72,7 @@ static uint64_t bounded_size(uint64_t want) {
     struct rlimit file; /* passing it raises SIGXFSZ, which ends the program */
     if (getrlimit(RLIMIT_FSIZE, &file) == 0 && file.rlim_cur != RLIM_INFINITY)
         size = size < file.rlim_cur ? size : file.rlim_cur;
-    if (UNDER_SANITIZER)
+    if (CW_SANITIZED)
         size = size < 1024 * GIB ? size : 1024 * GIB;
     if (RUNNING_ON_VALGRIND)
         size = size < 16 * GIB ? size : 16 * GIB;

@@ -32,6 +32,6 @@ int cw_chunk_measures(const struct cw_chunk_rule *rule);
 int64_t cw_chunk_size(const struct cw_chunk_rule *rule, int64_t left,
                       const struct cw_chunk_seen *seen);
 
-enum { CW_CHUNK_AIM_NS = 20000, CW_CHUNK_FLOOR_NS = 1000, CW_CHUNK_GROWTH = 8 };
+enum { CW_CHUNK_AIM_NS = 20000, CW_CHUNK_FLOOR_NS = 1000, CW_CHUNK_GROWTH = 2 };
 
 #endif

@@ -92,15 +92,16 @@ struct cw_line {
     _Atomic int64_t lo, hi;   /* the range it holds in doing[0]'s job */
     _Atomic uint32_t redo;    /* the redo slot + 1 it comes from, 0: the cursor */
     _Atomic uint32_t task;    /* the task record + 1 it runs, 0: none */
-    _Atomic uint64_t task_turn; /* counts the tasks it began: tells one from the next */
+    _Atomic uint64_t task_turn; /* counts the changes of `task`: tells one from the next */
     _Atomic double task_timeout; /* the running task's limits, for the supervisor: its */
     _Atomic uint64_t task_memory; /* record may be another's by the time it looks */
     _Atomic uint32_t critical;  /* inside an accounting section, see team/task.h */
     _Atomic uint32_t nap;       /* (any) futex: 1 while it sleeps */
-    _Atomic uint32_t cancel;    /* supervisor: over its limit, crew_cancelled turns true */
+    _Atomic uint64_t cancel;    /* supervisor: the key of what is over its limit, see crew_cancelled */
+    _Atomic uint32_t generation; /* of the job it is in, for keys */
     _Atomic cw_off spare;       /* a block of task records on its way into the team */
     _Atomic uint32_t ready;     /* 1: init has returned; 2: init failed, see frame */
-    _Atomic uint32_t each;      /* round of crew_pool_each it has done */
+    _Atomic uint64_t each;      /* bit a CW_JOB_EACH slot it has done */
     _Atomic int64_t items, failures; /* statistics */
     _Atomic int64_t busy_ns, busy_since, ready_ns; /* busy_since 0: resting */
     _Atomic uint64_t idle_bytes; /* private memory when it became ready */
@@ -163,15 +164,15 @@ struct cw_job {
     cw_off marks;    /* count bytes */
     cw_off slices;   /* BYTES: cw_slice of each item, relative to in */
     cw_off answers;  /* BYTES: cw_answer of each item */
+    cw_off attempts; /* EACH: int32_t of each rank */
     cw_off failures; /* cw_failure[failures_cap] */
     uint32_t failures_cap;
     uint32_t generation;
     int workers; /* of the team: what chunk sizes go by */
 
-    _Alignas(64) _Atomic uint32_t open; /* members may enter */
-    _Atomic uint32_t redo_ready;        /* (any) how many redo slots are ready, a hint */
+    _Alignas(64) _Atomic uint32_t voided; /* it was stopped: its children are dropped */
+    _Atomic uint32_t redo_ready;          /* (any) 1: a redo slot may be ready */
     _Atomic int64_t stop_at;            /* (any) nothing above it starts; only falls */
-    _Atomic uint32_t has_reply;
 
     _Alignas(64) _Atomic int64_t cursor; /* (any) the next unclaimed item */
 
@@ -207,8 +208,7 @@ struct cw_team {
     _Atomic uint32_t rings_used;        /* bit a ring that was ever used */
     _Atomic uint64_t jobs;              /* bit a slot with a posted job */
     _Atomic uint64_t claimable;         /* (any) of these, which may have items nobody has claimed */
-    _Atomic uint32_t each_slot;         /* slot + 1 of the latest CW_JOB_EACH */
-    _Atomic uint32_t each_round;        /* counts them; cw_line.each says who has done it */
+    _Atomic uint64_t each;              /* bit a slot with a CW_JOB_EACH; cw_line.each: who did it */
     _Atomic cw_off job[CW_JOB_SLOTS];
 
     _Alignas(64) _Atomic uint32_t spinner; /* (any) rank + 1 of the member that spins for work */
@@ -243,12 +243,12 @@ static inline struct cw_line *cw_team_line(const struct cw_maps *m, const struct
     return (struct cw_line *)cw_ptr(&m->arena, t->lines) + rank;
 }
 /* Tells what a member runs now from what it ran before; never 0. */
-static inline uint32_t cw_line_key(const struct cw_line *line) {
+static inline uint64_t cw_line_key(const struct cw_line *line) {
     if (atomic_load_explicit(&line->task, memory_order_relaxed))
-        return 0x80000000u |
-               (uint32_t)atomic_load_explicit(&line->task_turn, memory_order_relaxed);
-    int64_t index = __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED);
-    return ((uint32_t)index & 0x7fffffffu) + 1;
+        return 1ull << 63 | atomic_load_explicit(&line->task_turn, memory_order_relaxed);
+    uint64_t index = (uint64_t)__atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED);
+    uint64_t job = atomic_load_explicit(&line->generation, memory_order_relaxed);
+    return 1ull << 62 | (job & 0x3fffff) << 40 | ((index + 1) & ((1ull << 40) - 1));
 }
 static inline struct cw_seat *cw_team_seat(const struct cw_maps *m, const struct cw_team *t,
                                            int rank) {

@@ -1,5 +1,6 @@
 /* Tasks that tasks make, and counting them so that deaths do not matter. */
 #include "base/error.h"
+#include "os/clock.h"
 #include "os/futex.h"
 #include "team/member.h"
 
@@ -9,7 +10,10 @@
 /* Accounting sections. Pairs: each side stores its own word, then loads the
  * other's, both sequentially consistent, so the supervisor never counts while a
  * member changes what is counted. */
+/* line NULL: the manager, which counts under the same lock as it does this. */
 static void section_enter(struct cw_team *t, struct cw_line *line) {
+    if (!line)
+        return;
     for (;;) {
         atomic_store(&line->critical, 1);
         if (!atomic_load(&t->pause))
@@ -20,6 +24,8 @@ static void section_enter(struct cw_team *t, struct cw_line *line) {
 }
 
 static void section_leave(struct cw_line *line) {
+    if (!line)
+        return;
     atomic_store_explicit(&line->critical, 0, memory_order_release);
 }
 
@@ -105,9 +111,10 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
     cw_task_move(child, generation_of(child), CW_TASK_PREPARED, CW_TASK_QUEUED, 0, NULL);
     section_leave(m->line);
     int priority = child->priority;
-    /* A full ring: run something here until there is room. */
-    while (!cw_task_hint(&m->maps, t, (uint32_t)number, priority))
-        cw_member_run_task(m);
+    /* A full ring: the record waits without a hint, until the rings have run dry
+     * and the supervisor looks for such. */
+    if (!cw_task_hint(&m->maps, t, (uint32_t)number, priority))
+        atomic_store(&t->hints_lost, 1);
     cw_team_wake(&m->maps, t, 1);
     return 0;
 }
@@ -118,6 +125,8 @@ bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_t
         if (generation_of(root) != task->root_generation || root->attempt != task->root_attempt)
             return true;
     }
+    if (task->root_slot && atomic_load(&root_job(m, t, task)->voided))
+        return true;
     if (task->parent_task) {
         struct cw_task *parent = cw_task_at(m, t, task->parent_task - 1);
         if (generation_of(parent) == task->parent_generation &&
@@ -128,8 +137,10 @@ bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_t
 }
 
 /* A child's failure becomes its root's: the first one to fail counts. */
-static void tell_root(const struct cw_maps *m, struct cw_team *t, struct cw_task *task,
-                      const struct cw_failure *failure) {
+void cw_child_tell(const struct cw_maps *m, struct cw_team *t, struct cw_task *task,
+                   const struct cw_failure *failure) {
+    if (cw_child_void(m, t, task))
+        return;
     struct cw_failure told = *failure;
     if (!task->root_task) {
         told.item = task->root_item;
@@ -166,7 +177,7 @@ void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *li
                   const struct cw_failure *failure) {
     struct cw_task *task = cw_task_at(m, t, number);
     if (failure)
-        tell_root(m, t, task, failure);
+        cw_child_tell(m, t, task, failure);
     uint32_t root_task = task->root_task, slot = task->root_slot;
     section_enter(t, line);
     cw_task_move(task, generation_of(task), CW_TASK_RUNNING, CW_TASK_DONE, 0, NULL);
@@ -184,7 +195,8 @@ void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *li
 void cw_root_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
                  int status, const struct cw_failure *failure) {
     struct cw_task *task = cw_task_at(m, t, number);
-    if (atomic_load_explicit(&task->children, memory_order_acquire) == 1) {
+    if (atomic_load_explicit(&task->children, memory_order_acquire) == 1 &&
+        !atomic_load(&task->failure)) {
         cw_task_end(m, t, number, status, failure);
         return;
     }
@@ -235,18 +247,26 @@ static void count_all(const struct cw_maps *m, struct cw_team *t, int32_t *count
 }
 
 int cw_children_recount(const struct cw_maps *m, struct cw_team *t) {
+    /* One that was stopped or whose end nobody can tell: try again later. */
+    const int64_t end = cw_now_ns() + 20000000;
+    bool late = false;
     atomic_store(&t->pause, 1);
     /* Sections are a few stores long: members leave them by themselves. One that
      * dies in this moment is seen by its seat. */
     for (int rank = 0; rank < t->workers; rank++) {
         struct cw_line *line = cw_team_line(m, t, rank);
-        while (atomic_load(&line->critical) &&
-               atomic_load(&cw_team_seat(m, t, rank)->state) == CW_SEAT_ALIVE)
+        struct cw_seat *seat = cw_team_seat(m, t, rank);
+        while (atomic_load(&line->critical) && !late) {
+            uint32_t state = atomic_load(&seat->state);
+            if (state != CW_SEAT_ALIVE && state != CW_SEAT_ASKED)
+                break;
+            late = cw_now_ns() > end;
             cw_relax();
+        }
     }
     /* Records made from now on are not in anybody's count yet. */
     uint32_t n = atomic_load(&t->task_count);
-    int32_t *count = calloc((size_t)n + 1, sizeof *count);
+    int32_t *count = late ? NULL : calloc((size_t)n + 1, sizeof *count);
     bool ok = count != NULL;
     if (ok)
         count_all(m, t, count, n);

@@ -89,9 +89,9 @@ bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job,
         redo->lo = lo;
         redo->hi = hi;
         redo->attempt = attempt;
-        atomic_fetch_add(&job->redo_ready, 1);
-        /* Pairs with the acquire in cw_job_take_redo: the range. */
+        /* Pairs with the swap in cw_job_take_redo: the range. */
         atomic_store_explicit(&redo->state, 1, memory_order_release);
+        atomic_store(&job->redo_ready, 1);
         atomic_fetch_or(&t->claimable, 1ull << job->slot);
         cw_team_wake(m, t, 1);
         return true;
@@ -99,18 +99,26 @@ bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job,
     return false;
 }
 
-struct cw_redo *cw_job_take_redo(struct cw_job *job, int rank) {
+static struct cw_redo *scan_redo(struct cw_job *job, int rank) {
     for (int i = 0; i < CW_REDO_SLOTS; i++) {
         uint32_t ready = 1;
-        if (atomic_load_explicit(&job->redo[i].state, memory_order_relaxed) == 1 &&
-            atomic_compare_exchange_strong_explicit(&job->redo[i].state, &ready,
-                                                    2 + (uint32_t)rank, memory_order_acquire,
-                                                    memory_order_relaxed)) {
-            /* The count is a hint: a death between these two lines is put right
-             * by the supervisor, which counts anew. */
-            atomic_fetch_sub(&job->redo_ready, 1);
+        if (atomic_load(&job->redo[i].state) == 1 &&
+            atomic_compare_exchange_strong(&job->redo[i].state, &ready, 2 + (uint32_t)rank))
             return &job->redo[i];
-        }
     }
     return NULL;
+}
+
+struct cw_redo *cw_job_take_redo(struct cw_job *job, int rank) {
+    struct cw_redo *redo = scan_redo(job, rank);
+    if (redo)
+        return redo;
+    /* The flag goes before the last look, a range comes before its flag: one that
+     * is added meanwhile is found, or its flag stays. Whoever dies in between
+     * leaves a ready range without a flag: the manager puts that right. */
+    atomic_store(&job->redo_ready, 0);
+    redo = scan_redo(job, rank);
+    if (redo)
+        atomic_store(&job->redo_ready, 1);
+    return redo;
 }

@@ -90,7 +90,10 @@ static struct cw_job *job_enter(struct cw_member *m, int slot) {
         return NULL;
     }
     m->level++;
-    return cw_ptr(&m->maps.arena, atomic_load_explicit(&t->job[slot], memory_order_acquire));
+    struct cw_job *job = cw_ptr(&m->maps.arena, atomic_load_explicit(&t->job[slot], memory_order_acquire));
+    if (m->level == 1)
+        atomic_store_explicit(&m->line->generation, job->generation, memory_order_relaxed);
+    return job;
 }
 
 static bool others_inside(struct cw_member *m, int slot) {
@@ -132,6 +135,7 @@ static void run_claim(struct cw_run *run, int64_t lo, int64_t hi, int attempt, b
         struct cw_line *line = m->line;
         /* The index first: an old one must not be taken for one of this range. */
         __atomic_store_n(&line->frame.call.index, -1, __ATOMIC_RELAXED);
+        atomic_store_explicit(&line->hi, 0, memory_order_release); /* never a new lo with an old hi */
         atomic_store_explicit(&line->lo, lo, memory_order_release);
         atomic_store_explicit(&line->hi, hi, memory_order_release);
     }
@@ -167,7 +171,7 @@ static void job_spent(struct cw_team *t, struct cw_job *job) {
 /* True when the member has something better to do than to claim on. */
 static bool interrupted(struct cw_member *m) {
     return atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE ||
-           m->tasks_left == 0 || (m->level == 1 && cw_task_any(&m->maps, m->team));
+           (m->tasks_left == 0 && m->level == 1) || (m->level == 1 && cw_task_any(&m->maps, m->team));
 }
 
 static void claim_on(struct cw_run *run) {
@@ -213,14 +217,20 @@ bool cw_member_run_job(struct cw_member *m, int slot) {
     if (!job)
         return false;
     bool did = false;
+    /* Whoever posted other work may have counted on this member to take it. */
+    if ((atomic_load(&m->team->claimable) & ~(1ull << slot)) || cw_task_any(&m->maps, m->team))
+        cw_team_wake(&m->maps, m->team, 1);
     struct cw_run run;
     cw_run_enter(&run, m, job, frame);
     if (job->kind == CW_JOB_EACH) {
         _Atomic unsigned char *marks = cw_ptr(&m->maps.arena, job->marks);
+        const int32_t *attempts = cw_ptr(&m->maps.arena, job->attempts);
         if (!marks[m->rank]) {
-            run_claim(&run, m->rank, m->rank + 1, 1, false);
+            run_claim(&run, m->rank, m->rank + 1, attempts[m->rank], false);
             did = true;
         }
+        /* Before it leaves: the slot may be another job's then. */
+        atomic_fetch_or(&m->line->each, 1ull << slot);
     } else {
         did = true;
         claim_on(&run);
@@ -230,16 +240,20 @@ bool cw_member_run_job(struct cw_member *m, int slot) {
     return did;
 }
 
-static bool run_each(struct cw_member *m) {
-    struct cw_team *t = m->team;
-    uint32_t round = atomic_load_explicit(&t->each_round, memory_order_acquire);
-    if (round == atomic_load_explicit(&m->line->each, memory_order_relaxed))
-        return false;
-    uint32_t slot = atomic_load_explicit(&t->each_slot, memory_order_relaxed);
-    if (slot)
-        cw_member_run_job(m, (int)slot - 1);
-    atomic_store_explicit(&m->line->each, round, memory_order_relaxed);
+static bool run_each_of(struct cw_member *m, uint64_t slots) {
+    for (; slots; slots &= slots - 1)
+        cw_member_run_job(m, __builtin_ctzll(slots));
     return true;
+}
+
+static uint64_t each_left(struct cw_member *m) {
+    return atomic_load_explicit(&m->team->each, memory_order_acquire) &
+           ~atomic_load_explicit(&m->line->each, memory_order_acquire);
+}
+
+static bool run_each(struct cw_member *m) {
+    uint64_t slots = each_left(m);
+    return slots && run_each_of(m, slots);
 }
 
 static bool run_jobs(struct cw_member *m) {
@@ -308,12 +322,13 @@ static void drop_task(struct cw_member *m, uint32_t number, struct cw_task *task
         cw_root_end(&m->maps, m->team, m->line, number, CREW_ECANCELLED, &failure);
 }
 
-/* Says in the line which record it runs (+ 1; 0: none). In this order: whoever
+/* Says in the line which record it runs (+ 1; 0: none). The turn first: whoever
  * sees a limit of the new task and then looks at the turn sees it changed. */
-static void name_task(struct cw_member *m, uint32_t named, uint64_t turns) {
+static void name_task(struct cw_member *m, uint32_t named) {
     struct cw_line *line = m->line;
     uint64_t turn = atomic_load_explicit(&line->task_turn, memory_order_relaxed);
-    atomic_store_explicit(&line->task_turn, turn + turns, memory_order_relaxed);
+    /* Pairs with the acquires in cw_stream_await: the end of the task before. */
+    atomic_store_explicit(&line->task_turn, turn + 1, memory_order_release);
     if (named) {
         const struct cw_task *task = cw_task_at(&m->maps, m->team, named - 1);
         /* Pair with the acquires in the supervisor's limit_of. */
@@ -337,9 +352,9 @@ bool cw_member_run_task(struct cw_member *m) {
                       (uint32_t)m->rank + 1, &was))
         return true;
     uint32_t outer = atomic_load_explicit(&m->line->task, memory_order_relaxed);
-    name_task(m, number + 1, 1);
+    name_task(m, number + 1);
     /* Who spun for this one was spared the wake-up of others: see cw_team_wake. */
-    if (cw_task_any(&m->maps, t))
+    if (cw_task_any(&m->maps, t) || atomic_load(&t->claimable))
         cw_team_wake(&m->maps, t, 1);
     if ((was & CW_TASK_KILL) || (cw_task_is_child(task) && cw_child_void(&m->maps, t, task))) {
         drop_task(m, number, task);
@@ -347,7 +362,7 @@ bool cw_member_run_task(struct cw_member *m) {
         struct cw_frame nested;
         call_task(m, number, task, m->top ? &nested : &m->line->frame);
     }
-    name_task(m, outer, 0);
+    name_task(m, outer);
     add(&m->line->items, 1);
     if (m->tasks_left > 0)
         m->tasks_left--;
@@ -360,8 +375,7 @@ static bool has_work(struct cw_member *m) {
     struct cw_team *t = m->team;
     return atomic_load_explicit(&t->claimable, memory_order_relaxed) ||
            atomic_load_explicit(&t->quit, memory_order_relaxed) != CW_RUN ||
-           atomic_load_explicit(&t->each_round, memory_order_relaxed) !=
-               atomic_load_explicit(&m->line->each, memory_order_relaxed) ||
+           each_left(m) ||
            cw_task_any(&m->maps, t);
 }
 
@@ -388,6 +402,8 @@ static void rest(struct cw_member *m) {
     add(&m->line->busy_ns, now - atomic_load_explicit(&m->line->busy_since, memory_order_relaxed));
     atomic_store_explicit(&m->line->busy_since, 0, memory_order_relaxed);
     if (!spin(m)) {
+        if (atomic_load_explicit(&t->hints_lost, memory_order_relaxed))
+            cw_team_ring(&m->maps, t); /* the rings are dry: records may wait without a hint */
         uint64_t bit = 1ull << (m->rank % 64);
         _Atomic uint64_t *word = &t->asleep[m->rank / 64];
         atomic_store(&m->line->nap, 1);

@@ -110,10 +110,14 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
                    uint64_t size, crew_error *err);
 /* True if the record's root or parent has begun again, or is gone: drop it. */
 bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_task *task);
+/* A child's failure becomes its root's: the first one to fail counts. */
+void cw_child_tell(const struct cw_maps *m, struct cw_team *t, struct cw_task *task,
+                   const struct cw_failure *failure);
 /* Ends a child that this member (line) runs: tells its root, frees the record. */
 void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
                   const struct cw_failure *failure);
-/* Ends the root task's own part, after which it is DONE or waits for children. */
+/* Ends the root task's own part, after which it is DONE or waits for children.
+ * line NULL: by the manager, with its lock. */
 void cw_root_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
                  int status, const struct cw_failure *failure);
 /* A member died in an accounting section: counts every root's children anew. The

@@ -11,8 +11,17 @@
 
 static void begin(struct cw_frame *frame, int64_t index) {
     frame->rng_ready = 0;
+    frame->spawned = 0;
     /* Relaxed: the supervisor samples it, and reads it after a death. */
     __atomic_store_n(&frame->call.index, index, __ATOMIC_RELAXED);
+}
+
+/* For calls that may have spawned: a child that has failed already has marked
+ * the item, and that stays. */
+static void mark_unless(_Atomic unsigned char *marks, int64_t item) {
+    unsigned char none = CW_MARK_NONE;
+    atomic_compare_exchange_strong_explicit(&marks[item], &none, CW_MARK_DONE,
+                                            memory_order_release, memory_order_relaxed);
 }
 
 static void mark(_Atomic unsigned char *marks, int64_t item) {
@@ -60,7 +69,10 @@ static void run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool aga
         int rc = v.fn(call);
         if (UNLIKELY(rc | frame->noted) && failed(m, job, frame, rc, i))
             continue;
-        mark(v.marks, i);
+        if (UNLIKELY(frame->spawned))
+            mark_unless(v.marks, i);
+        else
+            mark(v.marks, i);
     }
 }
 
@@ -70,6 +82,7 @@ static void run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
     struct cw_frame *const frame = run->frame;
     const struct cw_view v = run->view;
     const struct cw_slice *slices = cw_ptr(&m->maps.arena, job->slices);
+    struct cw_answer *answers = cw_ptr(&m->maps.arena, job->answers);
     for (int64_t i = lo; i < hi; i++) {
         if (i > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
             return;
@@ -78,10 +91,12 @@ static void run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
         frame->call.in = v.in + slices[i].at;
         frame->call.in_size = slices[i].size;
         begin(frame, i);
+        cw_free_cell(&m->maps.arena, &answers[i].cell); /* of an attempt that died */
+        answers[i].size = 0;
         int rc = v.fn(&frame->call);
         if ((rc | frame->noted) && failed(m, job, frame, rc, i))
             continue;
-        mark(v.marks, i);
+        mark_unless(v.marks, i);
     }
 }
 
@@ -107,7 +122,7 @@ static void run_for(const struct cw_run *run, int64_t lo, int64_t hi) {
         return;
     }
     for (int64_t b = lo; b < hi; b++)
-        mark(v.marks, b);
+        mark_unless(v.marks, b);
 }
 
 /* One block of a reduce: its calls in order, combined from the left. */
@@ -147,7 +162,7 @@ static void run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
             frame->noted = 1;
             failed(m, job, frame, 0, b);
         } else if (fold_block(m, job, &v, b, frame, one)) {
-            mark(v.marks, b);
+            mark_unless(v.marks, b);
         }
     }
     free(one);
@@ -201,7 +216,6 @@ void cw_run_leave(struct cw_run *run) {
 }
 
 void cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
-    run->frame->spawned = 0;
     run->frame->call.attempt = attempt;
     if (!run->known) {
         no_function(run, lo, hi);

@@ -207,7 +207,8 @@ static void finish(const struct cw_maps *m, struct cw_team *t, uint32_t number, 
     if (!cw_task_move(task, generation, phase, CW_TASK_DONE, 0, &was))
         return;
     /* From here on the record may be freed and used again: only `was` counts. A
-     * wake of a word that is somebody else's by now is harmless. */
+     * wake of a word that is somebody else's by now is harmless. The stream stays
+     * until cw_stream_await has seen this member go on. */
     if (was & CW_TASK_WAITED)
         cw_futex_wake(cw_task_futex(task), INT32_MAX);
     bool bell = was & CW_TASK_NOTIFY;
@@ -221,8 +222,36 @@ static void finish(const struct cw_maps *m, struct cw_team *t, uint32_t number, 
         if (atomic_load_explicit(&stream->sleeping, memory_order_relaxed))
             cw_futex_wake(&stream->count, 1);
     }
-    if (bell || atomic_load_explicit(&t->wants_fd, memory_order_relaxed))
+    /* Pairs with crew_pool_fd, which sets it and then looks at the states: one of
+     * the two sees the other. */
+    bool pollers = atomic_load(&t->wants_fd);
+    if (pollers)
+        atomic_store(&t->fd_news, 1);
+    if (bell || pollers)
         cw_team_ring(m, t);
+}
+
+/* Its last word on a record is said while its line still names it. In its task's
+ * function, that is while the record is RUNNING and its own, it tells of none. */
+static void await_member(const struct cw_maps *m, struct cw_team *t, int rank) {
+    struct cw_line *line = cw_team_line(m, t, rank);
+    /* Pair with the releases in name_task: what it did for the one before. */
+    uint64_t turn = atomic_load_explicit(&line->task_turn, memory_order_acquire);
+    uint32_t named = atomic_load_explicit(&line->task, memory_order_acquire);
+    while (named && atomic_load_explicit(&line->task, memory_order_acquire) == named &&
+           atomic_load_explicit(&line->task_turn, memory_order_acquire) == turn) {
+        uint64_t state = atomic_load(&cw_task_at(m, t, named - 1)->state);
+        if (cw_task_phase(state) == CW_TASK_RUNNING && cw_task_owner(state) == (uint32_t)rank + 1)
+            return;
+        /* It is a few instructions from the end, unless it was interrupted there. */
+        _Atomic uint32_t nobody = 0;
+        cw_futex_wait(&nobody, 0, 5e-5);
+    }
+}
+
+void cw_stream_await(const struct cw_maps *m, struct cw_team *t) {
+    for (int rank = 0; rank < t->workers; rank++)
+        await_member(m, t, rank);
 }
 
 void cw_task_end(const struct cw_maps *m, struct cw_team *t, uint32_t number, int status,

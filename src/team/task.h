@@ -116,6 +116,12 @@ static inline cw_ring *cw_stream_ring(struct cw_stream *stream) {
     return (cw_ring *)(stream + 1);
 }
 
+/* Returns when no member is still about to tell of a record that is DONE; all of
+ * the stream's must be, then its memory may go. Without the manager's lock, under
+ * which the lines of dead members are cleared; whoever ends records under that
+ * lock is waited for by taking it. */
+void cw_stream_await(const struct cw_maps *m, struct cw_team *t);
+
 /* A record of the caller's own, PREPARED, cleared but for its generation.
  * `spare` owns a new block of records until the team does (NULL where the
  * caller's death ends the team). Returns its number, or a negative code. */

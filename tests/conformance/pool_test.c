@@ -72,6 +72,7 @@ static void open__bad_requests__are_errors_in_a_sentence(void **state) {
 static void open__defaults__are_a_worker_for_each_processor(void **state) {
     crew_error err;
     (void)state;
+    crewtest_need_fork(); /* what AUTO is */
     crew_pool *p = crew_pool_open(NULL, &err);
     assert_non_null(p);
     assert_int_equal(err.code, 0);

@@ -320,6 +320,12 @@ void crewtest_need(unsigned caps) {
         skip();
 }
 
+void crewtest_need_fork(void) {
+#ifdef CREWTEST_TSAN
+    skip();
+#endif
+}
+
 int crewtest_workers(int asked) {
     return crewtest_has(CREWTEST_MANY) ? asked : 1;
 }

@@ -42,6 +42,13 @@
 #define CREWTEST_SANITIZED 1
 #endif
 #endif
+#if defined(__SANITIZE_THREAD__)
+#define CREWTEST_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CREWTEST_TSAN 1
+#endif
+#endif
 
 /* ---- start and end ------------------------------------------------------ */
 
@@ -82,6 +89,9 @@ const char *crewtest_backend(void);
 bool crewtest_has(unsigned caps);
 /* Skips the test on a backend without these. First line of a test. */
 void crewtest_need(unsigned caps);
+/* Skips a test that forks from this process on any backend, where that cannot be:
+ * the thread sanitizer knows no threads in what was forked beside other threads. */
+void crewtest_need_fork(void);
 crew_pool_opts crewtest_opts(int workers);
 int crewtest_workers(int asked); /* how many it will be: 1 on serial */
 

@@ -112,7 +112,7 @@ static void auto__nothing_seen__is_one_item(void **state) {
     assert_int_equal(cw_chunk_size(&rule, 1000000, &nothing), 1);
 }
 
-static void auto__one_cheap_item_seen__trusts_it_eightfold_only(void **state) {
+static void auto__cheap_items_seen__are_trusted_so_far_only(void **state) {
     (void)state;
     const struct cw_chunk_rule rule = {CREW_SCHED_AUTO, 0, 1000000, 4};
     for (int64_t items = 1; items <= 1000; items *= 10) {
@@ -251,6 +251,9 @@ static void check_map(enum cost cost, int64_t count, int64_t workers, double mea
         assert_int_equal(times[i], 1);
     double ideal = total / (double)workers > longest ? total / (double)workers : longest;
     double slack = ideal / 100 > longest ? ideal / 100 : longest;
+    /* By chance a claim of several items holds two long ones, whatever was measured. */
+    if (cost == EXPONENTIAL)
+        slack += CW_CHUNK_AIM_NS;
     /* What claiming cost a worker on average, the last claim, and what AUTO does
      * not split further because claims would cost more than the balance gains. */
     double overhead = ((double)o.claims / (double)workers + 3) * CLAIM_NS + CW_CHUNK_FLOOR_NS;
@@ -314,7 +317,7 @@ int main(void) {
         cmocka_unit_test(chunk_given__every_other_schedule__takes_it),
         cmocka_unit_test(measures__only_for_auto_without_a_chunk),
         cmocka_unit_test(auto__nothing_seen__is_one_item),
-        cmocka_unit_test(auto__one_cheap_item_seen__trusts_it_eightfold_only),
+        cmocka_unit_test(auto__cheap_items_seen__are_trusted_so_far_only),
         cmocka_unit_test(auto__items_of_any_cost__are_claimed_for_the_aim),
         cmocka_unit_test(auto__near_either_end__claims_are_short),
         cmocka_unit_test(auto__extreme_numbers__neither_overflow_nor_exceed_a_share),

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,9 @@
 #include <unistd.h>
 
 extern char **environ;
+
+/* Two nurseries at once would hold each other's sockets open. */
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 
 /* The nursery's own state. Owner: its only thread. */
 struct child {
@@ -157,6 +161,7 @@ static bool obey(struct ward *w) {
 
 static _Noreturn void nursery_main(int socket, pid_t manager) {
     struct ward w = {.pid = getpid(), .socket = socket};
+    pthread_mutex_init(&starting, NULL); /* its workers may open pools */
     cw_process_signals();
     cw_process_name("crew-nursery");
     /* If the manager is gone before this line its pid may name another process;
@@ -197,7 +202,7 @@ static _Noreturn void middle(int ours, int theirs, pid_t manager) {
     _exit(pid < 0 ? CW_EXIT_SETUP : 0);
 }
 
-int cw_nursery_start(struct cw_nursery *n, crew_error *err) {
+static int start(struct cw_nursery *n, crew_error *err) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return cw_error_set(err, CREW_EAGAIN, errno, "no socket for the nursery");
@@ -223,6 +228,13 @@ int cw_nursery_start(struct cw_nursery *n, crew_error *err) {
     }
     n->socket = pair[0];
     return 0;
+}
+
+int cw_nursery_start(struct cw_nursery *n, crew_error *err) {
+    pthread_mutex_lock(&starting);
+    int rc = start(n, err);
+    pthread_mutex_unlock(&starting);
+    return rc;
 }
 
 int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, crew_error *err) {
