@@ -42,7 +42,7 @@ static crew_future *submit(crew_pool *p, crew_fn *fn, const void *in, size_t siz
     }
     if (f && callback)
         cw_future_call_back(f, callback);
-    if (f && p->ops->caller && !(cw_this_member && cw_this_member->team == p->team))
+    if (f && p->ops->caller && !cw_pool_member(p))
         cw_pool_help(p, never, NULL); /* serial: it runs now */
     if (f)
         cw_error_clear(to);

@@ -51,8 +51,8 @@ int cw_job_post(crew_pool *p, crew_job *j, crew_error *err) {
     pthread_mutex_lock(&p->lock);
     int rc = cw_pool_accepts(p, err);
     int slot = rc < 0 ? -1 : free_slot(p);
-    bool nested = cw_this_member && cw_this_member->team == p->team;
-    if (rc == 0 && nested && (cw_this_member->level >= CW_NESTED || slot < 0))
+    struct cw_member *member = cw_pool_member(p);
+    if (rc == 0 && member && (member->level >= CW_NESTED || slot < 0))
         rc = cw_error_set(err, slot < 0 ? CREW_EAGAIN : CREW_EINVAL, 0,
                           slot < 0 ? "a map inside a task finds %d maps running"
                                    : "maps inside tasks of the same pool may be nested %d deep",

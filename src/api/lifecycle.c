@@ -155,19 +155,33 @@ void crew_pool_free(crew_pool *p) {
 
 /* ---- the caller as a member ---- */
 
-bool cw_pool_helps(crew_pool *p) {
-    return p->ops->caller || (cw_this_member && cw_this_member->team == p->team);
+struct cw_member *cw_pool_member(crew_pool *p) {
+    struct cw_member *m = cw_this_member;
+    while (m && m->team != p->team)
+        m = m->outer;
+    return m;
 }
 
+bool cw_pool_helps(crew_pool *p) {
+    return p->ops->caller || cw_pool_member(p);
+}
+
+/* Who the caller was before it became a member. */
+struct disguise {
+    struct cw_member *before;
+    bool locked;
+};
+
 /* Makes this thread the member it works as. NULL: it may not. */
-static struct cw_member *become_member(crew_pool *p, bool *locked) {
-    *locked = false;
-    if (cw_this_member && cw_this_member->team == p->team)
-        return cw_this_member;
-    if (!p->ops->caller)
-        return NULL;
+static struct cw_member *become_member(crew_pool *p, struct disguise *d) {
+    struct cw_member *m = cw_pool_member(p);
+    *d = (struct disguise){.before = cw_this_member};
+    if (m || !p->ops->caller) {
+        cw_this_member = m ? m : cw_this_member;
+        return m;
+    }
     pthread_mutex_lock(&p->serial_lock);
-    *locked = true;
+    d->locked = true;
     p->serial->outer = cw_this_member;
     cw_this_member = p->serial;
     atomic_store_explicit(&p->serial->line->busy_since, cw_now_ns(), memory_order_relaxed);
@@ -176,14 +190,14 @@ static struct cw_member *become_member(crew_pool *p, bool *locked) {
     return p->serial;
 }
 
-static void be_oneself_again(crew_pool *p, bool locked) {
-    if (!locked)
+static void be_oneself_again(crew_pool *p, const struct disguise *d) {
+    cw_this_member = d->before;
+    if (!d->locked)
         return;
     struct cw_line *line = p->serial->line;
     int64_t busy = cw_now_ns() - atomic_load_explicit(&line->busy_since, memory_order_relaxed);
     atomic_fetch_add_explicit(&line->busy_ns, busy, memory_order_relaxed);
     atomic_store_explicit(&line->busy_since, 0, memory_order_relaxed);
-    cw_this_member = p->serial->outer;
     if (p->outer_threads)
         cw_openmp_threads(p->outer_threads);
     pthread_mutex_unlock(&p->serial_lock);
@@ -201,16 +215,16 @@ static void recycle(crew_pool *p, struct cw_member *m) {
 }
 
 void cw_pool_help(crew_pool *p, bool (*until)(void *arg), void *arg) {
-    bool locked;
-    struct cw_member *m = become_member(p, &locked);
+    struct disguise d;
+    struct cw_member *m = become_member(p, &d);
     while (m && !until(arg) && cw_member_run_task(m))
         recycle(p, m);
-    be_oneself_again(p, locked);
+    be_oneself_again(p, &d);
 }
 
 void cw_pool_help_job(crew_pool *p, struct cw_job *job) {
-    bool locked;
-    struct cw_member *m = become_member(p, &locked);
+    struct disguise d;
+    struct cw_member *m = become_member(p, &d);
     int slot = (int)job->slot;
     bool claim = job->kind == CW_JOB_EACH, ran = m != NULL;
     while (ran) {
@@ -227,5 +241,5 @@ void cw_pool_help_job(crew_pool *p, struct cw_job *job) {
         }
         claim = false;
     }
-    be_oneself_again(p, locked);
+    be_oneself_again(p, &d);
 }

@@ -83,6 +83,9 @@ int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_s
 /* Frees all that belongs to the team. */
 void cw_pool_release(crew_pool *p);
 
+/* This thread as a member of the pool's team, NULL if it is none. It may be a
+ * member of another team at the moment, inside a task of this one. */
+struct cw_member *cw_pool_member(crew_pool *p);
 /* True if this thread must run work itself while it waits: it is a member of the
  * pool's team, or the pool is serial. */
 bool cw_pool_helps(crew_pool *p);

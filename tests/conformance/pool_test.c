@@ -494,6 +494,20 @@ static void fd__in_a_poll_loop__tells_of_every_end(void **state) {
     crewtest_free(p);
 }
 
+static void fd__asked_for_after_an_end__is_readable(void **state) {
+    uint64_t word;
+    (void)state;
+    crew_pool *p = crewtest_open(2);
+    crew_future *f = submit(p, square_task, 3);
+    CREWTEST_WAIT(crew_future_done(f), 10);
+    int fd = crew_pool_fd(p);
+    assert_int_equal(readable(fd, 0), 1);
+    assert_int_equal(read(fd, &word, sizeof word), sizeof word);
+    crew_future_free(f);
+    assert_int_equal(readable(fd, 0), 0);
+    crewtest_free(p);
+}
+
 /* ---- several pools, threads, nesting ------------------------------------ */
 
 static void pools__several_at_once__do_not_mix(void **state) {
@@ -688,6 +702,7 @@ int main(int argc, char **argv) {
         CREWTEST(stats__items_and_failures__add_up),
         CREWTEST(each_worker__runs_it_once__and_reports_failures),
         CREWTEST(fd__in_a_poll_loop__tells_of_every_end),
+        CREWTEST(fd__asked_for_after_an_end__is_readable),
         CREWTEST(pools__several_at_once__do_not_mix),
         CREWTEST(pool__used_by_eight_threads__serves_each),
         CREWTEST(pool__inside_a_worker__works_to_a_limited_depth),
