@@ -25,7 +25,7 @@ int cw_map_options_check(const crew_map_opts *o, crew_error *err) {
                             o->on_error);
     if ((o->common_size && !o->common) || (o->errors_cap && !o->errors))
         return cw_error_set(err, CREW_EINVAL, 0, "%s is NULL, but its size is not 0",
-                            o->common ? "errors" : "common");
+                            o->common_size && !o->common ? "common" : "errors");
     if (!(o->timeout >= 0))
         return cw_error_set(err, CREW_EINVAL, 0, "timeout is %g: it may not be negative",
                             o->timeout);

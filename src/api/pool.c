@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/descriptor.h"
 #include "os/futex.h"
 #include "os/process.h"
 #include "topo/topo.h"
@@ -482,7 +483,7 @@ int crew_pool_fd(crew_pool *p) {
         return CREW_EINVAL;
     pthread_mutex_lock(&p->lock);
     if (p->fd < 0) {
-        p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        p->fd = cw_descriptor_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
         atomic_store(&p->team->fd_news, 0);
         atomic_fetch_add(&p->team->wants_fd, 1);
         /* Pairs with the end of a record (team/task.c): either it tells, or it is

@@ -104,7 +104,7 @@ static _Noreturn void run_process(cw_segment *own, cw_segment *root,
     limit_memory(team);
     on_exit(leave, NULL);
     pthread_t thread;
-    int rc = pthread_create(&thread, NULL, task_thread, &life);
+    int rc = cw_process_thread(&thread, task_thread, &life);
     if (rc == 0)
         pthread_join(thread, NULL);
     cw_output_flush();

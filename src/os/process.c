@@ -64,6 +64,17 @@ void cw_process_expendable(bool core) {
     }
 }
 
+int cw_process_thread(pthread_t *thread, void *(*run)(void *arg), void *arg) {
+    pthread_attr_t attributes;
+    struct rlimit stack;
+    pthread_attr_init(&attributes);
+    if (getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur == RLIM_INFINITY)
+        pthread_attr_setstacksize(&attributes, (size_t)64 << 20);
+    int rc = pthread_create(thread, &attributes, run, arg);
+    pthread_attr_destroy(&attributes);
+    return rc;
+}
+
 void cw_process_name(const char *name) {
     char buf[16];
     snprintf(buf, sizeof buf, "%s", name);

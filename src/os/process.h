@@ -3,6 +3,7 @@
 #define CW_OS_PROCESS_H
 
 #include <crew/error.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -21,6 +22,10 @@ bool cw_process_die_with(pid_t parent);
 
 /* A worker is the first to go when memory runs out, and dumps no core. */
 void cw_process_expendable(bool core);
+
+/* A thread for tasks: its stack is as large as the program's own may be, 64 MiB
+ * where that is unlimited (the system's default would be 2 MiB then). 0 or errno. */
+int cw_process_thread(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
 /* For ps and top, at most 15 bytes. Of the calling thread. */
 void cw_process_name(const char *name);

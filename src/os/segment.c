@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/sanitized.h"
+#include "os/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +95,7 @@ int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err) {
     int fd = memfd_create("crew", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL)
         fd = memfd_create("crew", MFD_CLOEXEC);
+    fd = cw_descriptor_above_standard(fd);
     if (fd < 0)
         return cw_error_set(err, errno == ENOMEM ? CREW_ENOMEM : CREW_EAGAIN, errno,
                             "cannot make a shared memory segment");

@@ -27,6 +27,7 @@ void cw_fork_server_stop(void) {
 
 void cw_fork_server_forget(void) {
     session_nursery.socket = -1;
+    cw_nursery_forked();
 }
 
 static int open_fork(const struct cw_hands_request *request, struct cw_hands **hands,
@@ -49,14 +50,14 @@ static int open_fork(const struct cw_hands_request *request, struct cw_hands **h
 
 static struct cw_nursery_order order_for(struct forked *f, int rank) {
     const struct cw_hands_request *r = &f->base.request;
-    return (struct cw_nursery_order){
-        .what = r->start == CREW_START_SPAWN ? CW_NURSE_SPAWN : CW_NURSE_FORK,
-        .seat = &r->seats[rank],
-        .bell = r->bell,
-        .billet = {.team = r->team, .rank = rank},
-        .segment_fd = r->segment->fd,
-        .root_fd = r->root->fd,
-        .enter = r->enter};
+    return (struct cw_nursery_order){.what = r->start == CREW_START_SPAWN ? CW_NURSE_SPAWN
+                                                                          : CW_NURSE_FORK,
+                                     .seat = &r->seats[rank],
+                                     .bell = r->bell,
+                                     .billet = {.team = r->team, .rank = rank},
+                                     .segment_fd = r->segment->fd,
+                                     .root_fd = r->root->fd,
+                                     .enter = r->enter};
 }
 
 static int start_fork(struct cw_hands *h, int rank, crew_error *err) {

@@ -2,6 +2,7 @@
 #include "backend/fork/nursery.h"
 
 #include "base/error.h"
+#include "os/descriptor.h"
 #include "os/futex.h"
 #include "os/output.h"
 #include "os/process.h"
@@ -93,7 +94,9 @@ static _Noreturn void become_child(struct ward *w, const struct cw_nursery_order
         close(w->manager);
     if (!cw_process_die_with(w->pid))
         _exit(0);
-    cw_process_unblock();
+    /* A spawned program lets them through when it has its own handlers in place. */
+    if (order->what != CW_NURSE_SPAWN)
+        cw_process_unblock();
     atomic_store_explicit(&order->seat->pid, getpid(), memory_order_relaxed);
     if (order->what == CW_NURSE_SPAWN)
         exec_self(order);
@@ -170,7 +173,11 @@ static _Noreturn void nursery_main(int socket, pid_t manager) {
     sigset_t child;
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child, NULL);
+    /* Signals to the program's process group are for the program: whether they end
+     * it is its affair, and this process ends when it does. */
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
     signal(SIGCHLD, SIG_DFL);
     w.signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     pid_t self = getpid();
@@ -206,6 +213,8 @@ static int start(struct cw_nursery *n, crew_error *err) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return cw_error_set(err, CREW_EAGAIN, errno, "no socket for the nursery");
+    pair[0] = cw_descriptor_above_standard(pair[0]);
+    pair[1] = cw_descriptor_above_standard(pair[1]);
     pid_t manager = getpid();
     cw_output_flush();
     pid_t pid = fork();
@@ -243,8 +252,12 @@ int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, c
         ;
     if (sent == sizeof *order)
         return 0;
-    return cw_error_set(err, CREW_EBROKEN, errno,
-                        "the process that forks workers (pid %d) is gone", (int)n->pid);
+    return cw_error_set(err, CREW_EBROKEN, errno, "the process that forks workers (pid %d) is gone",
+                        (int)n->pid);
+}
+
+void cw_nursery_forked(void) {
+    pthread_mutex_init(&starting, NULL);
 }
 
 bool cw_nursery_lost(struct cw_nursery *n) {

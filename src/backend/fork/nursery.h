@@ -33,6 +33,9 @@ struct cw_nursery_order {
 };
 int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, crew_error *err);
 
+/* In a fork child of the program: another thread may have been starting one. */
+void cw_nursery_forked(void);
+
 bool cw_nursery_lost(struct cw_nursery *n);
 
 /* Ends it and every worker it has; returns when they are gone. */

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "os/futex.h"
+#include "os/process.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static int start_thread(struct cw_hands *h, int rank, crew_error *err) {
     if (thread->started) /* its predecessor has ended: recycled */
         pthread_join(thread->id, NULL);
     atomic_store(&seat->state, CW_SEAT_ALIVE);
-    int rc = pthread_create(&thread->id, NULL, run, thread);
+    int rc = cw_process_thread(&thread->id, run, thread);
     thread->started = rc == 0;
     if (rc == 0)
         return 0;
