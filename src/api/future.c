@@ -14,6 +14,8 @@ static struct cw_task *record(crew_future *f) {
 static int check(crew_future *f, crew_error *err) {
     if (!f)
         return cw_error_set(err, CREW_EINVAL, 0, "the future is NULL");
+    if (f->pool && !f->live)
+        return cw_error_set(err, CREW_EINVAL, 0, "the future has been freed");
     return f->pool ? cw_pool_check(f->pool, err) : 0;
 }
 
@@ -27,27 +29,18 @@ static crew_future *submit(crew_pool *p, crew_fn *fn, const void *in, size_t siz
                            crew_error *err) {
     crew_error local;
     crew_error *to = err ? err : &local;
-    crew_future *f = calloc(1, sizeof *f);
-    int64_t rc = 0;
-    if (!f) {
-        cw_error_set(to, CREW_ENOMEM, 0, "no memory for a future");
-    } else {
-        f->pool = p;
-        const struct cw_submit what = {.fn = fn, .in = in, .size = size, .opts = opts};
-        rc = cw_submit(p, &what, f, to);
-        if (rc < 0) {
-            free(f);
-            f = NULL;
-        }
+    const struct cw_submit what = {.fn = fn, .in = in, .size = size, .opts = opts};
+    crew_future *f = NULL;
+    if (cw_submit(p, &what, &f, to) < 0) {
+        if (!err)
+            cw_error_copy(NULL, to);
+        return NULL;
     }
-    if (f && callback)
+    if (callback)
         cw_future_call_back(f, callback);
-    if (f && p->ops->caller && !cw_pool_member(p))
+    if (p->ops->caller && !cw_pool_member(p))
         cw_pool_help(p, never, NULL); /* serial: it runs now */
-    if (f)
-        cw_error_clear(to);
-    if (!err)
-        cw_error_copy(NULL, to);
+    cw_error_clear(err);
     return f;
 }
 
@@ -66,32 +59,28 @@ static void free_callbacks(crew_future *f) {
     }
 }
 
-static void destroy(crew_future *f) {
-    free_callbacks(f);
-    free(f->kept);
-    free(f);
-}
-
 /* With the lock; its record is DONE and nobody is interested. */
 static void drop(crew_pool *p, crew_future *f) {
-    p->owner[f->number] = NULL;
+    free_callbacks(f);
+    f->live = false;
     cw_record_free(p, f->number);
-    destroy(f);
 }
 
 void crew_future_free(crew_future *f) {
     if (!f)
         return;
     crew_pool *p = f->pool;
-    if (!p) {
-        destroy(f);
+    if (!p) { /* its pool is gone, it owns itself */
+        free(f->kept);
+        free(f);
         return;
     }
-    if (cw_pool_check(p, NULL) < 0)
+    if (check(f, NULL) < 0)
         return;
     pthread_mutex_lock(&p->lock);
     f->detached = true;
-    bool done = cw_task_phase(cw_task_flag(record(f), CW_TASK_NOTIFY)) == CW_TASK_DONE;
+    bool done = cw_record_done(p, f->number) ||
+                cw_task_phase(cw_task_flag(record(f), CW_TASK_NOTIFY)) == CW_TASK_DONE;
     if (done && !f->calling && !f->callbacks && !f->listed)
         drop(p, f);
     pthread_mutex_unlock(&p->lock);
@@ -153,7 +142,7 @@ static bool collect_ends(crew_pool *p) {
     uint32_t number;
     bool any = false;
     while (cw_ring_pop(ring, &number)) {
-        crew_future *f = number < p->owners ? p->owner[number] : NULL;
+        crew_future *f = cw_record_owner(p, number);
         any = true;
         if (f && cw_record_done(p, number))
             list_for_call(p, f);
@@ -161,7 +150,7 @@ static bool collect_ends(crew_pool *p) {
     if (!atomic_exchange(&t->notify_lost, 0))
         return any;
     for (number = 0; number < p->owners && number < atomic_load(&t->task_count); number++) {
-        crew_future *f = p->owner[number];
+        crew_future *f = cw_record_owner(p, number);
         if (f && (f->callbacks || f->detached) && cw_record_done(p, number))
             list_for_call(p, f);
     }
@@ -240,14 +229,15 @@ void cw_pool_orphan_futures(crew_pool *p) {
         crew_future *f = p->owner[number];
         if (!f)
             continue;
-        if (f->detached) {
-            destroy(f);
-            continue;
-        }
-        f->kept = keep(p, number);
         free_callbacks(f);
-        f->pool = NULL;
+        if (f->live && !f->detached) {
+            f->kept = keep(p, number);
+            f->pool = NULL;
+        } else {
+            free(f);
+        }
     }
+    p->owners = 0;
 }
 
 /* ---- asking ---- */

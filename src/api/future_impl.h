@@ -20,13 +20,15 @@ struct cw_kept {
 };
 
 /* Guarded by pool.lock, but for the record's own words. `pool` is NULL once the
- * pool is gone: then `kept` holds what the record said (NULL: there was no memory). */
+ * pool is gone: then `kept` holds what the record said (NULL: there was no memory).
+ * One belongs to each record for as long as the pool is there, and serves every
+ * call that the record serves; `live` tells whether there is one now. */
 struct crew_future {
     crew_pool *pool;
     uint32_t number;
+    bool live;
     bool detached;   /* freed by the user: goes when it is done */
     bool calling;    /* its callbacks are being called */
-    bool cancelled;
     struct cw_callback *callbacks;
     bool listed;      /* in the pool's list of those to be called back */
     struct crew_future *next;
@@ -49,8 +51,16 @@ int cw_future_status(crew_future *f);
 /* Takes c; it is called once f is done, at once if it is. Without the lock. */
 void cw_future_call_back(crew_future *f, struct cw_callback *c);
 
-/* A record for the call, QUEUED and on its way; its number, or a code. */
-int64_t cw_submit(crew_pool *p, const struct cw_submit *what, crew_future *owner, crew_error *err);
+/* A record for the call, QUEUED and on its way; its number, or a code. owner, if
+ * not NULL, is set to its future. */
+int64_t cw_submit(crew_pool *p, const struct cw_submit *what, crew_future **owner,
+                  crew_error *err);
+
+/* The future of a record that has one. With the lock. */
+static inline crew_future *cw_record_owner(const crew_pool *p, uint32_t number) {
+    crew_future *f = number < p->owners ? p->owner[number] : NULL;
+    return f && f->live ? f : NULL;
+}
 
 static inline bool cw_record_done(crew_pool *p, uint32_t number) {
     uint64_t state = atomic_load_explicit(&cw_task_at(&p->maps, p->team, number)->state,

@@ -448,8 +448,8 @@ static int check_size(const char *what, const char *name, ptrdiff_t want, ptrdif
                         want, have);
 }
 
-int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
-                     ptrdiff_t common_size, cw_fn_name *name, crew_error *err) {
+static int find_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
+                         ptrdiff_t common_size, cw_fn_name *name, crew_error *err) {
     const cw_objects *have = !p->checks_objects                 ? NULL
                              : p->opts.start == CREW_START_FORK ? &p->have
                                                                 : &p->session->at_init;
@@ -463,6 +463,36 @@ int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_s
     return check_size("result slots", info->name, info->out_size, out_size ? out_size : -1, err);
 }
 
+/* Looking a function up costs as much as submitting it. What was found for one of
+ * the program's own stays true, in every pool, until a task is registered. */
+struct known_function {
+    cw_fn *fn;
+    ptrdiff_t in_size, out_size, common_size;
+    uint32_t generation;
+    cw_fn_name name;
+};
+static _Thread_local struct known_function known;
+
+int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
+                     ptrdiff_t common_size, cw_fn_name *name, crew_error *err) {
+    if (fn && known.fn == fn && known.in_size == in_size && known.out_size == out_size &&
+        known.common_size == common_size && known.generation == cw_tasks_generation()) {
+        *name = known.name;
+        return cw_error_clear(err);
+    }
+    struct known_function now = {.fn = fn,
+                                 .in_size = in_size,
+                                 .out_size = out_size,
+                                 .common_size = common_size,
+                                 .generation = cw_tasks_generation()};
+    int rc = find_function(p, fn, in_size, out_size, common_size, name, err);
+    if (rc == 0 && cw_fn_in_program(fn)) {
+        now.name = *name;
+        known = now;
+    }
+    return rc;
+}
+
 int crew_pool_workers(crew_pool *p) {
     return p ? p->workers : cw_error_set(NULL, CREW_EINVAL, 0, "the pool is NULL");
 }
@@ -473,7 +503,7 @@ static bool any_ended(crew_pool *p) {
         if (j->state == CW_J_DONE)
             return true;
     for (uint32_t i = 0; i < p->owners && i < atomic_load(&p->team->task_count); i++)
-        if (p->owner[i] && cw_record_done(p, i))
+        if (cw_record_owner(p, i) && cw_record_done(p, i))
             return true;
     return false;
 }

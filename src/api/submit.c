@@ -32,8 +32,6 @@ static int check(const struct cw_submit *w, const crew_submit_opts *o, crew_erro
 }
 
 static int grow_owners(crew_pool *p, uint32_t number, crew_error *err) {
-    if (number < p->owners)
-        return 0;
     uint32_t room = p->owners ? 2 * p->owners : CW_TASK_PER_BLOCK;
     while (room <= number)
         room *= 2;
@@ -44,6 +42,19 @@ static int grow_owners(crew_pool *p, uint32_t number, crew_error *err) {
     p->owner = more;
     p->owners = room;
     return 0;
+}
+
+/* The record's future, ready for a call. NULL: no memory. */
+static crew_future *own(crew_pool *p, uint32_t number, crew_error *err) {
+    if (number >= p->owners && grow_owners(p, number, err) < 0)
+        return NULL;
+    crew_future *f = p->owner[number];
+    if (!f && !(f = p->owner[number] = malloc(sizeof *f))) {
+        cw_error_set(err, CREW_ENOMEM, 0, "no memory for a future");
+        return NULL;
+    }
+    *f = (crew_future){.pool = p, .number = number, .live = true};
+    return f;
 }
 
 static int put_common(crew_pool *p, struct cw_task *task, const struct cw_submit *w,
@@ -143,7 +154,7 @@ void cw_pool_restore_hints(crew_pool *p) {
         cw_team_wake_all(&p->maps, t);
 }
 
-int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future *owner, crew_error *err) {
+int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, crew_error *err) {
     static const crew_submit_opts none;
     const crew_submit_opts *o = w->opts ? w->opts : &none;
     cw_fn_name fn;
@@ -166,18 +177,13 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future *owner, c
     }
     struct cw_task *task = cw_task_at(&p->maps, p->team, (uint32_t)number);
     if ((rc = fill(p, task, w, o, fn, err)) == 0 &&
-        (rc = owner ? grow_owners(p, (uint32_t)number, err) : 0) == 0) {
-        if (owner) {
-            p->owner[number] = owner;
-            owner->number = (uint32_t)number;
-        }
-        uint32_t generation = cw_task_generation(atomic_load(&task->state));
-        cw_task_move(task, generation, CW_TASK_PREPARED, CW_TASK_QUEUED, 0, NULL);
-        if ((rc = cw_pool_queue(p, (uint32_t)number, o->priority, err)) < 0) {
-            cw_task_move(task, generation, CW_TASK_QUEUED, CW_TASK_PREPARED, 0, NULL);
-            if (owner)
-                p->owner[number] = NULL;
-        }
+        (!owner || (*owner = own(p, (uint32_t)number, err)))) {
+        cw_task_queued(task);
+        rc = cw_pool_queue(p, (uint32_t)number, o->priority, err);
+        if (rc < 0 && owner)
+            (*owner)->live = false;
+    } else if (rc == 0) {
+        rc = CREW_ENOMEM;
     }
     if (rc < 0)
         cw_record_free(p, (uint32_t)number);

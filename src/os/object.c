@@ -30,6 +30,7 @@
 #include <errno.h>
 #include <link.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -216,11 +217,35 @@ static uint64_t known_identity(const struct dl_phdr_info *info, const struct tab
     return 0;
 }
 
+/* The program's own code: the loader names it first. */
+static _Atomic uintptr_t program_from, program_to;
+
+static void note_program(const struct dl_phdr_info *info) {
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X))
+            continue;
+        uintptr_t from = info->dlpi_addr + part->p_vaddr;
+        atomic_store_explicit(&program_to, from + part->p_memsz, memory_order_relaxed);
+        /* Pairs with the acquire in cw_fn_in_program: the end. */
+        atomic_store_explicit(&program_from, from, memory_order_release);
+        return;
+    }
+}
+
+bool cw_fn_in_program(cw_fn *fn) {
+    uintptr_t from = atomic_load_explicit(&program_from, memory_order_acquire);
+    return from && (uintptr_t)fn >= from &&
+           (uintptr_t)fn < atomic_load_explicit(&program_to, memory_order_relaxed);
+}
+
 static int visit(struct dl_phdr_info *info, size_t size, void *arg) {
     struct survey *s = arg;
     struct table *t = &s->next;
     if (!t->valid) { /* the first object */
         t->valid = true;
+        if (!atomic_load_explicit(&program_from, memory_order_relaxed))
+            note_program(info);
         t->counted = size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs;
         if (t->counted) {
             t->adds = info->dlpi_adds;

@@ -40,6 +40,10 @@ void cw_objects_free(cw_objects *set);
  * *name is as before. Costs under 100 ns once the identity is cached. */
 int cw_fn_find(cw_fn *fn, const cw_objects *have, cw_fn_name *name, crew_error *err);
 
+/* Whether fn is code of the program itself, which is never unloaded: what
+ * cw_fn_find says of it stays true. Before the first lookup: false. */
+bool cw_fn_in_program(cw_fn *fn);
+
 /* The other way. NULL if this process has no such object or the offset is
  * outside its executable segments. */
 cw_fn *cw_fn_resolve(cw_fn_name name);
@@ -53,5 +57,7 @@ void cw_fn_describe(cw_fn *fn, char *buf, size_t cap);
  * loaded. */
 struct crew_task_info;
 const struct crew_task_info *cw_fn_info(cw_fn *fn);
+/* Changes whenever one is registered or unregistered. */
+uint32_t cw_tasks_generation(void);
 
 #endif

@@ -35,8 +35,6 @@ bool cw_object_symbol(const char *path, uint64_t object, uint64_t offset, char *
 /* The registry of tasks across a fork: see object.c. */
 void cw_tasks_before_fork(void);
 void cw_tasks_after_fork(void);
-/* Changes whenever a task is registered or unregistered. */
-uint32_t cw_tasks_generation(void);
 /* Sees to it that the fork handlers are in place. */
 void cw_object_watch_forks(void);
 

@@ -87,6 +87,16 @@ bool cw_ring_pop(cw_ring *ring, uint32_t *value) {
     }
 }
 
+bool cw_ring_peek(const cw_ring *ring, uint32_t *value) {
+    /* Pairs with the release in move_on. */
+    uint64_t h = atomic_load_explicit(&ring->head, memory_order_acquire);
+    uint32_t turn = (uint32_t)(h >> ring->log2_size) & TURN_MASK;
+    /* Pairs with the release in cw_ring_push. */
+    uint64_t seen = atomic_load_explicit(&ring->slots[h & mask_of(ring)], memory_order_acquire);
+    *value = (uint32_t)seen;
+    return turns_ahead(seen, turn) == 0 && (seen & FULL);
+}
+
 int64_t cw_ring_size(const cw_ring *ring) {
     /* Head first: it cannot then be seen past a tail read later. Pairs with the
      * release in move_on. */

@@ -32,7 +32,9 @@ size_t cw_ring_bytes(uint32_t log2_size);
 /* Over zeroed memory, aligned to 64. */
 void cw_ring_init(cw_ring *ring, uint32_t log2_size);
 bool cw_ring_push(cw_ring *ring, uint32_t value); /* false: full */
-bool cw_ring_pop(cw_ring *ring, uint32_t *value); /* false: empty */
+bool cw_ring_pop(cw_ring *ring, uint32_t *value);
+/* The value that a pop would most likely give next: a hint, it may be gone. */
+bool cw_ring_peek(const cw_ring *ring, uint32_t *value); /* false: empty */
 int64_t cw_ring_size(const cw_ring *ring);
 /* Cheap: two loads. May err while others push and pop. */
 bool cw_ring_empty(const cw_ring *ring);

@@ -147,6 +147,9 @@ uint64_t cw_task_flag(struct cw_task *task, uint32_t flag);
 bool cw_task_move(struct cw_task *task, uint32_t generation, uint32_t from, uint32_t to,
                   uint32_t owner, uint64_t *was);
 
+/* From PREPARED to QUEUED: what a member may run once it has the hint. */
+void cw_task_queued(struct cw_task *task);
+
 /* A hint onto its ring; false: the ring is full (the caller keeps it). Does not
  * wake anybody. */
 bool cw_task_hint(const struct cw_maps *m, struct cw_team *t, uint32_t number, int priority);

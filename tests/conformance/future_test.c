@@ -206,6 +206,27 @@ static void submit__freed_at_once__runs_all_the_same(void **state) {
     crewtest_free(p);
 }
 
+/* A freed future stays in memory as long as its pool, so that its use is an error
+ * and not a crash. */
+static void submit__future_that_was_freed__is_refused_until_the_pool_goes(void **state) {
+    crew_error err;
+    (void)state;
+    crew_pool *p = crewtest_open(2);
+    crew_future *f = submit(p, square_task, 3, NULL);
+    assert_ok(crew_future_result(f, NULL, 0, 20, &err), &err);
+    crew_future_free(f);
+    assert_int_equal(crew_future_result(f, NULL, 0, 0, &err), CREW_EINVAL);
+    assert_non_null(strstr(err.text, "freed"));
+    crew_future_free(f);
+    assert_int_equal(crew_last_error()->code, CREW_EINVAL);
+    crew_future *next = submit(p, square_task, 4, NULL);
+    int64_t out = 0;
+    assert_ok(crew_future_result(next, &out, sizeof out, 20, &err), &err);
+    assert_int_equal(out, 16);
+    crew_future_free(next);
+    crewtest_free(p);
+}
+
 static void submit__bad_requests__are_errors_in_a_sentence(void **state) {
     int64_t n = 1;
     crew_error err;
@@ -609,6 +630,7 @@ int main(int argc, char **argv) {
         CREWTEST(submit__timeout_of_result__leaves_the_future_as_it_is),
         CREWTEST(submit__100000_futures__each_has_its_result),
         CREWTEST(submit__freed_at_once__runs_all_the_same),
+        CREWTEST(submit__future_that_was_freed__is_refused_until_the_pool_goes),
         CREWTEST(submit__bad_requests__are_errors_in_a_sentence),
         CREWTEST(apply__result_and_failure__are_the_tasks),
         CREWTEST(cancel__pending__never_begins),
