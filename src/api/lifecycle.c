@@ -22,7 +22,7 @@ bool cw_pool_empty(crew_pool *p) {
 }
 
 bool cw_pool_idle(crew_pool *p) {
-    if (p->waiting || p->backlog_head != p->backlog_tail)
+    if (p->waiting || cw_pool_has_backlog(p))
         return false;
     for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
         if (p->jobs[slot])

@@ -214,7 +214,8 @@ void cw_pool_release(crew_pool *p) {
     free(p->watch);
     free(p->restarts);
     free(p->owner);
-    free(p->backlog);
+    for (int i = 0; i < CW_PRIORITIES; i++)
+        free(p->backlog[i].record);
     free(p->serial);
     free(p);
 }

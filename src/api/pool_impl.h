@@ -24,6 +24,13 @@ struct cw_watch {
     int64_t items;         /* that its predecessors had done */
 };
 
+/* Records whose hint found its ring full, in order. One a priority: what waits at
+ * one must not hold up what is more urgent. */
+struct cw_backlog {
+    uint32_t *record;
+    size_t head, tail, room;
+};
+
 struct crew_pool {
     crew_pool *next; /* guarded by session.lock */
     /* written when it opens */
@@ -60,8 +67,7 @@ struct crew_pool {
     struct crew_future **owner; /* by task record */
     uint32_t owners;
     struct crew_future *to_call; /* futures that are done and want a call back */
-    uint32_t *backlog; /* records whose hint found the ring full, in order */
-    size_t backlog_head, backlog_tail, backlog_room;
+    struct cw_backlog backlog[CW_PRIORITIES]; /* indexed as the rings are */
     int fd; /* eventfd, -1 until asked for */
     int waits; /* threads in a join */
 
@@ -144,6 +150,7 @@ double cw_pool_tend_jobs(crew_pool *p, double passed);
 void cw_pool_member_left_tasks(crew_pool *p, int rank, enum cw_reason reason, int status);
 void cw_pool_cancel_tasks(crew_pool *p, int code, const crew_error *why);
 void cw_pool_drain_backlog(crew_pool *p);
+bool cw_pool_has_backlog(const crew_pool *p);
 void cw_pool_restore_hints(crew_pool *p);
 /* A hint, or onto the backlog. With the lock. */
 int cw_pool_queue(crew_pool *p, uint32_t number, int priority, crew_error *err);

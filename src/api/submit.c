@@ -99,33 +99,43 @@ void cw_record_free(crew_pool *p, uint32_t number) {
 }
 
 int cw_pool_queue(crew_pool *p, uint32_t number, int priority, crew_error *err) {
-    if (p->backlog_head == p->backlog_tail) {
-        p->backlog_head = p->backlog_tail = 0;
+    struct cw_backlog *b = &p->backlog[cw_task_level(priority)];
+    if (b->head == b->tail) {
+        b->head = b->tail = 0;
         if (cw_task_hint(&p->maps, p->team, number, priority))
             return 0;
     }
-    if (p->backlog_tail == p->backlog_room) {
-        size_t room = p->backlog_room ? 2 * p->backlog_room : 4096;
-        uint32_t *more = realloc(p->backlog, room * sizeof *more);
+    if (b->tail == b->room) {
+        size_t room = b->room ? 2 * b->room : 4096;
+        uint32_t *more = realloc(b->record, room * sizeof *more);
         if (!more)
             return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %zu waiting tasks", room);
-        p->backlog = more;
-        p->backlog_room = room;
+        b->record = more;
+        b->room = room;
     }
-    p->backlog[p->backlog_tail++] = number;
+    b->record[b->tail++] = number;
     atomic_store(&p->team->room_wanted, 1);
     return 0;
 }
 
+bool cw_pool_has_backlog(const crew_pool *p) {
+    for (int level = 0; level < CW_PRIORITIES; level++)
+        if (p->backlog[level].head != p->backlog[level].tail)
+            return true;
+    return false;
+}
+
 void cw_pool_drain_backlog(crew_pool *p) {
-    while (p->backlog_head < p->backlog_tail) {
-        uint32_t number = p->backlog[p->backlog_head];
-        struct cw_task *task = cw_task_at(&p->maps, p->team, number);
-        if (!cw_task_hint(&p->maps, p->team, number, task->priority))
-            return;
-        p->backlog_head++;
+    bool full = false;
+    for (int level = 0; level < CW_PRIORITIES; level++) {
+        struct cw_backlog *b = &p->backlog[level];
+        int priority = cw_task_level(level); /* its own inverse */
+        while (b->head < b->tail &&
+               cw_task_hint(&p->maps, p->team, b->record[b->head], priority))
+            b->head++;
+        full = full || b->head < b->tail;
     }
-    if (atomic_load_explicit(&p->team->room_wanted, memory_order_relaxed)) {
+    if (!full && atomic_load_explicit(&p->team->room_wanted, memory_order_relaxed)) {
         atomic_store(&p->team->room_wanted, 0);
         cw_team_wake_all(&p->maps, p->team);
     }
@@ -136,7 +146,7 @@ void cw_pool_drain_backlog(crew_pool *p) {
 void cw_pool_restore_hints(crew_pool *p) {
     struct cw_team *t = p->team;
     if (!atomic_load(&t->hints_lost) || cw_task_any(&p->maps, t) ||
-        p->backlog_head != p->backlog_tail)
+        cw_pool_has_backlog(p))
         return;
     atomic_store(&t->hints_lost, 0);
     bool any = false;
@@ -321,7 +331,8 @@ void cw_pool_cancel_tasks(crew_pool *p, int code, const crew_error *why) {
     struct cw_team *t = p->team;
     for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++)
         cw_record_cancel(p, i, code, why);
-    p->backlog_head = p->backlog_tail = 0;
+    for (int level = 0; level < CW_PRIORITIES; level++)
+        p->backlog[level].head = p->backlog[level].tail = 0;
     atomic_store(&t->room_wanted, 0);
 }
 

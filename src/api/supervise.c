@@ -271,7 +271,7 @@ static double tend_members(crew_pool *p, double passed) {
         p->limit_visits--;
         next = TICK_LIMITS;
     }
-    if (p->recount || p->backlog_head != p->backlog_tail)
+    if (p->recount || cw_pool_has_backlog(p))
         next = TICK_LIMITS;
     if (p->waits)
         pthread_cond_broadcast(&p->changed);

@@ -193,7 +193,7 @@ static cw_ring *ring_of(const struct cw_maps *m, const struct cw_team *t, int le
 }
 
 bool cw_task_hint(const struct cw_maps *m, struct cw_team *t, uint32_t number, int priority) {
-    int level = CW_PRIORITIES / 2 - priority;
+    int level = cw_task_level(priority);
     uint32_t bit = 1u << level;
     if (!(atomic_load_explicit(&t->rings_used, memory_order_relaxed) & bit))
         atomic_fetch_or(&t->rings_used, bit);

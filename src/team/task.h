@@ -150,6 +150,10 @@ bool cw_task_move(struct cw_task *task, uint32_t generation, uint32_t from, uint
 /* From PREPARED to QUEUED: what a member may run once it has the hint. */
 void cw_task_queued(struct cw_task *task);
 
+/* Which ring a priority's hints go through. */
+static inline int cw_task_level(int priority) {
+    return CW_PRIORITIES / 2 - priority;
+}
 /* A hint onto its ring; false: the ring is full (the caller keeps it). Does not
  * wake anybody. */
 bool cw_task_hint(const struct cw_maps *m, struct cw_team *t, uint32_t number, int priority);

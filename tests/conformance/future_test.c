@@ -619,6 +619,45 @@ static void priority__one_worker_kept_busy__higher_ones_begin_first(void **state
     crewtest_free(p);
 }
 
+static int hurry(crew_call *call) {
+    crewtest_set(CELL_OWN, crewtest_get(CELL_COUNT));
+    (void)call;
+    return 0;
+}
+
+static int be_patient(crew_call *call) {
+    crewtest_add(CELL_COUNT, 1);
+    (void)call;
+    return 0;
+}
+
+/* More wait than a ring holds (2^17): what is urgent passes those, too, of which
+ * not even a hint is in a ring. */
+static void priority__behind_a_full_ring__waits_for_none_of_it(void **state) {
+    enum { MANY = (1 << 17) + 5000 };
+    crew_future **f = malloc(MANY * sizeof *f);
+    (void)state;
+    crewtest_need(CREWTEST_ASYNC);
+    assert_non_null(f);
+    crew_pool *p = crewtest_open(1);
+    crew_future *gate = gated(p, 0);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 10));
+    for (int i = 0; i < MANY; i++)
+        f[i] = submit(p, be_patient, 0, NULL);
+    crew_submit_opts opts = {.priority = 1};
+    crew_future *urgent = submit(p, hurry, 0, &opts);
+    crewtest_set(CELL_GATE, 1);
+    assert_int_equal(crew_future_result(urgent, NULL, 0, 20, NULL), 0);
+    assert_int_equal(crewtest_get(CELL_OWN), 0);
+    assert_int_equal(crew_wait(f, MANY, CREW_WAIT_ALL, 30), MANY);
+    assert_int_equal(crewtest_get(CELL_COUNT), MANY);
+    crew_future_free(gate);
+    crew_future_free(urgent);
+    free_all(f, MANY);
+    free(f);
+    crewtest_free(p);
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
@@ -647,6 +686,7 @@ int main(int argc, char **argv) {
         CREWTEST(as_completed__gates_opened_one_by_one__give_that_order),
         CREWTEST(as_completed__many_and_none__give_each_once),
         CREWTEST(priority__one_worker_kept_busy__higher_ones_begin_first),
+        CREWTEST(priority__behind_a_full_ring__waits_for_none_of_it),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
