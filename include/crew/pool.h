@@ -76,7 +76,8 @@ typedef struct crew_pool_opts {
 CREW_API crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err);
 
 CREW_API void crew_pool_close(crew_pool *p); /* no more work; what there is goes on */
-/* After close: waits until all work is done and the workers have ended. */
+/* After close: waits until all work is done, the workers have ended, and callbacks
+ * have returned. */
 CREW_API int crew_pool_join(crew_pool *p, double timeout, crew_error *err);
 CREW_API void crew_pool_terminate(crew_pool *p); /* end what runs, cancel what waits */
 /* Terminates if need be; no process is left when it returns. NULL is fine.

@@ -177,6 +177,15 @@ void cw_pool_tend_futures(crew_pool *p) {
     }
 }
 
+bool cw_pool_futures_told(crew_pool *p) {
+    for (uint32_t number = 0; number < p->owners; number++) {
+        crew_future *f = p->owner[number];
+        if (f && (f->calling || (f->callbacks && cw_record_done(p, number))))
+            return false;
+    }
+    return true;
+}
+
 /* Its callbacks have returned, or this is one of them. */
 static void await_callbacks(crew_future *f) {
     crew_pool *p = f->pool;

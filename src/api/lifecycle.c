@@ -37,6 +37,11 @@ bool cw_pool_idle(crew_pool *p) {
     return true;
 }
 
+/* With the lock: async jobs have brought their results, callbacks have returned. */
+static bool all_told(crew_pool *p) {
+    return cw_pool_jobs_told(p) && cw_pool_futures_told(p);
+}
+
 void cw_pool_sleep(crew_pool *p, const struct cw_deadline *d) {
     double slice = cw_deadline_slice(d);
     if (slice < 0 || slice > 0.5)
@@ -58,7 +63,8 @@ void crew_pool_close(crew_pool *p) {
     pthread_mutex_unlock(&p->lock);
 }
 
-/* With the lock: until the work is done and the members have left. */
+/* With the lock: until the work is done, the members have left and callbacks have
+ * returned. */
 static int drain(crew_pool *p, struct cw_deadline *d, crew_error *err) {
     atomic_fetch_add(&p->team->wants_fd, 1); /* every end rings: the service thread tells us */
     p->waits++;
@@ -78,6 +84,13 @@ static int drain(crew_pool *p, struct cw_deadline *d, crew_error *err) {
     while (rc == 0 && !cw_pool_empty(p) && !p->broken.code) {
         if (cw_deadline_over(d))
             rc = cw_error_set(err, CREW_ETIMEDOUT, 0, "the pool's workers have not ended yet");
+        else
+            cw_pool_sleep(p, d);
+    }
+    /* The service thread does that: in a callback, which it runs, nobody can wait for it. */
+    while (rc == 0 && !cw_in_callback && !all_told(p)) {
+        if (cw_deadline_over(d))
+            rc = cw_error_set(err, CREW_ETIMEDOUT, 0, "the pool's callbacks have not returned yet");
         else
             cw_pool_sleep(p, d);
     }

@@ -320,6 +320,13 @@ double cw_pool_tend_jobs(crew_pool *p, double passed) {
     return next;
 }
 
+bool cw_pool_jobs_told(crew_pool *p) {
+    for (crew_job *j = p->async; j; j = j->listed)
+        if (j->state == CW_J_RETIRED || j->state == CW_J_COLLECTED)
+            return false;
+    return true;
+}
+
 static int check_job(crew_job *j, crew_error *err) {
     return j ? cw_pool_check(j->pool, err) : cw_error_set(err, CREW_EINVAL, 0, "the job is NULL");
 }

@@ -143,6 +143,9 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code);
 /* Called by the service thread without the lock: bars, time limits, results of
  * async jobs, their callbacks. Returns when it wants to be called again. */
 double cw_pool_tend_jobs(crew_pool *p, double passed);
+/* With the lock: no async job has ended without its results being with the caller
+ * and its callback having returned. */
+bool cw_pool_jobs_told(crew_pool *p);
 
 /* ---- future.c ---- */
 
@@ -157,6 +160,8 @@ int cw_pool_queue(crew_pool *p, uint32_t number, int priority, crew_error *err);
 /* Called by the service thread without the lock: ends that somebody wants to
  * hear of. */
 void cw_pool_tend_futures(crew_pool *p);
+/* With the lock: no future has ended without its callbacks having returned. */
+bool cw_pool_futures_told(crew_pool *p);
 /* The futures of a pool that goes away keep their results. */
 void cw_pool_orphan_futures(crew_pool *p);
 /* With the lock: lets pollers of crew_pool_fd know. */

@@ -103,6 +103,8 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
         cw_task_release(&m->maps, t, (uint32_t)number);
         return rc;
     }
+    /* From QUEUED on it is its runner's: a stale hint of the record's may bring one at once. */
+    int priority = child->priority;
     section_enter(t, m->line);
     if (child->root_task)
         atomic_fetch_add(&cw_task_at(&m->maps, t, child->root_task - 1)->children, 1);
@@ -110,7 +112,6 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
         atomic_fetch_add(&root_job(&m->maps, t, child)->children, 1);
     cw_task_move(child, generation_of(child), CW_TASK_PREPARED, CW_TASK_QUEUED, 0, NULL);
     section_leave(m->line);
-    int priority = child->priority;
     /* A full ring: the record waits without a hint, until the rings have run dry
      * and the supervisor looks for such. */
     if (!cw_task_hint(&m->maps, t, (uint32_t)number, priority))
@@ -128,9 +129,12 @@ bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_t
     if (task->root_slot && atomic_load(&root_job(m, t, task)->voided))
         return true;
     if (task->parent_task) {
+        /* A parent may end before its children, and its record be another task's.
+         * The attempt comes first: one of a later life is seen with its generation.
+         * Pairs with the release in cw_task_new. */
         struct cw_task *parent = cw_task_at(m, t, task->parent_task - 1);
-        if (generation_of(parent) == task->parent_generation &&
-            parent->attempt != task->parent_attempt)
+        int attempt = atomic_load_explicit(&parent->attempt, memory_order_acquire);
+        if (attempt != task->parent_attempt && generation_of(parent) == task->parent_generation)
             return true;
     }
     return false;

@@ -94,9 +94,11 @@ int64_t cw_task_new(const struct cw_maps *m, struct cw_team *t, _Atomic cw_off *
     }
     struct cw_task *task = cw_task_at(m, t, number);
     uint64_t state = atomic_load_explicit(&task->state, memory_order_relaxed);
-    size_t head = offsetof(struct cw_task, attempt), body = offsetof(struct cw_task, in);
+    size_t head = offsetof(struct cw_task, retries), body = offsetof(struct cw_task, in);
     memset((char *)task + head, 0, body - head);
-    task->attempt = 1;
+    /* Pairs with the acquire in cw_child_void: the generation that the release of
+     * the record's former life has stored. */
+    atomic_store_explicit(&task->attempt, 1, memory_order_release);
     atomic_store_explicit(&task->children, 1, memory_order_relaxed);
     atomic_store_explicit(&task->state, (state >> 32) << 32 | CW_TASK_PREPARED,
                           memory_order_relaxed);

@@ -49,7 +49,10 @@ enum {
 struct cw_task {
     _Alignas(64) _Atomic uint64_t state; /* generation << 32 | owner << 12 | flags | phase */
     _Atomic uint32_t next_free;
-    int attempt, retries, priority;
+    /* From 1. Its children's runners look at it when the record may be another
+     * task's already: see cw_child_void. */
+    _Atomic int attempt;
+    int retries, priority;
     cw_fn_name fn;
     _Atomic cw_off in_cell; /* owns the item if it is larger than CW_TASK_IN */
     uint64_t in_size;
