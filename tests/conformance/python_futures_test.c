@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int64_t square(int64_t n) {
@@ -473,6 +474,31 @@ static void shutdown__without_waiting__lets_everything_finish_and_ends_the_worke
     CREWTEST_WAIT(crewtest_family(pids, 64) <= before, 5);
 }
 
+static void shutdown__without_waiting_and_one_call_a_worker__finishes_all_calls(void **state) {
+    crew_future *f[5];
+    crew_error err;
+    (void)state;
+    crewtest_need(CREWTEST_ASYNC);
+    for (int workers = 1; workers <= 4; workers += 3) {
+        crew_pool_opts opts = crewtest_opts(workers);
+        opts.tasks_per_worker = 1;
+        crew_pool *p = crewtest_open_opts(&opts);
+        crewtest_set(CELL_GATE, 0);
+        crewtest_set(CELL_STARTED, 0);
+        for (int i = 0; i < 5; i++)
+            f[i] = i == 1 ? submit(p, fails, 0) : gated(p, 0);
+        assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+        assert_ok(crew_pool_shutdown(p, false, false), NULL);
+        open_gate(0); /* from now on workers end that a closed pool must replace */
+        for (int i = 0; i < 5; i++)
+            assert_code(crew_future_result(f[i], NULL, 0, 30, &err), i == 1 ? CREW_EFAILED : 0,
+                        &err);
+        assert_ok(crew_pool_join(p, 30, &err), &err);
+        free_all(f, 5);
+        crewtest_free(p);
+    }
+}
+
 static void shutdown__call_submitted_and_cancelled_just_before__ends(void **state) {
     crew_error err;
     (void)state;
@@ -571,6 +597,34 @@ static void crash__over_items_larger_than_a_pipe__is_a_clean_error(void **state)
     crewtest_free(p);
 }
 
+/* ---- processes of a task's own ------------------------------------------ */
+
+static int fork_and_wait(crew_call *call) {
+    int64_t status = -1;
+    int got = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit((int)*CREW_IN(call, int64_t));
+    if (pid < 0 || waitpid(pid, &got, 0) != pid)
+        return crew_fail(call, 1, "fork or wait");
+    if (WIFEXITED(got))
+        status = WEXITSTATUS(got);
+    return crew_task_result(call, &status, sizeof status);
+}
+
+static void task__that_forks__waits_for_its_own_child(void **state) {
+    crew_error err;
+    int64_t codes[20];
+    (void)state;
+    crewtest_need_fork();
+    crew_pool *p = crewtest_open(2);
+    assert_ok(crew_map_index(p, fork_and_wait, 20, codes, NULL, &err), &err);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(codes[i], i);
+    assert_usable(p);
+    crewtest_free(p);
+}
+
 /* ---- more than anything holds ------------------------------------------- */
 
 static void submit__more_than_a_ring_holds_while_nobody_works__never_blocks(void **state) {
@@ -615,10 +669,12 @@ int main(int argc, char **argv) {
         CREWTEST(calls__one_after_another_and_overlapping__start_no_further_worker),
         CREWTEST(shutdown__more_calls_than_workers_waiting__all_finish),
         CREWTEST(shutdown__without_waiting__lets_everything_finish_and_ends_the_workers),
+        CREWTEST(shutdown__without_waiting_and_one_call_a_worker__finishes_all_calls),
         CREWTEST(shutdown__call_submitted_and_cancelled_just_before__ends),
         CREWTEST(shutdown__then_a_worker_crashes__ends_and_says_so),
         CREWTEST(reply__then_crash_or_exit__is_an_error_and_the_pool_goes_on),
         CREWTEST(crash__over_items_larger_than_a_pipe__is_a_clean_error),
+        CREWTEST(task__that_forks__waits_for_its_own_child),
         CREWTEST(submit__more_than_a_ring_holds_while_nobody_works__never_blocks),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
