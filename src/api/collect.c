@@ -41,24 +41,64 @@ static void copy_out(crew_pool *p, crew_job *j, const unsigned char *marks) {
     struct cw_job *job = j->shared;
     if (!j->out_own || job->kind == CW_JOB_FOLD)
         return;
-    const char *from = cw_ptr(&p->maps.arena, job->out);
-    char *to = j->out;
-    size_t size = j->out_size;
+    size_t size = j->out_size, offset = (size_t)job->base * size;
+    const char *from = (const char *)cw_ptr(&p->maps.arena, job->out) + offset;
+    char *to = (char *)j->out + offset;
+    int64_t n = job->end - job->base;
     /* Runs of good items; a failed one's slot is left as it was. */
-    for (int64_t i = 0; i < job->count;) {
+    for (int64_t i = 0; i < n;) {
         int64_t lo = i;
-        while (i < job->count && marks[i] == CW_MARK_DONE)
+        while (i < n && marks[i] == CW_MARK_DONE)
             i++;
         if (i > lo)
             memcpy(to + (size_t)lo * size, from + (size_t)lo * size, (size_t)(i - lo) * size);
-        while (i < job->count && marks[i] != CW_MARK_DONE)
+        while (i < n && marks[i] != CW_MARK_DONE)
             i++;
     }
 }
 
+/* How many of the map's items lie in so many blocks from the first. */
+static int64_t items_of(const crew_job *j, int64_t blocks) {
+    return blocks < j->shared->count ? blocks * j->shared->grain : j->total;
+}
+
 static void give_statuses(const crew_job *j, const unsigned char *marks) {
-    for (int64_t i = 0; j->opts.statuses && i < j->total; i++)
-        j->opts.statuses[i] = status_of(j, marks[i / j->shared->grain]);
+    const struct cw_job *job = j->shared;
+    int64_t to = items_of(j, job->end);
+    for (int64_t i = job->base * job->grain; j->opts.statuses && i < to; i++)
+        j->opts.statuses[i] = status_of(j, marks[i / job->grain - job->base]);
+}
+
+static void count_marks(crew_job *j, const unsigned char *marks) {
+    const struct cw_job *job = j->shared;
+    int64_t n = job->end - job->base, done = 0, bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        done += marks[i] == CW_MARK_DONE;
+        bad += marks[i] > CW_MARK_DONE;
+    }
+    if (bad && !j->bad) {
+        int64_t i = 0;
+        while (marks[i] <= CW_MARK_DONE)
+            i++;
+        j->first_bad = job->base + i;
+        j->bad_mark = marks[i];
+    }
+    j->done += done;
+    j->bad += bad;
+}
+
+void cw_job_collect_slice(crew_pool *p, crew_job *j) {
+    const unsigned char *marks = cw_ptr(&p->maps.arena, j->shared->marks);
+    atomic_thread_fence(memory_order_acquire);
+    copy_out(p, j, marks);
+    give_statuses(j, marks);
+    count_marks(j, marks);
+}
+
+/* Of the slices that were never on the board. */
+static void give_statuses_of_the_rest(const crew_job *j) {
+    for (int64_t i = items_of(j, j->shared->end); j->opts.statuses && i < j->total; i++)
+        j->opts.statuses[i] = status_of(j, CW_MARK_NONE);
 }
 
 static void give_errors(crew_pool *p, crew_job *j, uint32_t n) {
@@ -89,48 +129,38 @@ static void stopped_from_outside(crew_pool *p, crew_job *j, int64_t done) {
     }
 }
 
-static void give_result(crew_pool *p, crew_job *j, const unsigned char *marks, uint32_t failures) {
+static void give_result(crew_pool *p, crew_job *j, uint32_t failures) {
     struct cw_job *job = j->shared;
     const struct cw_failure *kept = cw_ptr(&p->maps.arena, job->failures);
-    int64_t done = 0, bad = 0;
-    for (int64_t i = 0; i < job->count; i++) {
-        done += marks[i] == CW_MARK_DONE;
-        bad += marks[i] > CW_MARK_DONE;
-    }
     cw_error_clear(&j->result);
-    if (done == job->count)
+    if (j->done == job->count)
         return;
     if (failures)
         cw_failure_explain(p, j->fn, &kept[0], j->total, job->retries, &j->result);
-    if (!failures && bad) { /* who kept the failure died over it: the mark says what it was */
-        int64_t i = 0;
-        while (marks[i] <= CW_MARK_DONE)
-            i++;
-        int code = status_of(j, marks[i]);
-        cw_error_set(&j->result, code, 0, "item %lld of %lld: %s", (long long)(i * job->grain),
+    if (!failures && j->bad) { /* who kept the failure died over it: the mark says what it was */
+        int code = status_of(j, j->bad_mark);
+        int64_t item = j->first_bad * job->grain;
+        cw_error_set(&j->result, code, 0, "item %lld of %lld: %s", (long long)item,
                      (long long)j->total, crew_strerror(code));
-        j->result.item = i * job->grain;
+        j->result.item = item;
     }
     if (j->stop_code) {
-        stopped_from_outside(p, j, done * job->grain < j->total ? done * job->grain : j->total);
-    } else if (job->on_error == CREW_CONTINUE && bad > 0) {
+        stopped_from_outside(p, j, items_of(j, j->done));
+    } else if (job->on_error == CREW_CONTINUE && j->bad > 0) {
         char first[sizeof j->result.text];
         snprintf(first, sizeof first, "%s", j->result.text);
         snprintf(j->result.text, sizeof j->result.text, "%lld of %lld items failed: %.200s",
-                 (long long)bad, (long long)job->count, first);
+                 (long long)j->bad, (long long)job->count, first);
         j->result.code = CREW_EFAILED;
     }
 }
 
 void cw_job_collect(crew_pool *p, crew_job *j) {
-    struct cw_job *job = j->shared;
-    const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
-    atomic_thread_fence(memory_order_acquire);
-    uint32_t failures = sort_failures(p, job);
-    copy_out(p, j, marks);
-    give_statuses(j, marks);
+    uint32_t failures = sort_failures(p, j->shared);
+    cw_job_collect_slice(p, j);
+    give_statuses_of_the_rest(j);
     give_errors(p, j, failures);
-    give_result(p, j, marks, failures);
+    give_result(p, j, failures);
     if (j->drawn >= 0 && (j->opts.progress || p->session->config.progress == 1))
         cw_job_draw(p, j, true);
 }
@@ -143,8 +173,12 @@ void cw_job_draw(crew_pool *p, crew_job *j, bool done) {
         return;
     struct cw_job *job = j->shared;
     const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
-    int64_t n = cw_marks_count(marks, 0, job->count);
-    int64_t items = n * job->grain < j->total ? n * job->grain : j->total;
+    int64_t n = j->done + j->bad;
+    if (j->state == CW_J_TURNING)
+        return; /* its slice is being counted */
+    if (!done)
+        n += cw_marks_count(marks, 0, job->end - job->base);
+    int64_t items = items_of(j, n);
     double part = j->total ? (double)items / (double)j->total : 1;
     char bar[41];
     for (int i = 0; i < 40; i++)

@@ -19,7 +19,7 @@ static int free_slot(crew_pool *p) {
     return -1;
 }
 
-static void post(crew_pool *p, crew_job *j, int slot) {
+void cw_job_put_up(crew_pool *p, crew_job *j, int slot) {
     struct cw_team *t = p->team;
     struct cw_job *job = j->shared;
     job->slot = (uint32_t)slot;
@@ -39,8 +39,9 @@ static void post(crew_pool *p, crew_job *j, int slot) {
     } else {
         atomic_fetch_or(&t->claimable, 1ull << slot);
     }
-    bool all = job->kind == CW_JOB_EACH || job->count > p->workers;
-    cw_team_wake(&p->maps, t, all ? p->workers : (int)job->count);
+    int64_t items = job->end - job->base;
+    bool all = job->kind == CW_JOB_EACH || items > p->workers;
+    cw_team_wake(&p->maps, t, all ? p->workers : (int)items);
 }
 
 crew_job *cw_job_next(crew_job *j) {
@@ -60,7 +61,7 @@ int cw_job_post(crew_pool *p, crew_job *j, crew_error *err) {
     if (rc == 0 && j->shared->count == 0) {
         j->state = CW_J_RETIRED;
     } else if (slot >= 0) {
-        post(p, j, slot);
+        cw_job_put_up(p, j, slot);
     } else if (rc == 0) {
         j->next = NULL;
         *p->waiting_end = j;
@@ -144,14 +145,35 @@ static void retire(crew_pool *p, crew_job *j, bool members) {
     /* Who came in just now rings when it leaves, or its death does: then again. */
     if (members && inside(p, slot))
         return;
+    bool more = j->shared->end < j->shared->count && !j->stop_code &&
+                atomic_load(&j->shared->stop_at) >= j->shared->end;
+    if (members && more)
+        j->state = CW_J_BETWEEN;
+    else
+        cw_job_give_place(p, j);
+}
+
+void cw_job_give_place(crew_pool *p, crew_job *j) {
+    uint32_t slot = j->shared->slot;
     p->jobs[slot] = NULL;
     j->state = CW_J_RETIRED;
     crew_job *next = p->waiting;
     if (next) {
         unqueue(p, next);
-        post(p, next, (int)slot);
+        cw_job_put_up(p, next, (int)slot);
     }
     pthread_cond_broadcast(&p->changed);
+}
+
+/* The first run of unmarked items in [from, to) of the slice. */
+static bool gap_in(crew_pool *p, const struct cw_job *job, int64_t from, int64_t to, int64_t *lo,
+                   int64_t *hi) {
+    const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
+    if (!cw_marks_gap(marks, from - job->base, to - job->base, lo, hi))
+        return false;
+    *lo += job->base;
+    *hi += job->base;
+    return true;
 }
 
 void cw_pool_advance(crew_pool *p, crew_job *j) {
@@ -160,23 +182,22 @@ void cw_pool_advance(crew_pool *p, crew_job *j) {
         return;
     bool members = !p->broken.code || !cw_pool_empty(p);
     int64_t stop = atomic_load(&job->stop_at);
-    int64_t end = stop < job->count - 1 ? stop + 1 : job->count;
+    int64_t end = stop < job->end - 1 ? stop + 1 : job->end;
     if (members) {
         push_again(p, j);
         if (job->kind != CW_JOB_EACH && atomic_load(&job->cursor) < end)
             return;
         if (inside(p, job->slot))
             return;
-        if (end > 0 && (redo_busy(p, job) || j->again_count))
+        if (end > job->base && (redo_busy(p, job) || j->again_count))
             return;
         if (atomic_load(&job->children) > 0)
             return;
         /* Everything is claimed and nobody holds anything: what is not marked now
          * was lost with a member between its claim and saying so. */
-        const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
         atomic_thread_fence(memory_order_acquire);
         int64_t lo, hi;
-        if (cw_marks_gap(marks, 0, end, &lo, &hi)) {
+        if (gap_in(p, job, job->base, end, &lo, &hi)) {
             if (job->kind != CW_JOB_EACH) /* each: the new member of that rank runs it */
                 cw_job_redo(&p->maps, p->team, job, lo, hi, 1);
             return;
@@ -193,9 +214,11 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
         pthread_cond_broadcast(&p->changed);
         return;
     }
-    if (j->state != CW_J_POSTED || j->stop_code)
+    if (j->state < CW_J_POSTED || j->state > CW_J_TURNING || j->stop_code)
         return;
     j->stop_code = code;
+    if (j->state != CW_J_POSTED) /* nobody is inside; whoever turns it sees the code */
+        return;
     atomic_store(&j->shared->voided, 1);
     cw_job_stop_above(j->shared, -1);
     for (int rank = 0; rank < p->workers && p->ops->processes; rank++) {
@@ -278,7 +301,8 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
         reason = CW_INNOCENT; /* it was meant for what ran here before */
     int64_t from = job->kind == CW_JOB_FOR ? lo : index / job->grain;
     int64_t to = job->kind == CW_JOB_FOR ? hi : from + 1;
-    bool blamed = index >= 0 && lo <= from && to <= hi && from < to && !atomic_load(&marks[from]);
+    bool blamed = index >= 0 && lo <= from && to <= hi && from < to &&
+                  !atomic_load(&marks[from - job->base]);
     take_back_redo(job, rank, held);
     if (blamed) {
         sentence(p, j, rank, from, to, attempt, reason, status);
@@ -287,12 +311,12 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
     }
     /* The rest of its range is nobody's fault. */
     int64_t at = lo, gap_lo, gap_hi;
-    while (cw_marks_gap((const unsigned char *)marks, at, from, &gap_lo, &gap_hi)) {
+    while (gap_in(p, job, at, from, &gap_lo, &gap_hi)) {
         run_again(j, gap_lo, gap_hi, attempt);
         at = gap_hi;
     }
     at = to;
-    while (cw_marks_gap((const unsigned char *)marks, at, hi, &gap_lo, &gap_hi)) {
+    while (gap_in(p, job, at, hi, &gap_lo, &gap_hi)) {
         run_again(j, gap_lo, gap_hi, attempt);
         at = gap_hi;
     }
@@ -315,6 +339,8 @@ void cw_job_await(crew_pool *p, crew_job *j) {
         while (j->state == CW_J_WAITING && !helps)
             pthread_cond_wait(&p->changed, &p->lock);
         cw_pool_advance(p, j);
+        if (j->state == CW_J_BETWEEN)
+            cw_job_turn(p, j);
         enum cw_job_state state = j->state;
         pthread_mutex_unlock(&p->lock);
         if (state >= CW_J_RETIRED)
@@ -330,7 +356,7 @@ void cw_job_await(crew_pool *p, crew_job *j) {
         state = j->state;
         pthread_mutex_unlock(&p->lock);
         /* The bound is for a job that has no place yet; all else rings. */
-        if (state < CW_J_RETIRED)
+        if (state < CW_J_RETIRED && state != CW_J_BETWEEN)
             cw_futex_wait(count, seen, 0.25);
         atomic_fetch_sub(&p->team->job_bell[slot].sleeping, 1);
     }

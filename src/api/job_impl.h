@@ -5,10 +5,19 @@
 
 #include "api/pool_impl.h"
 
-/* WAITING for a place on the board, POSTED there, RETIRED (no member touches it,
- * nothing more happens to it), COLLECTED (results are with the caller), DONE
- * (its callback has returned). */
-enum cw_job_state { CW_J_WAITING, CW_J_POSTED, CW_J_RETIRED, CW_J_COLLECTED, CW_J_DONE };
+/* WAITING for a place on the board, POSTED there, BETWEEN two slices (it keeps its
+ * place; somebody must turn it), TURNING (somebody does), RETIRED (no member
+ * touches it, nothing more happens to it), COLLECTED (results are with the
+ * caller), DONE (its callback has returned). */
+enum cw_job_state {
+    CW_J_WAITING,
+    CW_J_POSTED,
+    CW_J_BETWEEN,
+    CW_J_TURNING,
+    CW_J_RETIRED,
+    CW_J_COLLECTED,
+    CW_J_DONE
+};
 
 struct cw_again {
     int64_t lo, hi;
@@ -46,6 +55,9 @@ struct crew_job {
     int stop_code; /* why it was stopped from outside; 0: it was not */
     double left;   /* seconds of its time limit; negative: none */
     double drawn; /* since the bar was last drawn */
+    int64_t done, bad;      /* items of the slices that are over: done, failed */
+    int64_t first_bad;      /* the lowest that failed, and its mark */
+    unsigned char bad_mark;
     struct cw_again *again;
     size_t again_count, again_room;
 
@@ -58,8 +70,18 @@ crew_job *cw_job_make(crew_pool *p, const struct cw_job_spec *spec, crew_error *
 int cw_job_post(crew_pool *p, crew_job *j, crew_error *err);
 /* Until it is RETIRED; works along where this thread must. Without the lock. */
 void cw_job_await(crew_pool *p, crew_job *j);
-/* Results, statuses and errors to the caller, and the result. Of a RETIRED job,
- * without the lock. */
+/* From one slice to the next, or RETIRED if there is none to come. Of a job that is
+ * BETWEEN; with the lock, which it gives up meanwhile. */
+void cw_job_turn(crew_pool *p, crew_job *j);
+/* Onto its place on the board, with the next slice. With the lock. */
+void cw_job_put_up(crew_pool *p, crew_job *j, int slot);
+/* Takes a job that is over off its place. With the lock. */
+void cw_job_give_place(crew_pool *p, crew_job *j);
+/* The slice's results and statuses to the caller. Nobody is inside; without the
+ * lock. */
+void cw_job_collect_slice(crew_pool *p, crew_job *j);
+/* The last slice, statuses and errors to the caller, and the result. Of a RETIRED
+ * job, without the lock. */
 void cw_job_collect(crew_pool *p, crew_job *j);
 /* Frees it with its memory on the board. */
 void cw_job_destroy(crew_pool *p, crew_job *j);

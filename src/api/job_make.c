@@ -11,6 +11,9 @@ enum { FOR_BLOCKS = 4096 };
 /* Blocks of a reduce. By count alone: the tree must not depend on workers. */
 enum { FOLD_BLOCKS = 4096 };
 
+/* Items of a map: the cursor, which may run over the end, must not overflow. */
+static const int64_t MOST = (int64_t)1 << 62;
+
 int cw_map_options_check(const crew_map_opts *o, crew_error *err) {
     if (o->chunk < 0 || o->errors_cap < 0 || o->window < 0)
         return cw_error_set(err, CREW_EINVAL, 0,
@@ -39,9 +42,9 @@ static int check_spec(const struct cw_job_spec *s, crew_error *err) {
     if (!s->fn || (s->kind == CW_JOB_FOLD && !s->combine))
         return cw_error_set(err, CREW_EINVAL, 0, "the %sfunction is NULL",
                             s->fn ? "combining " : "");
-    if (s->count < 0)
-        return cw_error_set(err, CREW_EINVAL, 0, "count is %lld: it may not be negative",
-                            (long long)s->count);
+    if (s->count < 0 || s->count > MOST)
+        return cw_error_set(err, CREW_EINVAL, 0, "count is %lld: 0 to %lld are possible",
+                            (long long)s->count, (long long)MOST);
     if (__builtin_mul_overflow((size_t)s->count, s->in_size, &bytes) || bytes > PTRDIFF_MAX ||
         __builtin_mul_overflow((size_t)s->count, s->out_size, &bytes) || bytes > PTRDIFF_MAX)
         return cw_error_set(err, CREW_EINVAL, 0,
@@ -88,6 +91,9 @@ static void cut(crew_pool *p, const struct cw_job_spec *s, struct cw_job *job) {
     }
     job->grain = job->grain > 0 ? job->grain : 1;
     job->count = parts(s->count, job->grain);
+    /* What is kept an item anyway is not cut: results of any size, partial ones. */
+    bool whole = s->kind == CW_JOB_BYTES || s->kind == CW_JOB_FOLD || s->kind == CW_JOB_EACH;
+    job->end = whole || job->count < p->slice ? job->count : p->slice;
 }
 
 static int fill(crew_pool *p, crew_job *j, const struct cw_job_spec *s, crew_error *err) {
@@ -108,9 +114,9 @@ static int fill(crew_pool *p, crew_job *j, const struct cw_job_spec *s, crew_err
     job->in_size = s->in_size;
     job->out_size = s->out_size;
     job->common_size = o->common_size;
-    job->failures_cap = o->errors_cap > 0 ? (uint32_t)o->errors_cap : 1;
-    if (o->errors_cap > s->count)
-        job->failures_cap = (uint32_t)(s->count > 0 ? s->count : 1);
+    int64_t kept = o->errors_cap < s->count ? o->errors_cap : s->count;
+    kept = kept < UINT32_MAX ? kept : UINT32_MAX;
+    job->failures_cap = kept > 0 ? (uint32_t)kept : 1;
     job->failures_highest = -1;
     atomic_store(&job->stop_at, INT64_MAX);
     if (s->combine && cw_pool_function(p, s->combine, -1, -1, -1, &job->combine, err) < 0)
@@ -173,7 +179,7 @@ static int put_in(crew_pool *p, crew_job *j, const struct cw_job_spec *s, crew_e
 static int put_memory(crew_pool *p, crew_job *j, const struct cw_job_spec *s, crew_error *err) {
     struct cw_job *job = j->shared;
     cw_arena *a = &p->maps.arena;
-    if (!(job->marks = cw_alloc_zero(a, (size_t)job->count, NULL, err)) ||
+    if (!(job->marks = cw_alloc_zero(a, (size_t)job->end, NULL, err)) ||
         !(job->failures = cw_alloc(a, job->failures_cap * sizeof(struct cw_failure), NULL, err)))
         return CREW_ENOMEM;
     if (s->kind == CW_JOB_EACH) {

@@ -280,7 +280,7 @@ static void finish_async(crew_pool *p, crew_job *j) {
 static crew_job *next_to_finish(crew_pool *p) {
     for (crew_job *j = p->async; j; j = j->listed) {
         cw_pool_advance(p, j);
-        if (j->state == CW_J_RETIRED)
+        if (j->state == CW_J_BETWEEN || j->state == CW_J_RETIRED)
             return j;
     }
     return NULL;
@@ -315,7 +315,10 @@ double cw_pool_tend_jobs(crew_pool *p, double passed) {
     }
     crew_job *j;
     while ((j = next_to_finish(p)))
-        finish_async(p, j);
+        if (j->state == CW_J_BETWEEN)
+            cw_job_turn(p, j);
+        else
+            finish_async(p, j);
     pthread_mutex_unlock(&p->lock);
     return next;
 }

@@ -233,6 +233,7 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_e
     p->fd = -1;
     p->waiting_end = &p->waiting;
     p->opening = true;
+    p->slice = CW_SLICE;
     p->ops = o->backend == CREW_SERIAL    ? &cw_backend_serial
              : o->backend == CREW_THREADS ? &cw_backend_threads
                                           : &cw_backend_fork;

@@ -14,6 +14,8 @@
 enum cw_pool_state { CW_POOL_OPEN, CW_POOL_CLOSED, CW_POOL_ENDING, CW_POOL_ENDED };
 
 enum { CW_LIMIT_VISITS = 100 };
+/* Items on the board at once, for each of which there is a mark. */
+enum { CW_SLICE = 1 << 27 };
 
 /* What the supervisor remembers of a member. */
 struct cw_watch {
@@ -63,6 +65,7 @@ struct crew_pool {
     crew_job *waiting, **waiting_end;
     crew_job *async; /* all of them, for the service thread */
     uint32_t generation;
+    int64_t slice; /* most items of a map that are on the board at once */
 
     struct crew_future **owner; /* by task record */
     uint32_t owners;

@@ -107,7 +107,7 @@ struct cw_line {
     _Atomic uint64_t idle_bytes; /* private memory when it became ready */
 };
 
-/* Marks: one byte an item. 0: not done. */
+/* Marks: one byte an item of the slice that is on the board. 0: not done. */
 enum {
     CW_MARK_NONE = 0,
     CW_MARK_DONE = 1,
@@ -161,7 +161,10 @@ struct cw_job {
     uint64_t in_size, out_size;
     cw_off common;
     uint64_t common_size;
-    cw_off marks;    /* count bytes */
+    /* The slice: the items that are on the board now. Changed between slices, when
+     * nobody is inside. */
+    int64_t base, end;
+    cw_off marks;    /* of the slice: the byte of item i is at i - base */
     cw_off slices;   /* BYTES: cw_slice of each item, relative to in */
     cw_off answers;  /* BYTES: cw_answer of each item */
     cw_off attempts; /* EACH: int32_t of each rank */

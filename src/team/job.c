@@ -77,8 +77,8 @@ void cw_job_fail(const struct cw_maps *m, struct cw_job *job, const struct cw_fa
         cw_job_stop_above(job, failure->item);
     _Atomic unsigned char *marks = cw_ptr(&m->arena, job->marks);
     /* After the failure is kept: a death in between runs the item again. */
-    atomic_store_explicit(&marks[failure->item], (unsigned char)(CW_MARK_ERROR - failure->code),
-                          memory_order_release);
+    atomic_store_explicit(&marks[failure->item - job->base],
+                          (unsigned char)(CW_MARK_ERROR - failure->code), memory_order_release);
 }
 
 bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt) {

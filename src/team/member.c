@@ -179,7 +179,7 @@ static void claim_on(struct cw_run *run) {
     struct cw_job *job = run->job;
     const struct cw_chunk_rule rule = {.schedule = job->schedule,
                                        .chunk = job->chunk,
-                                       .count = job->count,
+                                       .count = job->end - job->base,
                                        .workers = job->workers};
     const bool measures = cw_chunk_measures(&rule);
     struct cw_chunk_seen seen = {0};
@@ -189,18 +189,19 @@ static void claim_on(struct cw_run *run) {
         if (atomic_load_explicit(&job->redo_ready, memory_order_relaxed) && run_redo(run))
             continue;
         int64_t limit = atomic_load_explicit(&job->stop_at, memory_order_relaxed);
-        if (at >= job->count || at > limit) {
+        if (at >= job->end || at > limit) {
             job_spent(m->team, job);
             return;
         }
-        int64_t n = cw_chunk_size(&rule, job->count - at, &seen);
+        int64_t n = cw_chunk_size(&rule, job->end - at, &seen);
+        n = n < job->end - at ? n : job->end - at; /* the cursor must not run over */
         if (m->tasks_left > 0 && n > m->tasks_left)
             n = m->tasks_left;
         int64_t lo = atomic_fetch_add_explicit(&job->cursor, n, memory_order_relaxed);
         at = lo + n;
-        if (lo >= job->count)
+        if (lo >= job->end)
             continue;
-        int64_t hi = at < job->count ? at : job->count;
+        int64_t hi = at < job->end ? at : job->end;
         run_claim(run, lo, hi, 1, false);
         if (measures) {
             int64_t now = cw_now_ns();

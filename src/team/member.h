@@ -74,7 +74,8 @@ int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure);
 struct cw_view {
     crew_fn *fn;
     cw_fn *combine;
-    _Atomic unsigned char *marks;
+    _Atomic unsigned char *marks; /* of item `base` and those behind it */
+    int64_t base;
     char *in, *out;
     size_t in_step, out_step;
 };

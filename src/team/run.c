@@ -18,15 +18,15 @@ static void begin(struct cw_frame *frame, int64_t index) {
 
 /* For calls that may have spawned: a child that has failed already has marked
  * the item, and that stays. */
-static void mark_unless(_Atomic unsigned char *marks, int64_t item) {
+static void mark_unless(_Atomic unsigned char *mark) {
     unsigned char none = CW_MARK_NONE;
-    atomic_compare_exchange_strong_explicit(&marks[item], &none, CW_MARK_DONE,
-                                            memory_order_release, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(mark, &none, CW_MARK_DONE, memory_order_release,
+                                            memory_order_relaxed);
 }
 
-static void mark(_Atomic unsigned char *marks, int64_t item) {
+static void set_mark(_Atomic unsigned char *mark) {
     /* Pairs with the acquire of the manager's look at the marks: the result. */
-    atomic_store_explicit(&marks[item], CW_MARK_DONE, memory_order_release);
+    atomic_store_explicit(mark, CW_MARK_DONE, memory_order_release);
 }
 
 /* A call came back with something to say. True: it failed. */
@@ -49,19 +49,22 @@ static void run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool aga
     struct cw_frame *const frame = run->frame;
     const struct cw_view v = run->view;
     crew_call *call = &frame->call;
-    const int64_t step = job->step;
+    const uint64_t step = (uint64_t)job->step;
     const bool is_index = job->is_index != 0;
-    int64_t value = job->first + lo * step;
+    /* Unsigned: beyond the last item nobody asks for the value. */
+    uint64_t value = (uint64_t)job->first + (uint64_t)lo * step;
+    _Atomic unsigned char *mark = v.marks + (lo - v.base);
     char *in = v.in + (size_t)lo * v.in_step, *out = v.out ? v.out + (size_t)lo * v.out_step : NULL;
     if (is_index)
         call->in = &frame->value;
-    for (int64_t i = lo; i < hi; i++, value += step, in += v.in_step, out += v.out_step) {
+    for (int64_t i = lo; i < hi;
+         i++, mark++, value += step, in += v.in_step, out += v.out_step) {
         if (UNLIKELY(i > atomic_load_explicit(&job->stop_at, memory_order_relaxed)))
             return;
-        if (UNLIKELY(again && atomic_load_explicit(&v.marks[i], memory_order_relaxed)))
+        if (UNLIKELY(again && atomic_load_explicit(mark, memory_order_relaxed)))
             continue;
         if (is_index)
-            frame->value = value;
+            frame->value = (int64_t)value;
         else
             call->in = in;
         call->out = out;
@@ -70,9 +73,9 @@ static void run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool aga
         if (UNLIKELY(rc | frame->noted) && failed(m, job, frame, rc, i))
             continue;
         if (UNLIKELY(frame->spawned))
-            mark_unless(v.marks, i);
+            mark_unless(mark);
         else
-            mark(v.marks, i);
+            set_mark(mark);
     }
 }
 
@@ -96,7 +99,7 @@ static void run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
         int rc = v.fn(&frame->call);
         if ((rc | frame->noted) && failed(m, job, frame, rc, i))
             continue;
-        mark_unless(v.marks, i);
+        mark_unless(&v.marks[i]);
     }
 }
 
@@ -109,20 +112,20 @@ static void run_for(const struct cw_run *run, int64_t lo, int64_t hi) {
     typedef int body(crew_call * call, int64_t lo, int64_t hi);
     if (lo > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
         return;
-    int64_t from = lo * job->grain,
-            to = hi * job->grain < job->total ? hi * job->grain : job->total;
+    int64_t from = lo * job->grain;
+    int64_t to = hi < job->count ? hi * job->grain : job->total;
     frame->call.in = &frame->value;
     frame->value = from;
     begin(frame, from);
     int rc = ((body *)(cw_fn *)v.fn)(&frame->call, from, to);
     if ((rc | frame->noted) && failed(m, job, frame, rc, lo)) {
-        unsigned char code = atomic_load_explicit(&v.marks[lo], memory_order_relaxed);
+        unsigned char code = atomic_load_explicit(&v.marks[lo - v.base], memory_order_relaxed);
         for (int64_t b = lo + 1; b < hi; b++)
-            atomic_store_explicit(&v.marks[b], code, memory_order_release);
+            atomic_store_explicit(&v.marks[b - v.base], code, memory_order_release);
         return;
     }
     for (int64_t b = lo; b < hi; b++)
-        mark_unless(v.marks, b);
+        mark_unless(&v.marks[b - v.base]);
 }
 
 /* One block of a reduce: its calls in order, combined from the left. */
@@ -131,9 +134,10 @@ static bool fold_block(struct cw_member *m, struct cw_job *job, const struct cw_
     typedef int combine(void *into, const void *from);
     combine *join = (combine *)v->combine;
     char *into = v->out + (size_t)block * v->out_step;
-    int64_t from = block * job->grain, to = from + job->grain;
-    for (int64_t i = from; i < to && i < job->total; i++) {
-        frame->value = job->first + i * job->step;
+    int64_t from = block * job->grain;
+    int64_t to = block + 1 < job->count ? from + job->grain : job->total;
+    for (int64_t i = from; i < to; i++) {
+        frame->value = (int64_t)((uint64_t)job->first + (uint64_t)i * (uint64_t)job->step);
         frame->call.in = job->is_index ? (void *)&frame->value : v->in + (size_t)i * v->in_step;
         frame->call.out = i == from ? into : one;
         begin(frame, i);
@@ -162,7 +166,7 @@ static void run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
             frame->noted = 1;
             failed(m, job, frame, 0, b);
         } else if (fold_block(m, job, &v, b, frame, one)) {
-            mark_unless(v.marks, b);
+            mark_unless(&v.marks[b]);
         }
     }
     free(one);
@@ -190,6 +194,7 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
     run->frame = frame;
     run->view = (struct cw_view){.fn = (crew_fn *)cw_member_fn(m, &job->fn),
                                  .marks = cw_ptr(&m->maps.arena, job->marks),
+                                 .base = job->base,
                                  .in = cw_ref_ptr(&m->maps, job->in),
                                  .out = cw_ref_ptr(&m->maps, job->out),
                                  .in_step = job->kind == CW_JOB_EACH ? 0 : job->in_size,
