@@ -1,5 +1,6 @@
 /* Errors as sentences. */
 #include "api/pool_impl.h"
+#include "os/process.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,4 +66,29 @@ void cw_failure_explain(crew_pool *p, cw_fn_name fn, const struct cw_failure *f,
         say(&e, "%s%s: %s", what, name, text[0] ? text : crew_strerror(f->code));
     }
     *err = e;
+}
+
+void cw_failure_of_seat(const struct cw_seat *seat, int status, char *buf, size_t cap) {
+    static const char *const steps[] = {
+        [CW_STEP_FORK] = "not started",
+        [CW_STEP_PARENT] = "given up: the process that forked it has ended",
+        [CW_STEP_EXEC] = "not started: the program could not be executed again",
+        [CW_STEP_MAIN] = "not set up: it could not map the shared memory (standard error says why)",
+        [CW_STEP_BOARD] = "not set up: it found no board in the shared memory",
+        [CW_STEP_THREAD] = "not set up: there could be no thread for its tasks",
+        [CW_STEP_MEMBER] = "not set up: there was no memory for it",
+    };
+    uint32_t step = atomic_load(&seat->step);
+    int sys = atomic_load(&seat->sys);
+    bool setup = WIFEXITED(status) && WEXITSTATUS(status) == CW_EXIT_SETUP;
+    if (sys || (setup && step != CW_STEP_SETTLED)) {
+        snprintf(buf, cap, "%s%s%s", steps[step < sizeof steps / sizeof *steps ? step : 1],
+                 sys ? ": " : "", sys ? strerror(sys) : "");
+        return;
+    }
+    cw_process_describe_status(status, buf, cap);
+    size_t used = strlen(buf);
+    if (step == CW_STEP_MAIN)
+        snprintf(buf + used, cap - used,
+                 ", on its way to crew_init (a spawned worker runs main from its start)");
 }

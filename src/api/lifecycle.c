@@ -150,20 +150,22 @@ int crew_pool_shutdown(crew_pool *p, bool wait, bool cancel) {
 }
 
 void crew_pool_free(crew_pool *p) {
-    if (!p || cw_pool_check(p, NULL) < 0)
+    if (!p || !cw_session_claim(p))
         return;
+    struct cw_session *s = p->session;
     pthread_mutex_lock(&p->lock);
     terminate(p);
     struct cw_deadline forever = cw_deadline_in(CREW_FOREVER);
-    cw_session_ring(p->session);
+    cw_session_ring(s);
     while (!cw_pool_empty(p)) /* seats are the nursery's until their members are reaped */
         cw_pool_sleep(p, &forever);
     pthread_mutex_unlock(&p->lock);
     cw_pool_tend_jobs(p, 0); /* async jobs that were cancelled just now */
-    cw_session_remove(p->session, p);
+    cw_session_remove(s, p);
     cw_pool_orphan_futures(p);
     p->ops->close(p->hands);
     cw_pool_release(p);
+    cw_session_left(s);
 }
 
 /* ---- the caller as a member ---- */

@@ -306,17 +306,18 @@ static int died_early(crew_pool *p, int rank, crew_error *err) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     int status = atomic_load(&seat->status), sys = atomic_load(&seat->sys);
     int pid = atomic_load(&seat->pid);
-    char how[96];
+    char how[192];
+    cw_failure_of_seat(seat, status, how, sizeof how);
     if (sys)
-        return cw_error_set(err, CREW_EAGAIN, sys, "worker %d of %d could not be started", rank,
-                            p->workers);
-    cw_process_describe_status(status, how, sizeof how);
-    cw_error_set(err, CREW_EDIED, 0, "worker %d (pid %d) was %s before it was ready%s", rank, pid,
-                 how, p->opts.init ? ", in its initializer" : "");
+        cw_error_set(err, CREW_EAGAIN, 0, "worker %d of %d was %s", rank, p->workers, how);
+    else
+        cw_error_set(err, CREW_EDIED, 0, "worker %d (pid %d) was %s before it was ready%s", rank,
+                     pid, how, p->opts.init ? ", in its initializer" : "");
+    err->sys = sys;
     err->worker = rank;
     err->pid = pid;
     err->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    return CREW_EDIED;
+    return err->code;
 }
 
 /* 1: all are ready, 0: not yet, negative: one will not be. */
@@ -348,9 +349,8 @@ static int await_members(crew_pool *p, crew_error *err) {
         atomic_fetch_sub(&bell->sleeping, 1);
         if (rc != 0)
             return rc < 0 ? rc : 0;
-        if (p->ops->lost(p->hands))
-            return cw_error_set(err, CREW_EBROKEN, 0,
-                                "the process that forks workers ended while they started");
+        if (p->ops->lost(p->hands, err))
+            return CREW_EBROKEN;
     }
 }
 
@@ -364,8 +364,13 @@ static void undo(crew_pool *p) {
         struct cw_bell *bell = p->session->bell;
         for (;;) {
             uint32_t seen = atomic_load(&bell->count);
-            if (cw_pool_empty(p) || p->ops->lost(p->hands))
+            crew_error ignored;
+            if (cw_pool_empty(p))
                 break;
+            if (p->ops->lost(p->hands, &ignored)) {
+                p->ops->bury(p->hands);
+                break;
+            }
             cw_futex_wait(&bell->count, seen, 0.02);
         }
         p->ops->close(p->hands);

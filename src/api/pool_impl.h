@@ -35,6 +35,7 @@ struct cw_backlog {
 
 struct crew_pool {
     crew_pool *next; /* guarded by session.lock */
+    bool leaving;    /* the same: some thread is freeing it */
     /* written when it opens */
     struct cw_session *session;
     unsigned epoch;
@@ -131,6 +132,9 @@ bool cw_pool_idle(crew_pool *p);
 /* The sentence for one failure: count < 0: a submitted task. */
 void cw_failure_explain(crew_pool *p, cw_fn_name fn, const struct cw_failure *failure,
                         int64_t count, int retries, crew_error *err);
+/* What became of a member that ended before it lived: "killed by signal ...",
+ * "not set up: ...". To follow "was". */
+void cw_failure_of_seat(const struct cw_seat *seat, int status, char *buf, size_t cap);
 
 /* ---- job.c: maps as the manager sees them ---- */
 

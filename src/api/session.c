@@ -20,12 +20,15 @@ unsigned cw_epoch;
 _Thread_local bool cw_in_callback;
 
 static struct cw_session session;
-static bool made;
+static _Atomic bool made;
+/* Lock order: ending, making, session.lock. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
 
 static void in_fork_child(void) {
     cw_epoch++;
     pthread_mutex_init(&making, NULL);
+    pthread_mutex_init(&ending, NULL);
 }
 
 static void watch_forks(void) {
@@ -52,12 +55,12 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     pthread_once(&once, watch_forks);
     /* What a worker left here is its place in the tree: depth, cores, root. */
     struct cw_session fresh = {.depth = s->depth, .cores = s->cores, .root = s->root};
+    fresh.by_init = by_init || s->by_init;
     int rc = cw_config_load(&fresh.config, NULL, err);
     if (rc < 0)
         return rc;
     if ((rc = make_segment(&fresh, err)) < 0)
         return rc;
-    fresh.by_init = by_init;
     fresh.epoch = cw_epoch;
     if (gethostname(fresh.host, sizeof fresh.host - 1) != 0)
         snprintf(fresh.host, sizeof fresh.host, "localhost");
@@ -73,13 +76,10 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
         return rc;
     }
     cw_objects_take(&s->at_init);
-    /* The image for START_SERVER: as early as there is one. */
-    if (by_init)
-        rc = cw_fork_server_start(err);
-    if (rc < 0) {
-        cw_segment_destroy(&s->own);
-        return rc;
-    }
+    /* The image for START_SERVER: as early as there is one. The environment has the
+     * last word, so these two will want none. */
+    if (by_init && s->config.backend != CREW_SERIAL && s->config.backend != CREW_THREADS)
+        cw_fork_server_prepare();
     made = true;
     return 0;
 }
@@ -92,9 +92,12 @@ static struct cw_session *get(bool by_init, crew_error *err) {
     pthread_mutex_lock(&making);
     int rc = 0;
     if (made && session.epoch != cw_epoch) {
-        /* A fork child of the program's own: a new session, nothing shared. */
+        /* A fork child of the program's own: a new session, nothing shared. What
+         * holds for the program, that its main calls crew_init, holds here too. */
+        bool calls_init = session.by_init;
         made = false;
         memset(&session, 0, sizeof session);
+        session.by_init = calls_init;
         cw_fork_server_forget();
     }
     if (!made && cw_worker_was_spawned())
@@ -201,6 +204,27 @@ int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err) {
     return 0;
 }
 
+bool cw_session_claim(crew_pool *p) {
+    struct cw_session *s = cw_session_if_any();
+    if (!s)
+        return false;
+    pthread_mutex_lock(&s->lock);
+    crew_pool *at = s->pools;
+    while (at && at != p)
+        at = at->next;
+    bool claimed = at && !p->leaving;
+    if (claimed) {
+        p->leaving = true;
+        s->leaving++;
+    }
+    /* Another thread is at it: it has to be gone when this one returns, too. The
+     * thread that the other one may be waiting for does not. */
+    while (!claimed && s->leaving && !cw_in_callback && !cw_session_is_service(s))
+        pthread_cond_wait(&s->visited, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    return claimed;
+}
+
 void cw_session_remove(struct cw_session *s, crew_pool *p) {
     pthread_mutex_lock(&s->lock);
     for (crew_pool **at = &s->pools; *at; at = &(*at)->next)
@@ -213,13 +237,37 @@ void cw_session_remove(struct cw_session *s, crew_pool *p) {
     pthread_mutex_unlock(&s->lock);
 }
 
-int crew_finalize(void) {
-    struct cw_session *s = cw_session_if_any();
-    if (!s)
-        return 0;
-    while (s->pools)
-        crew_pool_free(s->pools);
-    if (s->serving) {
+void cw_session_left(struct cw_session *s) {
+    pthread_mutex_lock(&s->lock);
+    s->leaving--;
+    pthread_cond_broadcast(&s->visited);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Frees what pools there are; returns when those that others free are gone too. */
+static void free_pools(struct cw_session *s) {
+    pthread_mutex_lock(&s->lock);
+    while (s->pools || s->leaving) {
+        crew_pool *p = s->pools;
+        while (p && p->leaving)
+            p = p->next;
+        if (!p) {
+            pthread_cond_wait(&s->visited, &s->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        crew_pool_free(p); /* nothing, if another thread was faster */
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static int finalize(struct cw_session *s) {
+    free_pools(s);
+    pthread_mutex_lock(&s->lock);
+    bool serving = s->serving;
+    pthread_mutex_unlock(&s->lock);
+    if (serving) {
         atomic_store(&s->quit, 1);
         cw_session_ring(s);
         pthread_join(s->service, NULL);
@@ -232,5 +280,17 @@ int crew_finalize(void) {
     made = false;
     memset(&session, 0, sizeof session);
     pthread_mutex_unlock(&making);
+    return code;
+}
+
+int crew_finalize(void) {
+    if (cw_in_callback)
+        return cw_error_set(NULL, CREW_EINVAL, 0,
+                            "crew_finalize was called in a callback, which runs on the thread "
+                            "that it ends: call it in main");
+    pthread_mutex_lock(&ending);
+    struct cw_session *s = cw_session_if_any();
+    int code = s ? finalize(s) : 0;
+    pthread_mutex_unlock(&ending);
     return code;
 }

@@ -31,10 +31,11 @@ struct cw_session {
     char host[64];
     bool stopped;       /* a map was stopped: finalize returns 85 */
 
-    pthread_mutex_t lock; /* the list and `visiting` */
-    pthread_cond_t visited;
+    pthread_mutex_t lock; /* from here to `serving` */
+    pthread_cond_t visited; /* `visiting` or `leaving` has changed */
     crew_pool *pools;
     crew_pool *visiting; /* the pool that the service thread is in */
+    int leaving;         /* pools that some thread is freeing */
     pthread_t service;
     bool serving;
     _Atomic uint32_t quit;
@@ -53,8 +54,13 @@ struct cw_session *cw_session_if_any(void);
 /* Lists a pool: from now on the service thread looks after it. Starts that
  * thread if need be. */
 int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err);
+/* Whoever frees a pool claims it first. False: it is none of this process's, or
+ * another thread has claimed it, and now it is gone. Does not look into p. */
+bool cw_session_claim(crew_pool *p);
 /* Takes it off the list; returns when the service thread is not in it. */
 void cw_session_remove(struct cw_session *s, crew_pool *p);
+/* Its memory is free. */
+void cw_session_left(struct cw_session *s);
 /* True on the service thread. */
 bool cw_session_is_service(struct cw_session *s);
 /* Set while this thread runs a callback: what it asks for must not wait for that. */

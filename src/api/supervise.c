@@ -24,6 +24,8 @@ int cw_pool_bring(crew_pool *p, int rank, crew_error *err) {
     atomic_store(&line->each, 0);
     atomic_store(&seat->farewell, 0);
     atomic_store(&seat->sys, 0);
+    atomic_store(&seat->pid, 0);
+    atomic_store(&seat->step, CW_STEP_SETTLED);
     atomic_store_explicit(&seat->state, CW_SEAT_ASKED, memory_order_release);
     int rc = p->ops->start(p->hands, rank, err);
     if (rc < 0)
@@ -82,18 +84,16 @@ static void wipe_line(crew_pool *p, int rank) {
 static void replace(crew_pool *p, int rank, enum cw_life life, int status) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
-    int sys = atomic_load(&seat->sys), pid = atomic_load(&seat->pid);
+    int pid = atomic_load(&seat->pid);
     crew_error err;
-    char how[160];
+    char how[192];
     if (cw_respawn_useless(&p->respawn, life)) {
-        if (sys)
-            snprintf(how, sizeof how, "could not be started (%s)", strerror(sys));
-        else if (atomic_load(&line->ready) == 2)
+        if (atomic_load(&line->ready) == 2)
             snprintf(how, sizeof how, "refused by the initializer, code %d%s%.100s",
                      line->frame.refused, line->frame.text[0] ? ": " : "", line->frame.text);
         else
-            cw_process_describe_status(status, how, sizeof how);
-        cw_error_set(&err, CREW_EBROKEN, sys,
+            cw_failure_of_seat(seat, status, how, sizeof how);
+        cw_error_set(&err, CREW_EBROKEN, 0,
                      "the pool gave up: worker after worker ended %s; the last, worker %d (pid "
                      "%d), was %s",
                      life == CW_NEVER_READY ? "before it was ready" : "before it did anything",
@@ -187,19 +187,15 @@ void cw_pool_cancel_all(crew_pool *p, int code) {
     }
 }
 
-/* Its workers die with it (PR_SET_PDEATHSIG), but nobody is left to say so. */
-static void nursery_lost(crew_pool *p) {
-    crew_error err;
-    cw_error_set(&err, CREW_EBROKEN, 0,
-                 "the process that forks and watches this pool's workers has ended");
-    cw_pool_break(p, &err);
+/* Nobody is left to bring members, or to say that they have ended. */
+static void nursery_lost(crew_pool *p, const crew_error *why) {
+    cw_pool_break(p, why);
+    p->ops->bury(p->hands);
     for (int rank = 0; rank < p->workers; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
-        int pid = atomic_load(&seat->pid);
-        if (atomic_load(&seat->state) == CW_SEAT_EMPTY)
+        uint32_t state = atomic_load(&seat->state);
+        if (state == CW_SEAT_EMPTY || state == CW_SEAT_ENDED)
             continue;
-        if (pid > 0)
-            kill(pid, SIGKILL);
         atomic_store(&seat->status, SIGKILL);
         atomic_store(&seat->state, CW_SEAT_ENDED);
     }
@@ -255,8 +251,9 @@ static bool watch_member(crew_pool *p, int rank, double passed) {
 static double tend_members(crew_pool *p, double passed) {
     double next = TICK_IDLE;
     look_at_seats(p);
-    if (p->ops->processes && !p->broken.code && p->ops->lost(p->hands)) {
-        nursery_lost(p);
+    crew_error why;
+    if (!cw_pool_empty(p) && p->ops->lost(p->hands, &why)) {
+        nursery_lost(p, &why);
         look_at_seats(p);
     }
     for (int rank = 0; rank < p->workers; rank++) {

@@ -1,14 +1,13 @@
 /* What a worker process is from its first instruction to its last. */
 #include "api/session.h"
-#include "backend/fork/nursery.h"
+#include "backend/fork/spawn.h"
 #include "base/sanitized.h"
 #include "os/openmp.h"
 #include "os/output.h"
 #include "os/process.h"
 #include "team/member.h"
 
-#include <fcntl.h>
-#include <signal.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,24 +25,35 @@ static void leave(int status, void *unused) {
 
 static cw_segment worker_segment, worker_root;
 
-static struct cw_maps maps_of(cw_segment *own, const cw_segment *root) {
-    struct cw_maps maps = {.root = root->base, .root_size = root->size};
+/* False: it found no board. */
+static bool maps_of(cw_segment *own, const cw_segment *root, struct cw_maps *maps) {
+    *maps = (struct cw_maps){.root = root->base, .root_size = root->size};
     crew_error err;
-    if (cw_arena_attach(&maps.arena, own, CW_ARENA_START, &err) < 0) {
-        fprintf(stderr, "crew: a worker found no board: %s\n", err.text);
-        _exit(CW_EXIT_SETUP);
-    }
-    return maps;
+    if (cw_arena_attach(&maps->arena, own, CW_ARENA_START, &err) == 0)
+        return true;
+    fprintf(stderr, "crew: a worker found no board: %s\n", err.text);
+    return false;
 }
 
-/* RLIMIT_AS would count the segment; this limit does not. A sanitizer's own memory
- * it would count. */
-static void limit_memory(const struct cw_team *team) {
+/* A backstop to the limit that the supervisor watches over: what a task asks for
+ * between two of its looks. RLIMIT_AS would count the segment; this limit does
+ * not. It counts what was asked for rather than what is used, and stacks: those of
+ * OpenMP's threads need room. A sanitizer's own memory it would count. */
+static void limit_memory(const struct cw_team *team, int cores) {
     struct rlimit data;
-    if (CW_SANITIZED || !team->task_memory || getrlimit(RLIMIT_DATA, &data) != 0)
+    pthread_attr_t attributes;
+    size_t stack = 0;
+    uint64_t now = cw_process_data_bytes();
+    if (CW_SANITIZED || !team->task_memory || !now || getrlimit(RLIMIT_DATA, &data) != 0)
         return;
-    rlim_t room =
-        cw_process_private_bytes(getpid()) + team->task_memory + (rlim_t)256 * 1024 * 1024;
+    if (pthread_getattr_default_np(&attributes) == 0) {
+        pthread_attr_getstacksize(&attributes, &stack);
+        pthread_attr_destroy(&attributes);
+    }
+    uint64_t threads = (uint64_t)(team->threads_per_worker ? team->threads_per_worker : cores);
+    uint64_t slack = (uint64_t)256 << 20, room;
+    if (__builtin_add_overflow(now + slack + threads * stack, team->task_memory, &room))
+        return;
     if (data.rlim_max == RLIM_INFINITY || room < data.rlim_max)
         data.rlim_cur = room;
     setrlimit(RLIMIT_DATA, &data);
@@ -59,22 +69,26 @@ static void settle(struct cw_member *m, const struct cw_place *place) {
 
 static void live(struct cw_maps *maps, const struct cw_billet *billet) {
     struct cw_team *team = cw_ptr(&maps->arena, billet->team);
+    struct cw_seat *seat = cw_team_seat(maps, team, billet->rank);
     struct cw_member *m = calloc(1, sizeof *m);
-    if (!m)
+    if (!m) {
+        atomic_store(&seat->sys, ENOMEM);
         return;
+    }
     cw_member_init(m, maps, team, billet->rank);
-    const struct cw_place *place = cw_team_place(maps, team, billet->rank);
-    settle(m, place);
+    settle(m, cw_team_place(maps, team, billet->rank));
     atomic_store(&m->line->idle_bytes, cw_process_private_bytes(getpid()));
+    atomic_store(&seat->step, CW_STEP_SETTLED);
     bool in_order = cw_member_live(m);
-    atomic_store(&cw_team_seat(maps, team, billet->rank)->farewell, in_order);
+    atomic_store(&seat->farewell, in_order);
     free(m);
 }
 
 void cw_thread_enter(const struct cw_billet *billet) {
     struct cw_session *s = cw_session_if_any();
-    struct cw_maps maps = maps_of(&s->own, &s->root);
-    live(&maps, billet);
+    struct cw_maps maps;
+    if (maps_of(&s->own, &s->root, &maps))
+        live(&maps, billet);
 }
 
 struct life {
@@ -84,31 +98,48 @@ struct life {
 
 static void *task_thread(void *arg) {
     struct life *life = arg;
+    struct cw_team *team = cw_ptr(&life->maps.arena, life->billet.team);
+    struct cw_seat *seat = cw_team_seat(&life->maps, team, life->billet.rank);
     cw_process_name("crew-worker");
+    limit_memory(team, cw_team_place(&life->maps, team, life->billet.rank)->cores);
+    atomic_store(&seat->step, CW_STEP_MEMBER);
     live(&life->maps, &life->billet);
     return NULL;
+}
+
+/* Where it says what it is about: before it has a board of its own. */
+static struct cw_seat *seat_in(cw_segment *own, const struct cw_billet *billet) {
+    const struct cw_team *team = (const struct cw_team *)(own->base + billet->team);
+    return (struct cw_seat *)(own->base + team->seats) + billet->rank;
 }
 
 /* Tasks run on a thread of their own: an OpenMP runtime that the manager had
  * used before it forked works there, and hangs on the first thread. */
 static _Noreturn void run_process(cw_segment *own, cw_segment *root,
                                   const struct cw_billet *billet) {
-    struct life life = {.maps = maps_of(own, root), .billet = *billet};
-    struct cw_team *team = cw_ptr(&life.maps.arena, billet->team);
-    const struct cw_place *place = cw_team_place(&life.maps, team, billet->rank);
-    cw_session_become_worker(root, team->depth + 1, place->cores);
+    struct life life = {.billet = *billet};
+    struct cw_seat *seat = seat_in(own, billet);
+    atomic_store(&seat->step, CW_STEP_BOARD);
+    if (!maps_of(own, root, &life.maps))
+        _exit(CW_EXIT_SETUP);
+    const struct cw_team *team = cw_ptr(&life.maps.arena, billet->team);
+    int cores = cw_team_place(&life.maps, team, billet->rank)->cores;
+    cw_session_become_worker(root, team->depth + 1, cores);
     cw_process_expendable(getenv("CREW_CORE") && getenv("CREW_CORE")[0] == '1');
     cw_process_clean_environment();
     cw_process_name("crew-worker");
     cw_output_by_line();
-    limit_memory(team);
     on_exit(leave, NULL);
+    atomic_store(&seat->step, CW_STEP_THREAD);
     pthread_t thread;
     int rc = cw_process_thread(&thread, task_thread, &life);
-    if (rc == 0)
-        pthread_join(thread, NULL);
+    if (rc) {
+        atomic_store(&seat->sys, rc);
+        _exit(CW_EXIT_SETUP);
+    }
+    pthread_join(thread, NULL);
     cw_output_flush();
-    _exit(rc == 0 ? CW_EXIT_DONE : CW_EXIT_SETUP);
+    _exit(atomic_load(&seat->step) == CW_STEP_SETTLED ? CW_EXIT_DONE : CW_EXIT_SETUP);
 }
 
 /* The segment as the manager mapped it: a forked worker has it at the same
@@ -122,26 +153,33 @@ bool cw_worker_was_spawned(void) {
     return getenv(CW_SPAWN_VARIABLE) != NULL;
 }
 
+static _Noreturn void refuse_to_be_spawned(const char *value, const char *why) {
+    fprintf(stderr,
+            "crew: " CW_SPAWN_VARIABLE "=%.80s %s. crew sets this variable for the workers it "
+            "starts; take it out of the environment\n",
+            value, why);
+    _exit(CW_EXIT_SETUP);
+}
+
 void cw_worker_if_spawned(void) {
     const char *value = getenv(CW_SPAWN_VARIABLE);
-    int segment_fd, root_fd, rank, parent;
-    unsigned long long team;
+    struct cw_spawned spawned;
     if (!value)
         return;
-    if (sscanf(value, "%d,%d,%llu,%d,%d", &segment_fd, &root_fd, &team, &rank, &parent) != 5 ||
-        !cw_process_die_with(parent))
-        _exit(CW_EXIT_SETUP);
-    unsetenv(CW_SPAWN_VARIABLE);
-    bool same = root_fd == segment_fd;
+    if (!cw_spawn_read(value, &spawned))
+        refuse_to_be_spawned(value, "is not one of crew's own");
+    if (!cw_process_die_with(spawned.parent))
+        refuse_to_be_spawned(value, "was meant for a child of another process");
+    bool same = spawned.root_fd == spawned.segment_fd;
     crew_error err;
-    if (cw_segment_attach(&worker_segment, segment_fd, &err) < 0 ||
-        (!same && cw_segment_attach(&worker_root, root_fd, &err) < 0)) {
+    if (cw_segment_attach(&worker_segment, spawned.segment_fd, &err) < 0 ||
+        (!same && cw_segment_attach(&worker_root, spawned.root_fd, &err) < 0)) {
         fprintf(stderr, "crew: a spawned worker could not map its segment: %s\n", err.text);
         _exit(CW_EXIT_SETUP);
     }
     if (same)
         worker_root = worker_segment;
-    cw_process_signals();
-    struct cw_billet billet = {.team = team, .rank = rank};
-    run_process(&worker_segment, &worker_root, &billet);
+    unsetenv(CW_SPAWN_VARIABLE);
+    cw_signals_follow(&spawned.signals);
+    run_process(&worker_segment, &worker_root, &spawned.billet);
 }

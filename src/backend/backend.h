@@ -50,8 +50,12 @@ struct cw_backend {
     int (*start)(struct cw_hands *hands, int rank, crew_error *err);
     /* Ends a member at once; its seat becomes ENDED in its time. */
     void (*kill)(struct cw_hands *hands, int rank);
-    /* True once members can neither be had nor seen to end any more. */
-    bool (*lost)(struct cw_hands *hands);
+    /* True, with the reason, once members can neither be had nor seen to end any
+     * more. */
+    bool (*lost)(struct cw_hands *hands, crew_error *err);
+    /* After that: ends what may be left of the members and returns when they are
+     * gone, or after some seconds. Seats are as they were. */
+    void (*bury)(struct cw_hands *hands);
     /* Returns when no member is left: the team has been told to quit; whoever
      * stays is ended. Frees hands. */
     void (*close)(struct cw_hands *hands);

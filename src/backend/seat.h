@@ -17,11 +17,24 @@ enum { CW_SEAT_EMPTY = 0, CW_SEAT_ASKED, CW_SEAT_ALIVE, CW_SEAT_ENDED };
  * own _exit with the same code is told apart by cw_seat.farewell. */
 enum { CW_EXIT_DONE = 0, CW_EXIT_SETUP = 113 };
 
+/* What a member was about when it ended before it lived. */
+enum cw_step {
+    CW_STEP_SETTLED, /* it is past all these */
+    CW_STEP_FORK,    /* its process or thread was being made */
+    CW_STEP_PARENT,  /* its nursery had gone */
+    CW_STEP_EXEC,    /* the program was being started again */
+    CW_STEP_MAIN,    /* that program was on its way to crew_init */
+    CW_STEP_BOARD,   /* finding the board */
+    CW_STEP_THREAD,  /* making the thread for tasks */
+    CW_STEP_MEMBER   /* becoming a member */
+};
+
 struct cw_seat {
     _Atomic uint32_t state;
-    _Atomic int32_t pid;      /* 0 for threads */
+    _Atomic int32_t pid;      /* 0 for threads, and until there is a process */
     _Atomic int32_t status;   /* as waitpid gives it; valid when ENDED */
-    _Atomic int32_t sys;      /* errno of a start that failed, 0 otherwise */
+    _Atomic int32_t sys;      /* errno of the step that failed, 0 otherwise */
+    _Atomic uint32_t step;    /* enum cw_step */
     _Atomic uint32_t farewell; /* 1: the member left in order (drained or recycled) */
 };
 

@@ -12,6 +12,11 @@ void cw_output_flush(void) {
         fflush(stderr);
 }
 
+void cw_output_forget(void) {
+    __fpurge(stdout);
+    __fpurge(stderr);
+}
+
 void cw_output_by_line(void) {
     /* A line that fits the buffer is one write, and a write to a pipe of up to
      * PIPE_BUF bytes is not mixed with those of other workers. A file opened for

@@ -1,11 +1,19 @@
-/* Processes of ours: signals, limits, names. */
+/* Processes of ours: how they come to be, limits, names, ends. */
 #include "os/process.h"
 
+#include "base/sanitized.h"
+#include "os/clock.h"
+#include "os/signals.h"
+
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -14,29 +22,63 @@
 
 extern char **environ;
 
-static void nothing(int signal) {
-    (void)signal;
+/* ---- a process that is nobody's child ---- */
+
+struct orphan {
+    void (*run)(void *arg);
+    void *arg;
+};
+
+/* Ends at once, so that the process it forks is nobody's child. Its exit code is
+ * fork's errno. */
+static int middle(void *arg) {
+    const struct orphan *orphan = arg;
+    pid_t pid = fork();
+    if (pid == 0)
+        orphan->run(orphan->arg);
+    _exit(pid < 0 ? errno & 0x7f : 0);
 }
 
-void cw_process_signals(void) {
-    for (int s = 1; s < NSIG; s++) {
-        struct sigaction old;
-        if (s == SIGKILL || s == SIGSTOP || sigaction(s, NULL, &old) != 0)
-            continue;
-        if ((old.sa_flags & SA_SIGINFO) ||
-            (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN))
-            signal(s, SIG_DFL);
+/* The middle process borrows our memory and this thread's identity, as vfork's
+ * child does, while the thread waits: so there is one copy of the memory to make,
+ * not two, and fork's own locks are taken in the memory that other threads share
+ * with it. Its exit signal is 0, which is what hides it from wait(). The orphan
+ * goes on on the stack that is given here. (The kernel's rseq area of its first
+ * thread is not registered any more; nothing there asks for it: workers run tasks
+ * on threads of their own.) A sanitizer follows neither. */
+static pid_t start_middle(struct orphan *orphan, void **stack, size_t size) {
+    if (CW_SANITIZED) {
+        pid_t pid = fork();
+        if (pid == 0)
+            middle(orphan);
+        return pid;
     }
-    struct sigaction quiet = {.sa_handler = nothing, .sa_flags = SA_RESTART};
-    sigaction(SIGINT, &quiet, NULL);
-    sigaction(SIGQUIT, &quiet, NULL);
-    cw_process_unblock();
+    *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
+                  0);
+    if (*stack == MAP_FAILED) {
+        *stack = NULL;
+        return -1;
+    }
+    mprotect(*stack, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE);
+    return clone(middle, (char *)*stack + size, CLONE_VM | CLONE_VFORK, orphan);
 }
 
-void cw_process_unblock(void) {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+int cw_process_orphan(void (*run)(void *arg), void *arg) {
+    enum { STACK = 256 << 10 };
+    struct orphan orphan = {run, arg};
+    void *stack = NULL;
+    int status = 0;
+    sigset_t before;
+    cw_signals_block(&before);
+    pid_t pid = start_middle(&orphan, &stack, STACK);
+    int sys = pid < 0 ? errno : 0;
+    /* ECHILD: a thread of the program's that waits for everything was faster. */
+    while (pid > 0 && waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
+        ;
+    cw_signals_restore(&before);
+    if (stack)
+        munmap(stack, STACK);
+    return sys ? sys : WIFEXITED(status) ? WEXITSTATUS(status) : EAGAIN;
 }
 
 bool cw_process_die_with(pid_t parent) {
@@ -109,21 +151,67 @@ int cw_process_descriptor(pid_t pid) {
 #endif
 }
 
-uint64_t cw_process_private_bytes(pid_t pid) {
+/* Pages in the columns of /proc/PID/statm; false: there is none. */
+static bool statm(const char *pid, unsigned long long pages[6]) {
     char path[64], text[128];
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    snprintf(path, sizeof path, "/proc/%s/statm", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return false;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
-    if (n <= 0)
+    text[n > 0 ? n : 0] = 0;
+    return sscanf(text, "%llu %llu %llu %llu %llu %llu", &pages[0], &pages[1], &pages[2],
+                  &pages[3], &pages[4], &pages[5]) == 6;
+}
+
+uint64_t cw_process_private_bytes(pid_t pid) {
+    enum { RESIDENT = 1, SHARED = 2 };
+    unsigned long long pages[6];
+    char number[16];
+    snprintf(number, sizeof number, "%d", (int)pid);
+    if (!statm(number, pages) || pages[RESIDENT] < pages[SHARED])
         return 0;
-    text[n] = 0;
-    unsigned long long size, resident, shared;
-    if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || resident < shared)
-        return 0;
-    return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (pages[RESIDENT] - pages[SHARED]) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t cw_process_data_bytes(void) {
+    enum { DATA = 5 }; /* and the stack */
+    unsigned long long pages[6];
+    return statm("self", pages) ? pages[DATA] * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* ---- of processes that have ended ---- */
+
+void cw_process_sweep(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/dev/shm/__KMP_REGISTERED_LIB_%d_%d", (int)pid, (int)getuid());
+    unlink(path);
+}
+
+/* A zombie is gone, but where the kernel has no descriptor of it. */
+static void await_one(pid_t pid, int64_t until) {
+    int fd = cw_process_descriptor(pid);
+    if (fd < 0 && errno == ESRCH)
+        return;
+    int64_t left;
+    while ((left = until - cw_now_ns()) > 0) {
+        struct pollfd gone = {.fd = fd, .events = POLLIN};
+        int ms = (int)(left / 1000000) + 1;
+        if (fd < 0 && kill(pid, 0) != 0 && errno == ESRCH)
+            break;
+        if (poll(&gone, fd >= 0, fd >= 0 ? ms : 1) > 0)
+            break;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void cw_process_await_gone(const pid_t *pids, int count, double seconds) {
+    int64_t until = cw_now_ns() + (int64_t)(seconds * 1e9);
+    for (int i = 0; i < count; i++)
+        if (pids[i] > 0)
+            await_one(pids[i], until);
 }
 
 void cw_process_describe_status(int status, char *buf, size_t cap) {

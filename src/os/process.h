@@ -1,4 +1,4 @@
-/* os/process.h - what a process of ours does about signals, limits and its name. */
+/* os/process.h - how processes of ours come to be, their limits and names. */
 #ifndef CW_OS_PROCESS_H
 #define CW_OS_PROCESS_H
 
@@ -7,14 +7,12 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* In a nursery or worker that was just forked: drops the handlers that it
- * inherited, lets every signal through, and outlives INT and QUIT of the
- * terminal (an empty handler, which exec resets): it ends when its manager does. */
-void cw_process_signals(void);
-
-/* In a worker that a nursery forked, whose handlers are those above already: only
- * lets every signal through. */
-void cw_process_unblock(void);
+/* Forks the calling process as it is now and runs `run(arg)`, which never
+ * returns, in the new one, with every signal blocked. It is nobody's child: it
+ * falls to the nearest subreaper or to pid 1 at once. The caller's threads see
+ * neither SIGCHLD nor, unless they wait with __WALL or __WCLONE, a child: but
+ * under a sanitizer. Returns 0 or errno. */
+int cw_process_orphan(void (*run)(void *arg), void *arg);
 
 /* Dies with the process whose pid is `parent` (which must be this process's
  * parent and must have forked it from its only thread). False: it is gone. */
@@ -38,8 +36,18 @@ void cw_process_clean_environment(void);
  * kernel has none. */
 int cw_process_descriptor(pid_t pid);
 
-/* Private memory of a process in bytes: what it does not share. 0: unknown. */
+/* Private memory of a process in bytes: what it does not share. 0: unknown,
+ * which means that there is no /proc, or no such process. */
 uint64_t cw_process_private_bytes(pid_t pid);
+/* What the calling process has of what RLIMIT_DATA counts, at least. 0: unknown. */
+uint64_t cw_process_data_bytes(void);
+
+/* Takes away what an OpenMP runtime (LLVM's) leaves in /dev/shm of a process
+ * that was killed. Only for one that is gone, or a zombie of the caller's. */
+void cw_process_sweep(pid_t pid);
+
+/* Returns when none of these is left (0: passed over), or after so many seconds. */
+void cw_process_await_gone(const pid_t *pids, int count, double seconds);
 
 /* "killed by signal 11 (segmentation fault)" or "exited with code 3". */
 void cw_process_describe_status(int status, char *buf, size_t cap);

@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "base/sanitized.h"
-#include "os/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,8 +104,10 @@ int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err) {
         seg->fd = fd;
         seg->size = size;
         sys = ftruncate(fd, (off_t)size) == 0 ? map(seg) : errno;
-        if (sys == 0)
+        if (sys == 0) {
+            seg->id = cw_descriptor_identify(fd);
             return cw_error_clear(err);
+        }
         if (size / 2 < 64 * MIB)
             break;
     }
@@ -130,6 +131,7 @@ int cw_segment_attach(cw_segment *seg, int fd, crew_error *err) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     seg->fd = fd;
     seg->size = (uint64_t)st.st_size;
+    seg->id = (struct cw_descriptor_id){st.st_dev, st.st_ino};
     int sys = map(seg);
     if (sys) {
         char text[CW_SIZE_TEXT];
@@ -145,7 +147,7 @@ int cw_segment_attach(cw_segment *seg, int fd, crew_error *err) {
 void cw_segment_destroy(cw_segment *seg) {
     if (seg->base)
         munmap(seg->base, seg->size);
-    if (seg->fd >= 0)
+    if (cw_descriptor_is(seg->fd, seg->id))
         close(seg->fd);
     *seg = (cw_segment){.fd = -1};
 }
@@ -158,6 +160,8 @@ static int populate(cw_segment *seg, uint64_t offset, uint64_t size) {
     bool by_file = false;
     while (size > 0) {
         uint64_t n = size < piece ? size : piece;
+        if (by_file && !cw_descriptor_is(seg->fd, seg->id))
+            return EBADF;
         int rc = by_file ? fallocate(seg->fd, 0, (off_t)offset, (off_t)n)
                          : madvise(seg->base + offset, n, MADV_POPULATE_WRITE);
         if (rc != 0 && errno == EINVAL && !by_file) {
@@ -204,9 +208,6 @@ void cw_segment_discard(cw_segment *seg, uint64_t offset, uint64_t size) {
     uint64_t from = (offset + page - 1) / page * page;
     uint64_t to = (offset + size) / page * page;
     if (to <= from)
-        return;
-    if (seg->fd >= 0 && fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-                                  (off_t)(to - from)) == 0)
         return;
     if (madvise(seg->base + from, to - from, MADV_REMOVE) == 0)
         return;

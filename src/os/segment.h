@@ -6,12 +6,15 @@
 #ifndef CW_OS_SEGMENT_H
 #define CW_OS_SEGMENT_H
 
+#include "os/descriptor.h"
+
 #include <crew/error.h>
 
 typedef struct cw_segment {
     char *base;
     uint64_t size; /* bytes reserved */
     int fd;        /* close-on-exec */
+    struct cw_descriptor_id id;
 } cw_segment;
 
 /* Reserves at most `want` bytes (0: twice the machine's memory), at most half of

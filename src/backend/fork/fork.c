@@ -3,9 +3,13 @@
 
 #include "backend/fork/nursery.h"
 #include "base/error.h"
+#include "os/process.h"
 
 #include <crew/pool.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 struct forked {
     struct cw_hands base;
@@ -14,19 +18,39 @@ struct forked {
 };
 
 /* Owner: the session, which starts it in crew_init and stops it at the end. */
-static struct cw_nursery session_nursery = {.socket = -1};
+static struct cw_nursery session_nursery = {.socket = -1, .process = -1};
+static crew_error not_started; /* code 0: it was not tried, or it was started */
+static pthread_mutex_t serving = PTHREAD_MUTEX_INITIALIZER;
 
 int cw_fork_server_start(crew_error *err) {
-    return session_nursery.socket >= 0 ? 0 : cw_nursery_start(&session_nursery, err);
+    int rc = 0;
+    pthread_mutex_lock(&serving);
+    if (not_started.code) /* what it was to be an image of has gone by */
+        rc = cw_error_copy(err, &not_started);
+    else if (session_nursery.socket < 0)
+        rc = cw_nursery_start(&session_nursery, err);
+    pthread_mutex_unlock(&serving);
+    return rc;
+}
+
+void cw_fork_server_prepare(void) {
+    crew_error err;
+    if (cw_fork_server_start(&err) < 0)
+        cw_error_set(&not_started, err.code, err.sys,
+                     "the process that forks workers of CREW_START_SERVER and CREW_START_SPAWN "
+                     "could not be started in crew_init (CREW_START_FORK may work)");
 }
 
 void cw_fork_server_stop(void) {
     if (session_nursery.socket >= 0)
         cw_nursery_stop(&session_nursery);
+    not_started.code = 0;
 }
 
 void cw_fork_server_forget(void) {
-    session_nursery.socket = -1;
+    session_nursery.socket = session_nursery.process = -1;
+    not_started.code = 0;
+    pthread_mutex_init(&serving, NULL);
     cw_nursery_forked();
 }
 
@@ -63,6 +87,7 @@ static struct cw_nursery_order order_for(struct forked *f, int rank) {
 static int start_fork(struct cw_hands *h, int rank, crew_error *err) {
     struct forked *f = (struct forked *)h;
     struct cw_nursery_order order = order_for(f, rank);
+    cw_signals_get(&order.signals);
     return cw_nursery_ask(f->nursery, &order, err);
 }
 
@@ -75,8 +100,29 @@ static void kill_fork(struct cw_hands *h, int rank) {
     cw_nursery_ask(f->nursery, &order, &ignored);
 }
 
-static bool lost_fork(struct cw_hands *h) {
-    return cw_nursery_lost(((struct forked *)h)->nursery);
+static bool lost_fork(struct cw_hands *h, crew_error *err) {
+    return cw_nursery_lost(((struct forked *)h)->nursery, err);
+}
+
+/* They end with their nursery (PR_SET_PDEATHSIG), but nobody is left to say so. */
+static void bury_fork(struct cw_hands *h) {
+    const struct cw_hands_request *r = &h->request;
+    pid_t *pids = calloc((size_t)r->workers, sizeof *pids);
+    for (int i = 0; pids && i < r->workers; i++) {
+        uint32_t state = atomic_load_explicit(&r->seats[i].state, memory_order_acquire);
+        if (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED)
+            pids[i] = atomic_load(&r->seats[i].pid);
+        if (pids[i] > 0)
+            kill(pids[i], SIGKILL);
+    }
+    if (pids)
+        cw_process_await_gone(pids, r->workers, 2);
+    for (int i = 0; pids && i < r->workers; i++)
+        if (pids[i] > 0) {
+            cw_process_sweep(pids[i]);
+            waitpid(pids[i], NULL, WNOHANG); /* ours, if orphans fall to us */
+        }
+    free(pids);
 }
 
 static void close_fork(struct cw_hands *h) {
@@ -93,5 +139,6 @@ const struct cw_backend cw_backend_fork = {
     .start = start_fork,
     .kill = kill_fork,
     .lost = lost_fork,
+    .bury = bury_fork,
     .close = close_fork,
 };

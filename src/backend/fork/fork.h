@@ -6,6 +6,9 @@
 
 /* Forks it from this process as it is now; nothing if there is one. */
 int cw_fork_server_start(crew_error *err);
+/* The same in crew_init, where nobody has asked for it yet: that it could not be
+ * is told to whoever does. */
+void cw_fork_server_prepare(void);
 void cw_fork_server_stop(void);
 /* In a forked child: it is not this process's. */
 void cw_fork_server_forget(void);

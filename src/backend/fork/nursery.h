@@ -1,21 +1,29 @@
 /* backend/fork/nursery.h - the process that forks workers.
  *
- * Double-forked from the manager, single-threaded, and nobody's child: a user's
- * wait() never sees it. It alone forks, so a worker that dies is replaced from
- * the same clean image, and a manager with threads is never forked in mid-work.
- * It ends when its manager does (a pidfd, and the socket between them), and
- * takes its workers along; they in turn end with it (PR_SET_PDEATHSIG, which is
- * safe here because its only thread forks them). */
+ * Forked from the manager, single-threaded, and nobody's child: a user's wait()
+ * never sees it. It alone forks, so a worker that dies is replaced from the same
+ * clean image, and a manager with threads is never forked in mid-work. It ends
+ * when its manager does (a pidfd, and the socket between them), and takes its
+ * workers along; they in turn end with it (PR_SET_PDEATHSIG, which is safe here
+ * because its only thread forks them). It is a subreaper: what its workers leave
+ * behind falls to it and not to pid 1.
+ *
+ * nursery.c is the manager's side, ward.c the process itself, spawn.c how a
+ * worker becomes a fresh program. */
 #ifndef CW_BACKEND_FORK_NURSERY_H
 #define CW_BACKEND_FORK_NURSERY_H
 
 #include "backend/backend.h"
+#include "os/descriptor.h"
+#include "os/signals.h"
 
 #include <sys/types.h>
 
 struct cw_nursery {
-    int socket; /* the manager's end */
+    int socket;  /* the manager's end; -1: there is no nursery */
+    int process; /* readable once it has ended; -1 where the kernel has none */
     pid_t pid;
+    struct cw_descriptor_id id; /* of the socket */
 };
 
 /* Forks one from the calling process, as it is now. */
@@ -29,6 +37,7 @@ struct cw_nursery_order {
     struct cw_bell *bell;
     struct cw_billet billet;
     int segment_fd, root_fd;
+    struct cw_signals signals; /* the manager's, see os/signals.h */
     void (*enter)(const struct cw_billet *billet);
 };
 int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, crew_error *err);
@@ -36,12 +45,19 @@ int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, c
 /* In a fork child of the program: another thread may have been starting one. */
 void cw_nursery_forked(void);
 
-bool cw_nursery_lost(struct cw_nursery *n);
+/* True, with the reason, once it is gone or cannot be reached any more. */
+bool cw_nursery_lost(struct cw_nursery *n, crew_error *err);
 
 /* Ends it and every worker it has; returns when they are gone. */
 void cw_nursery_stop(struct cw_nursery *n);
 
-/* The variable that tells a spawned program what it is. */
-#define CW_SPAWN_VARIABLE "CREW_SPAWNED_AS"
+/* ---- ward.c ---- */
+
+/* What a nursery starts with: its end of the socket, and a descriptor that is
+ * readable when the manager has ended (-1: there is none). */
+struct cw_ward_start {
+    int socket, manager;
+};
+_Noreturn void cw_ward_main(const struct cw_ward_start *start);
 
 #endif

@@ -27,9 +27,13 @@ static void kill_serial(struct cw_hands *h, int rank) {
     (void)h, (void)rank;
 }
 
-static bool lost_serial(struct cw_hands *h) {
-    (void)h;
+static bool lost_serial(struct cw_hands *h, crew_error *err) {
+    (void)h, (void)err;
     return false;
+}
+
+static void bury_serial(struct cw_hands *h) {
+    (void)h;
 }
 
 static void close_serial(struct cw_hands *h) {
@@ -43,5 +47,6 @@ const struct cw_backend cw_backend_serial = {
     .start = start_serial,
     .kill = kill_serial,
     .lost = lost_serial,
+    .bury = bury_serial,
     .close = close_serial,
 };

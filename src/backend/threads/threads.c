@@ -59,6 +59,7 @@ static int start_thread(struct cw_hands *h, int rank, crew_error *err) {
     if (rc == 0)
         return 0;
     atomic_store(&seat->sys, rc);
+    atomic_store(&seat->step, CW_STEP_FORK);
     atomic_store(&seat->state, CW_SEAT_ENDED);
     return cw_error_set(err, CREW_EAGAIN, rc, "worker %d: no thread could be started", rank);
 }
@@ -68,9 +69,13 @@ static void kill_thread(struct cw_hands *h, int rank) {
     (void)h, (void)rank;
 }
 
-static bool lost_threads(struct cw_hands *h) {
-    (void)h;
+static bool lost_threads(struct cw_hands *h, crew_error *err) {
+    (void)h, (void)err;
     return false;
+}
+
+static void bury_threads(struct cw_hands *h) {
+    (void)h;
 }
 
 static void close_threads(struct cw_hands *h) {
@@ -87,5 +92,6 @@ const struct cw_backend cw_backend_threads = {
     .start = start_thread,
     .kill = kill_thread,
     .lost = lost_threads,
+    .bury = bury_threads,
     .close = close_threads,
 };

@@ -1,0 +1,242 @@
+/* The nursery itself: a loop over its socket, its children, and its manager's life. */
+#include "backend/fork/nursery.h"
+#include "backend/fork/spawn.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/output.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char NAME[] = "crew-nursery";
+
+/* Owner: the nursery's only thread. */
+struct child {
+    pid_t pid; /* 0: none */
+    struct cw_seat *seat;
+    struct cw_bell *bell;
+};
+struct ward {
+    pid_t pid;
+    int socket, signals, manager; /* descriptors */
+    struct child *children;
+    int count, room;
+};
+
+static void ring(struct cw_bell *bell) {
+    atomic_fetch_add(&bell->count, 1);
+    cw_futex_wake(&bell->count, INT32_MAX);
+}
+
+static void seat_ended(struct cw_seat *seat, struct cw_bell *bell, int status) {
+    atomic_store_explicit(&seat->status, status, memory_order_relaxed);
+    /* Pairs with the supervisor's acquire of the state. */
+    atomic_store_explicit(&seat->state, CW_SEAT_ENDED, memory_order_release);
+    ring(bell);
+}
+
+static struct child *room_for_child(struct ward *w) {
+    for (int i = 0; i < w->count; i++)
+        if (w->children[i].pid == 0)
+            return &w->children[i];
+    if (w->count == w->room) {
+        int room = w->room ? 2 * w->room : 64;
+        struct child *more = realloc(w->children, (size_t)room * sizeof *more);
+        if (!more)
+            return NULL;
+        w->children = more;
+        w->room = room;
+    }
+    w->children[w->count] = (struct child){.pid = 0};
+    return &w->children[w->count++];
+}
+
+/* ---- births ---- */
+
+/* What a child was about when it could not go on: the manager makes a sentence of
+ * it. */
+static void note(struct cw_seat *seat, enum cw_step step, int sys) {
+    atomic_store_explicit(&seat->sys, sys, memory_order_relaxed);
+    atomic_store_explicit(&seat->step, step, memory_order_relaxed);
+}
+
+static _Noreturn void become_child(struct ward *w, const struct cw_nursery_order *order) {
+    struct cw_seat *seat = order->seat;
+    close(w->socket);
+    close(w->signals);
+    if (w->manager >= 0)
+        close(w->manager);
+    if (!cw_process_die_with(w->pid)) {
+        note(seat, CW_STEP_PARENT, 0);
+        _exit(CW_EXIT_SETUP);
+    }
+    atomic_store_explicit(&seat->pid, getpid(), memory_order_relaxed);
+    if (order->what == CW_NURSE_SPAWN) {
+        cw_signals_for_exec(&order->signals);
+        note(seat, CW_STEP_MAIN, 0);
+        note(seat, CW_STEP_EXEC, cw_spawn_exec(order, w->pid));
+    } else {
+        cw_signals_follow(&order->signals);
+        order->enter(&order->billet);
+    }
+    _exit(CW_EXIT_SETUP);
+}
+
+static void bring(struct ward *w, const struct cw_nursery_order *order) {
+    struct child *child = room_for_child(w);
+    pid_t pid = child ? fork() : -1;
+    if (pid == 0)
+        become_child(w, order);
+    if (pid < 0) {
+        note(order->seat, CW_STEP_FORK, child ? errno : ENOMEM);
+        seat_ended(order->seat, order->bell, 0);
+        return;
+    }
+    *child = (struct child){.pid = pid, .seat = order->seat, .bell = order->bell};
+    atomic_store_explicit(&order->seat->pid, pid, memory_order_relaxed);
+    /* The manager reads pid once it sees ALIVE. */
+    atomic_store_explicit(&order->seat->state, CW_SEAT_ALIVE, memory_order_release);
+}
+
+/* ---- ends ---- */
+
+/* A child that is a zombie: a worker, or what one has left behind. */
+static void bury(struct ward *w, pid_t pid) {
+    int status = 0;
+    cw_process_sweep(pid); /* while nobody else can have its number */
+    if (waitpid(pid, &status, 0) != pid)
+        return;
+    for (int i = 0; i < w->count; i++)
+        if (w->children[i].pid == pid) {
+            w->children[i].pid = 0;
+            seat_ended(w->children[i].seat, w->children[i].bell, status);
+        }
+}
+
+/* Buries all that have ended. False: there is no child at all. */
+static bool reap(struct ward *w) {
+    for (;;) {
+        siginfo_t info = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+            return errno != ECHILD;
+        if (info.si_pid == 0)
+            return true;
+        bury(w, info.si_pid);
+    }
+}
+
+static bool is_ours(const char *pid) {
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%.16s/comm", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, name, sizeof name - 1);
+    if (fd >= 0)
+        close(fd);
+    name[n > 0 ? n : 0] = 0;
+    name[strcspn(name, "\n")] = 0;
+    return strcmp(name, NAME) == 0 || strcmp(name, "crew-worker") == 0;
+}
+
+/* A worker that had pools has left their nurseries to us (they end by themselves)
+ * and perhaps programs that its tasks have started, which may live on. */
+static bool any_of_ours_left(void) {
+    char path[64], text[4096], *save = NULL;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    for (char *pid = strtok_r(text, " ", &save); pid; pid = strtok_r(NULL, " ", &save))
+        if (is_ours(pid))
+            return true;
+    return false;
+}
+
+static void end_all(struct ward *w) {
+    for (int i = 0; i < w->count; i++)
+        if (w->children[i].pid)
+            kill(w->children[i].pid, SIGKILL);
+    for (int i = 0; i < w->count; i++)
+        if (w->children[i].pid) {
+            siginfo_t info;
+            while (waitid(P_PID, (id_t)w->children[i].pid, &info, WEXITED | WNOWAIT) != 0 &&
+                   errno == EINTR)
+                ;
+            cw_process_sweep(w->children[i].pid);
+            waitpid(w->children[i].pid, NULL, 0);
+            w->children[i].pid = 0;
+        }
+    int64_t until = cw_now_ns() + 2000000000;
+    while (reap(w) && any_of_ours_left() && cw_now_ns() < until)
+        poll(NULL, 0, 1);
+}
+
+static void kill_seat(struct ward *w, const struct cw_seat *seat) {
+    for (int i = 0; i < w->count; i++)
+        if (w->children[i].pid && w->children[i].seat == seat)
+            kill(w->children[i].pid, SIGKILL);
+}
+
+/* ---- the loop ---- */
+
+/* False: the manager has no more use for us. */
+static bool obey(struct ward *w) {
+    struct cw_nursery_order order;
+    ssize_t n = recv(w->socket, &order, sizeof order, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
+    if (n != sizeof order)
+        return false;
+    if (order.what == CW_NURSE_KILL)
+        kill_seat(w, order.seat);
+    else
+        bring(w, &order);
+    return true;
+}
+
+static void settle(struct ward *w) {
+    sigset_t child;
+    cw_signals_reset();
+    cw_output_forget();
+    cw_process_name(NAME);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    w->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (w->signals < 0 || send(w->socket, &w->pid, sizeof w->pid, MSG_NOSIGNAL) != sizeof w->pid)
+        _exit(CW_EXIT_SETUP);
+}
+
+_Noreturn void cw_ward_main(const struct cw_ward_start *start) {
+    struct ward w = {.pid = getpid(), .socket = start->socket, .manager = start->manager};
+    settle(&w);
+    for (;;) {
+        struct pollfd fds[3] = {{.fd = w.socket, .events = POLLIN},
+                                {.fd = w.signals, .events = POLLIN},
+                                {.fd = w.manager, .events = POLLIN}};
+        if (poll(fds, 3, -1) < 0 && errno != EINTR)
+            break;
+        struct signalfd_siginfo info;
+        while (read(w.signals, &info, sizeof info) > 0)
+            ;
+        reap(&w);
+        if (fds[2].revents || (fds[0].revents && !obey(&w)))
+            break;
+    }
+    end_all(&w);
+    /* Its end must show even where somebody holds a copy of this socket. */
+    shutdown(w.socket, SHUT_RDWR);
+    _exit(0);
+}
