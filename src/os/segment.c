@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__has_include)
@@ -29,7 +30,13 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+/* Of <numaif.h>, which belongs to a library that we do without. */
+enum { CW_MPOL_DEFAULT = 0, CW_MPOL_INTERLEAVE = 3, CW_MPOL_MEMS_ALLOWED = 4 };
 
+static const uint64_t HUGE = 2 * 1024 * 1024; /* bytes of a huge page */
 static const uint64_t KIB = 1024, MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
 
 const char *cw_size_text(uint64_t bytes, char buf[CW_SIZE_TEXT]) {
@@ -79,10 +86,30 @@ static uint64_t bounded_size(uint64_t want) {
     return size - size % (64 * KIB);
 }
 
-static int map(cw_segment *seg) {
-    void *p = mmap(NULL, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
+/* A place at a multiple of HUGE, so that the file's huge pages can be mapped as
+ * such; NULL if there is none to be had. */
+static void *aligned_place(uint64_t size) {
+    char *p = mmap(NULL, size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
-        return errno;
+        return NULL;
+    char *at = (char *)(((uintptr_t)p + HUGE - 1) / HUGE * HUGE);
+    if (at > p)
+        munmap(p, (size_t)(at - p));
+    if (at < p + HUGE)
+        munmap(at + size, (size_t)(p + HUGE - at));
+    return at;
+}
+
+static int map(cw_segment *seg) {
+    void *at = aligned_place(seg->size);
+    void *p = mmap(at, seg->size, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED : 0), seg->fd, 0);
+    if (p == MAP_FAILED) {
+        int sys = errno;
+        if (at)
+            munmap(at, seg->size);
+        return sys;
+    }
     madvise(p, seg->size, MADV_DONTDUMP); /* only a wish */
     seg->base = p;
     return 0;
@@ -152,11 +179,32 @@ void cw_segment_destroy(cw_segment *seg) {
     *seg = (cw_segment){.fd = -1};
 }
 
+/* Huge pages where the kernel has some (from 6.1 on): the range is real in half the
+ * time, and each process that touches it later has one fault for 512 pages. The
+ * kernel collapses ranges that have a page at least. Only a wish. */
+static void collapse(const cw_segment *seg, uint64_t offset, uint64_t size) {
+    const uint64_t piece = 64 * MIB;
+    uint64_t at = (offset + HUGE - 1) / HUGE * HUGE, to = (offset + size) / HUGE * HUGE;
+    if ((uintptr_t)seg->base % HUGE != 0)
+        return;
+    while (at < to) {
+        uint64_t n = to - at < piece ? to - at : piece;
+        for (uint64_t i = 0; i < n; i += HUGE)
+            if (fallocate(seg->fd, FALLOC_FL_KEEP_SIZE, (off_t)(at + i), (off_t)page_size()) != 0)
+                return;
+        if (madvise(seg->base + at, n, MADV_COLLAPSE) != 0)
+            return;
+        at += n;
+    }
+}
+
 /* Populating also maps the pages here, and a full memory is an error instead of
  * SIGBUS. Kernels before 5.14 cannot; they allocate through the file, in pieces,
  * because a signal undoes the piece it interrupts. */
-static int populate(cw_segment *seg, uint64_t offset, uint64_t size) {
+int cw_segment_populate(const cw_segment *seg, uint64_t offset, uint64_t size) {
     const uint64_t piece = 64 * MIB;
+    if (size >= 2 * HUGE)
+        collapse(seg, offset, size);
     bool by_file = false;
     while (size > 0) {
         uint64_t n = size < piece ? size : piece;
@@ -178,6 +226,22 @@ static int populate(cw_segment *seg, uint64_t offset, uint64_t size) {
     return 0;
 }
 
+int cw_segment_room(uint64_t size, crew_error *err) {
+    char asked[CW_SIZE_TEXT], left[CW_SIZE_TEXT];
+    uint64_t available = cw_memory_available();
+    if (size > available)
+        return cw_error_set(err, CREW_ENOMEM, 0, "%s of shared memory asked for, %s available",
+                            cw_size_text(size, asked), cw_size_text(available, left));
+    return 0;
+}
+
+int cw_segment_no_room(uint64_t size, int sys, crew_error *err) {
+    char asked[CW_SIZE_TEXT], left[CW_SIZE_TEXT];
+    return cw_error_set(err, CREW_ENOMEM, sys == EFAULT ? ENOSPC : sys,
+                        "%s of shared memory asked for, which was not to be had; %s available now",
+                        cw_size_text(size, asked), cw_size_text(cw_memory_available(), left));
+}
+
 int cw_segment_commit(cw_segment *seg, uint64_t offset, uint64_t size, crew_error *err) {
     if (offset > seg->size || size > seg->size - offset)
         return cw_error_set(err, CREW_EINVAL, 0,
@@ -190,17 +254,25 @@ int cw_segment_commit(cw_segment *seg, uint64_t offset, uint64_t size, crew_erro
     uint64_t from = offset - offset % page;
     uint64_t to = (offset + size + page - 1) / page * page;
     to = to < seg->size ? to : seg->size;
-    char asked[CW_SIZE_TEXT], left[CW_SIZE_TEXT];
-    uint64_t available = cw_memory_available();
-    if (to - from > available)
-        return cw_error_set(err, CREW_ENOMEM, 0, "%s of shared memory asked for, %s available",
-                            cw_size_text(to - from, asked), cw_size_text(available, left));
-    int sys = populate(seg, from, to - from);
-    if (sys)
-        return cw_error_set(err, CREW_ENOMEM, sys == EFAULT ? ENOSPC : sys,
-                            "%s of shared memory asked for, %s seemed available",
-                            cw_size_text(to - from, asked), cw_size_text(available, left));
-    return cw_error_clear(err);
+    int rc = cw_segment_room(to - from, err);
+    if (rc < 0)
+        return rc;
+    int sys = cw_segment_populate(seg, from, to - from);
+    return sys ? cw_segment_no_room(to - from, sys, err) : cw_error_clear(err);
+}
+
+void cw_segment_interleave(const cw_segment *seg, uint64_t offset, uint64_t size, bool spread) {
+    unsigned long nodes[1024 / 8 / sizeof(unsigned long)] = {0};
+    const unsigned long bits = 8 * sizeof nodes;
+    if (syscall(SYS_get_mempolicy, NULL, nodes, bits, NULL, CW_MPOL_MEMS_ALLOWED) != 0)
+        return;
+    int count = 0;
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
+        count += __builtin_popcountl(nodes[i]);
+    if (count > 1)
+        syscall(SYS_mbind, seg->base + offset, size,
+                spread ? CW_MPOL_INTERLEAVE : CW_MPOL_DEFAULT, spread ? nodes : NULL,
+                spread ? bits : 0, 0);
 }
 
 void cw_segment_discard(cw_segment *seg, uint64_t offset, uint64_t size) {

@@ -1,6 +1,7 @@
 /* os/segment.h - one large, sparse piece of shared memory.
  *
- * A memfd, mapped MAP_SHARED | MAP_NORESERVE: it costs nothing until touched,
+ * A memfd, mapped MAP_SHARED | MAP_NORESERVE at a multiple of 2 MiB: it costs
+ * nothing until touched,
  * survives no process, and is inherited by forked children at the same address.
  * Not in core dumps (MADV_DONTDUMP). */
 #ifndef CW_OS_SEGMENT_H
@@ -31,6 +32,15 @@ void cw_segment_destroy(cw_segment *seg);
  * not that much available (the kernel would sooner kill somebody). Pages that
  * were real before keep their contents; after a failure some new ones may be. */
 int cw_segment_commit(cw_segment *seg, uint64_t offset, uint64_t size, crew_error *err);
+/* The two halves of it, for who has several threads do the second. Room refuses as
+ * above what is asked for in all; populate makes a part of it real: 0 or an errno. */
+int cw_segment_room(uint64_t size, crew_error *err);
+int cw_segment_populate(const cw_segment *seg, uint64_t offset, uint64_t size);
+/* What a failed populate means to the caller. */
+int cw_segment_no_room(uint64_t size, int sys, crew_error *err);
+/* A wish: the range's pages, which are not real yet, are spread over the NUMA nodes
+ * this process may use (false: as the process says), whoever makes them real. */
+void cw_segment_interleave(const cw_segment *seg, uint64_t offset, uint64_t size, bool spread);
 /* Gives whole pages inside the range back; they read as zero afterwards. */
 void cw_segment_discard(cw_segment *seg, uint64_t offset, uint64_t size);
 

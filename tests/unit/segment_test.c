@@ -157,6 +157,39 @@ static void commit__of_a_range__makes_its_pages_real_and_keeps_contents(void **s
     cw_segment_destroy(&seg);
 }
 
+static void assert_bytes(const char *at, uint64_t size, char want) {
+    for (uint64_t i = 0; i < size; i += i % 4096 == 4095 ? 1 : 4095)
+        assert_int_equal(at[i], want);
+}
+
+/* Large ranges may be made of huge pages: nobody must notice. */
+static void commit__of_a_large_range__keeps_contents_and_gives_back_parts(void **state) {
+    (void)state;
+    cw_segment seg;
+    crew_error err;
+    const uint64_t from = 12345, size = 11 * MIB, part = 5 * MIB - 4096;
+    assert_int_equal(cw_segment_create(&seg, 64 * MIB, NULL), 0);
+    seg.base[from + 3 * MIB] = 'a';
+    memset(seg.base + 6 * MIB, 'b', MIB / 2);
+    assert_int_equal(cw_segment_commit(&seg, from, size, &err), 0);
+    uint64_t all = resident(&seg);
+    assert_in_range(all, size, size + 2 * 4096);
+    assert_int_equal(seg.base[from + 3 * MIB], 'a');
+    assert_bytes(seg.base + 6 * MIB, MIB / 2, 'b');
+    assert_bytes(seg.base + 4 * MIB, 2 * MIB, 0);
+    memset(seg.base + from, 'c', size);
+    cw_segment_discard(&seg, part, 65536 + 4096);
+    assert_bytes(seg.base + part, 65536 + 4096, 0);
+    assert_bytes(seg.base + part - MIB, MIB, 'c');
+    assert_bytes(seg.base + part + 65536 + 4096, MIB, 'c');
+    cw_segment_discard(&seg, 0, seg.size);
+    assert_int_equal(resident(&seg), 0);
+    cw_segment_interleave(&seg, 0, MIB, true); /* a wish: harmless on one node */
+    cw_segment_interleave(&seg, 0, MIB, false);
+    assert_int_equal(cw_segment_commit(&seg, 0, MIB, &err), 0);
+    cw_segment_destroy(&seg);
+}
+
 static void commit__of_too_much__is_refused_with_the_figures(void **state) {
     (void)state;
     cw_segment seg;
@@ -298,6 +331,7 @@ int main(void) {
         cmocka_unit_test(segment__attached_to_what_is_none__is_refused),
         cmocka_unit_test(segment__under_limits__is_smaller_or_says_so),
         cmocka_unit_test(commit__of_a_range__makes_its_pages_real_and_keeps_contents),
+        cmocka_unit_test(commit__of_a_large_range__keeps_contents_and_gives_back_parts),
         cmocka_unit_test(commit__of_too_much__is_refused_with_the_figures),
         cmocka_unit_test(discard__of_a_range__zeroes_whole_pages_and_spares_the_rest),
         cmocka_unit_test(size_text__of_bytes__is_short),
