@@ -19,13 +19,8 @@ if(TARGET bench AND OpenMP_C_FOUND)
   target_link_libraries(bench PRIVATE OpenMP::OpenMP_C)
 endif()
 
-# The command line shows what is inside (the machine, the settings): it is linked
-# with the static library and may include src/.
+# The command line is linked statically: an installed one needs no search path.
 crew_app(crew_program crew crew::static)
-if(TARGET crew_program)
-  target_include_directories(crew_program PRIVATE ${PROJECT_SOURCE_DIR}/src)
-  target_link_libraries(crew_program PRIVATE PkgConfig::HWLOC)
-endif()
 
 file(GLOB examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/examples/*.c)
 foreach(source ${examples})

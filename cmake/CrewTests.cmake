@@ -90,6 +90,10 @@ if(TARGET primes)
     set_tests_properties(apps.primes.${backend} PROPERTIES ENVIRONMENT CREW_BACKEND=${backend})
   endforeach()
 endif()
+if(TARGET crew_program)
+  crew_script(apps.crew 60
+    ${PROJECT_SOURCE_DIR}/tests/apps/crew.sh $<TARGET_FILE:crew_program> ${PROJECT_SOURCE_DIR})
+endif()
 if(TARGET example_first)
   crew_script(apps.examples 60
     ${PROJECT_SOURCE_DIR}/tests/apps/examples.sh ${PROJECT_BINARY_DIR}/apps/examples)

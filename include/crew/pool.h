@@ -66,8 +66,10 @@ typedef struct crew_pool_opts {
     crew_fn *fini;            /* runs in each worker at recycling and orderly ends */
     int64_t tasks_per_worker; /* recycle a worker after so many tasks; 0: never */
     int retries;              /* of items whose worker died or passed a limit; never of failures */
-    double task_timeout;      /* seconds one task may take; 0: no limit */
-    size_t task_memory;       /* bytes by which one task may grow its worker; 0: no limit */
+    double task_timeout;      /* seconds one task may take; 0: no limit. Without processes a task
+                               * is told by crew_cancelled, and not ended */
+    size_t task_memory;       /* bytes by which one task may grow its worker; 0: no limit.
+                               * CREW_ENOTSUP without processes */
     uint64_t seed;            /* of the random streams */
     const char *name;         /* in messages and process names */
 } crew_pool_opts;

@@ -7,7 +7,6 @@
 #include "os/descriptor.h"
 #include "os/futex.h"
 #include "os/process.h"
-#include "topo/topo.h"
 
 #include <crew/topology.h>
 #include <errno.h>
@@ -18,126 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- what was asked for ---- */
-
-static int check_options(const crew_pool_opts *o, crew_error *err) {
-    if (o->backend < CREW_AUTO || o->backend > CREW_MPI)
-        return cw_error_set(err, CREW_EINVAL, 0, "backend %d: there is none with that number",
-                            o->backend);
-    if (o->workers < 0 || o->workers > CW_MAX_WORKERS)
-        return cw_error_set(err, CREW_EINVAL, 0, "workers is %d: 1 to %d are possible, 0 chooses",
-                            o->workers, CW_MAX_WORKERS);
-    if (o->threads_per_worker < 0 || o->threads_per_worker > 4096)
-        return cw_error_set(err, CREW_EINVAL, 0, "threads_per_worker is %d: 0 to 4096 are possible",
-                            o->threads_per_worker);
-    if (o->start < CREW_START_AUTO || o->start > CREW_START_SPAWN)
-        return cw_error_set(err, CREW_EINVAL, 0, "start %d: there is no such mode", o->start);
-    if (o->bind < CREW_BIND_AUTO || o->bind > CREW_BIND_SOCKET)
-        return cw_error_set(err, CREW_EINVAL, 0, "bind %d: there is no such binding", o->bind);
-    if (o->tasks_per_worker < 0 || o->retries < 0 || o->retries > 1000000)
-        return cw_error_set(err, CREW_EINVAL, 0,
-                            "tasks_per_worker is %lld and retries %d: neither may be negative",
-                            (long long)o->tasks_per_worker, o->retries);
-    if (!(o->task_timeout >= 0))
-        return cw_error_set(err, CREW_EINVAL, 0, "task_timeout is %g: it may not be negative",
-                            o->task_timeout);
-    if (o->init_size && !o->init_arg)
-        return cw_error_set(err, CREW_EINVAL, 0, "init_arg is NULL, but init_size is %zu",
-                            o->init_size);
-    return 0;
-}
-
-/* How deep a pool that is opened here lies: 0 in the program's own threads. */
-static int depth_here(struct cw_session *s) {
-    return cw_this_member ? cw_this_member->team->depth + 1 : s->depth;
-}
-
-/* The cores of the member that this thread is. */
-static int slice_here(void) {
-    struct cw_member *m = cw_this_member;
-    return cw_team_place(&m->maps, m->team, m->rank)->cores;
-}
-
-/* The environment's word over the code's; defaults for what neither says. */
-static int settle_options(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
-    const struct cw_config *c = &s->config;
-    if (c->backend)
-        o->backend = c->backend;
-    if (c->start)
-        o->start = c->start;
-    if (c->bind >= 0)
-        o->bind = c->bind;
-    if (c->threads)
-        o->threads_per_worker = c->threads;
-    if (c->has_seed)
-        o->seed = c->seed;
-    if (o->backend == CREW_AUTO)
-        o->backend = CREW_FORK;
-    if (o->backend == CREW_MPI)
-        return cw_error_set(err, CREW_ENOTSUP, 0,
-                            "the mpi backend is not part of this build; CREW_BACKEND accepts "
-                            "serial, threads and fork");
-    int most = crew_cpu_count(), depth = depth_here(s);
-    int slice = cw_this_member ? slice_here() : s->cores;
-    if (slice && slice < most)
-        most = slice;
-    if (o->workers == 0 || (c->workers && depth == 0))
-        o->workers = c->workers && depth == 0 ? c->workers : most;
-    if (o->workers > CW_MAX_WORKERS)
-        return cw_error_set(err, CREW_EINVAL, 0, "CREW_WORKERS is %d: 1 to %d are possible",
-                            o->workers, CW_MAX_WORKERS);
-    if (o->backend == CREW_SERIAL)
-        o->workers = 1;
-    if (o->backend != CREW_FORK)
-        o->start = CREW_START_AUTO;
-    else if (o->start == CREW_START_AUTO)
-        o->start = CREW_START_FORK;
-    if (c->strict && o->start == CREW_START_FORK)
-        o->start = CREW_START_SERVER;
-    if (o->start == CREW_START_SPAWN && !s->by_init && s->depth == 0)
-        return cw_error_set(err, CREW_EINVAL, 0,
-                            "CREW_START_SPAWN runs this program again in every worker: call "
-                            "crew_init first in main, so that it knows what it is");
-    if (o->task_memory && o->backend != CREW_FORK)
-        return cw_error_set(err, CREW_ENOTSUP, 0,
-                            "task_memory needs workers that are processes (CREW_FORK)");
-    return 0;
-}
-
 /* ---- building ---- */
-
-static int place_workers(crew_pool *p, struct cw_place *places, crew_error *err) {
-    cw_cpuset mask;
-    cw_affinity_get(&mask);
-    int cores = p->session->cores ? p->session->cores : crew_cpu_count();
-    if (p->opts.bind == CREW_BIND_NONE || p->ops->caller ||
-        (p->opts.bind == CREW_BIND_AUTO && p->session->config.bind < 0 &&
-         p->workers > cw_cpuset_count(&mask))) {
-        int share = cores / p->workers;
-        for (int i = 0; i < p->workers; i++)
-            places[i].cores = share > 0 ? share : 1;
-        return 0;
-    }
-    cw_topo *topo = cw_topo_load(err);
-    if (!topo)
-        return CREW_ENOTSUP;
-    const struct cw_place_request request = {.quota = cw_quota_cpus(NULL),
-                                             .workers = p->workers,
-                                             .threads_per_worker = p->opts.threads_per_worker,
-                                             .bind = p->opts.bind,
-                                             .order = p->session->config.order,
-                                             .mask = &mask};
-    int rc = cw_place_workers(topo, &request, places, err);
-    if (rc == 0 && p->session->config.report_binding)
-        for (int i = 0; i < p->workers; i++) {
-            char text[128];
-            cw_cpuset_print(&places[i].cpus, text, sizeof text);
-            fprintf(stderr, "crew: node %s: worker %d of %d: cpus %s\n", p->session->host, i,
-                    p->workers, text[0] ? text : "any");
-        }
-    cw_topo_free(topo);
-    return rc;
-}
 
 static cw_off zeroed(crew_pool *p, size_t size, crew_error *err) {
     return cw_alloc_zero(&p->maps.arena, size, NULL, err);
@@ -153,7 +33,7 @@ static int build_team(crew_pool *p, crew_error *err) {
     t->workers = p->workers;
     t->backend = p->opts.backend;
     t->threads_per_worker = p->opts.threads_per_worker;
-    t->depth = depth_here(s);
+    t->depth = cw_depth_here(s);
     t->processes = p->ops->processes;
     t->spins = crew_cpu_count() > 1;
     t->tasks_per_worker = p->opts.tasks_per_worker;
@@ -181,7 +61,11 @@ static int build_team(crew_pool *p, crew_error *err) {
         t->init_size = p->opts.init_size;
     }
     t->magic = CW_TEAM_MAGIC;
-    return place_workers(p, cw_ptr(&p->maps.arena, t->places), err);
+    struct cw_place *places = cw_ptr(&p->maps.arena, t->places);
+    int rc = cw_options_place(s, &p->opts, places, err);
+    if (rc == 0 && s->config.report_binding)
+        cw_options_report(s, places, p->workers);
+    return rc;
 }
 
 void cw_pool_release(crew_pool *p) {
@@ -400,9 +284,9 @@ crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err) {
     err = err ? err : &local;
     crew_pool_opts o = opts ? *opts : (crew_pool_opts){0};
     struct cw_session *s = cw_session_get(err);
-    if (!s || check_options(&o, err) < 0 || settle_options(s, &o, err) < 0)
+    if (!s || cw_options_settle(s, &o, err) < 0)
         goto failed;
-    if (depth_here(s) >= CW_MAX_DEPTH) {
+    if (cw_depth_here(s) >= CW_MAX_DEPTH) {
         cw_error_set(err, CREW_EINVAL, 0, "pools inside workers may be nested %d deep",
                      CW_MAX_DEPTH);
         goto failed;

@@ -80,6 +80,19 @@ struct crew_pool {
     int outer_threads; /* OpenMP's setting of the caller, while it is the member */
 };
 
+/* ---- options.c ---- */
+
+/* Checks what the code asks for, puts the environment's word over it, and defaults
+ * where neither says anything: nothing is open afterwards. */
+int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err);
+/* Where the workers of settled options run; places[0, o->workers) is filled. */
+int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct cw_place *places,
+                     crew_error *err);
+/* On standard error, a line a worker. */
+void cw_options_report(const struct cw_session *s, const struct cw_place *places, int workers);
+/* How deep a pool that is opened here lies: 0 in the program's own threads. */
+int cw_depth_here(struct cw_session *s);
+
 /* ---- pool.c ---- */
 
 /* 0 if the caller may use it for new work, else the reason. Not locked. */

@@ -1,8 +1,87 @@
-/* What this process may use. */
+/* What this process may use, and what a pool would make of it: for showing. */
+#include "api/pool_impl.h"
+#include "base/error.h"
 #include "topo/topo.h"
 
 #include <crew/topology.h>
+#include <errno.h>
+#include <stdlib.h>
 
 int crew_cpu_count(void) {
     return cw_cpu_count(NULL);
+}
+
+static int look(crew_machine *machine, crew_error *err) {
+    if (!machine)
+        return cw_error_set(err, CREW_EINVAL, 0, "machine is NULL: there is no place for the answer");
+    cw_cpuset mask;
+    int rc = cw_affinity_get(&mask);
+    if (rc < 0)
+        return cw_error_set(err, CREW_ENOTSUP, -rc, "the affinity mask cannot be read");
+    cw_topo *topo = cw_topo_load(err);
+    if (!topo)
+        return err->code;
+    struct cw_topo_counts counts = cw_topo_count(topo);
+    *machine = (crew_machine){.sockets = counts.sockets,
+                              .numa_nodes = counts.nodes,
+                              .cores = counts.cores,
+                              .processors = counts.pus,
+                              .usable_cores = cw_topo_cores(topo, &mask),
+                              .usable_processors = cw_cpuset_count(&mask),
+                              .quota = cw_quota_cpus(NULL)};
+    cw_cpuset_print(&mask, machine->usable, sizeof machine->usable);
+    cw_topo_free(topo);
+    return cw_error_clear(err);
+}
+
+int crew_machine_look(crew_machine *machine, crew_error *err) {
+    return look(machine, err ? err : cw_error_last());
+}
+
+static int show_places(struct cw_session *s, const crew_pool_opts *o, crew_place *places, int cap,
+                       crew_error *err) {
+    struct cw_place *found = calloc((size_t)o->workers, sizeof *found);
+    if (!found)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d workers", o->workers);
+    int rc = cw_options_place(s, o, found, err);
+    for (int i = 0; rc == 0 && i < o->workers && i < cap; i++) {
+        places[i].cores = found[i].cores;
+        cw_cpuset_print(&found[i].cpus, places[i].cpus, sizeof places[i].cpus);
+    }
+    free(found);
+    return rc;
+}
+
+static int plan(const crew_pool_opts *opts, crew_pool_opts *settled, crew_place *places, int cap,
+                crew_error *err) {
+    if (cap < 0 || (cap > 0 && !places))
+        return cw_error_set(err, CREW_EINVAL, 0, "places is %s, but cap %d",
+                            places ? "there" : "NULL", cap);
+    crew_pool_opts o = opts ? *opts : (crew_pool_opts){0};
+    struct cw_session *s = cw_session_get(err);
+    if (!s)
+        return err->code;
+    int rc = cw_options_settle(s, &o, err);
+    if (rc == 0)
+        rc = show_places(s, &o, places, cap, err);
+    if (rc < 0)
+        return rc;
+    if (settled)
+        *settled = o;
+    cw_error_clear(err);
+    return o.workers;
+}
+
+int crew_pool_plan(const crew_pool_opts *opts, crew_pool_opts *settled, crew_place *places, int cap,
+                   crew_error *err) {
+    return plan(opts, settled, places, cap, err ? err : cw_error_last());
+}
+
+int crew_config_print(FILE *out) {
+    if (!out)
+        return cw_error_set(NULL, CREW_EINVAL, 0, "out is NULL: there is no file to write to");
+    cw_config_print(out);
+    if (fflush(out) != 0 || ferror(out))
+        return cw_error_set(NULL, CREW_EINVAL, errno, "the settings cannot be written");
+    return cw_error_clear(NULL);
 }

@@ -262,14 +262,17 @@ int cw_topo_cores(cw_topo *t, const cw_cpuset *mask) {
     return count;
 }
 
-void cw_topo_describe(cw_topo *t, char *buf, size_t cap) {
+struct cw_topo_counts cw_topo_count(cw_topo *t) {
     int sockets = hwloc_get_nbobjs_by_type(t->hwloc, HWLOC_OBJ_PACKAGE);
-    int nodes = hwloc_get_nbobjs_by_type(t->hwloc, HWLOC_OBJ_NUMANODE);
-    int cores = cw_topo_cores(t, NULL);
-    int pus = hwloc_get_nbobjs_by_type(t->hwloc, HWLOC_OBJ_PU);
-    if (sockets < 1)
-        sockets = 1;
-    snprintf(buf, cap, "%d socket%s, %d NUMA node%s, %d core%s, %d PU%s", sockets,
-             sockets == 1 ? "" : "s", nodes, nodes == 1 ? "" : "s", cores, cores == 1 ? "" : "s",
-             pus, pus == 1 ? "" : "s");
+    return (struct cw_topo_counts){.sockets = sockets > 1 ? sockets : 1,
+                                   .nodes = hwloc_get_nbobjs_by_type(t->hwloc, HWLOC_OBJ_NUMANODE),
+                                   .cores = cw_topo_cores(t, NULL),
+                                   .pus = hwloc_get_nbobjs_by_type(t->hwloc, HWLOC_OBJ_PU)};
+}
+
+void cw_topo_describe(cw_topo *t, char *buf, size_t cap) {
+    struct cw_topo_counts n = cw_topo_count(t);
+    snprintf(buf, cap, "%d socket%s, %d NUMA node%s, %d core%s, %d PU%s", n.sockets,
+             n.sockets == 1 ? "" : "s", n.nodes, n.nodes == 1 ? "" : "s", n.cores,
+             n.cores == 1 ? "" : "s", n.pus, n.pus == 1 ? "" : "s");
 }

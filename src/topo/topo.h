@@ -82,6 +82,11 @@ int cw_place_workers(cw_topo *t, const struct cw_place_request *request, struct 
 
 /* How many cores of the machine have a processor in the mask (NULL: all). */
 int cw_topo_cores(cw_topo *t, const cw_cpuset *mask);
+/* Of each kind, how many the machine has: at least one socket. */
+struct cw_topo_counts {
+    int sockets, nodes, cores, pus;
+};
+struct cw_topo_counts cw_topo_count(cw_topo *t);
 /* One line about the machine: "2 sockets, 8 NUMA nodes, 64 cores, 128 PUs". */
 void cw_topo_describe(cw_topo *t, char *buf, size_t cap);
 

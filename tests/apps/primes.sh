@@ -61,5 +61,9 @@ check primes__range_beyond_2_63__is_refused "exit 2" "$(run 1 2^63)"
 check primes__unknown_option__is_refused "exit 2" "$(run --no-such-option)"
 check primes__unknown_backend__is_refused "exit 1" "$(run --backend=steam)"
 check primes__unknown_backend__lists_the_words said "$(said 'threads')"
+check primes__bindings_asked_for__counts_all_the_same 25 \
+    "$(CREW_REPORT_BINDING=1 CREW_WORKERS=1 CREW_BIND=none run 1 100)"
+check primes__bindings_asked_for__says_who_is_where said \
+    "$(said '^crew: node .*: worker 0 of 1: cpus any$')"
 check primes__compare__both_counts 2 "$(run --compare | grep -c '664,579 primes')"
 [ "$failures" -eq 0 ]

@@ -293,6 +293,56 @@ static void map__retries_of_the_pool__are_not_for_failures(void **state) {
     crewtest_free(p);
 }
 
+/* ---- limits ------------------------------------------------------------- */
+
+static int until_cancelled(crew_call *call) {
+    const double end = crewtest_now() + 30;
+    while (!crew_cancelled(call))
+        if (crewtest_now() > end)
+            return crew_fail(call, 1, "never told");
+    return 0; /* which does not count any more */
+}
+
+static int never_asks(crew_call *call) {
+    (void)call;
+    for (double end = crewtest_now() + 0.4; crewtest_now() < end;)
+        ;
+    return 0;
+}
+
+static void limit__of_time__ends_a_process_and_tells_who_asks_elsewhere(void **state) {
+    crew_pool_opts opts = crewtest_opts(1);
+    crew_error err;
+    (void)state;
+    opts.task_timeout = 0.1;
+    crew_pool *p = crewtest_open_opts(&opts);
+    for (int submitted = 0; submitted <= 1; submitted++)
+        for (int asks = 0; asks <= 1; asks++) {
+            crew_fn *fn = asks ? until_cancelled : never_asks;
+            int64_t n = 0;
+            int rc = submitted ? crew_apply(p, fn, &n, sizeof n, NULL, 0, &err)
+                               : crew_pool_map(p, fn, NULL, 0, 1, NULL, 0, NULL, &err);
+            bool over = asks || crewtest_has(CREWTEST_PROCESSES);
+            assert_code(rc, over ? CREW_ELIMIT : 0, &err);
+            if (over)
+                assert_text(err.text, "time limit of 0.1 s");
+        }
+    assert_usable(p);
+    crewtest_free(p);
+}
+
+static void limit__of_memory__is_refused_without_processes(void **state) {
+    crew_pool_opts opts = crewtest_opts(1);
+    crew_error err;
+    (void)state;
+    opts.task_memory = (size_t)1 << 30;
+    crew_pool *p = crew_pool_open(&opts, &err);
+    assert_code(err.code, crewtest_has(CREWTEST_PROCESSES) ? 0 : CREW_ENOTSUP, &err);
+    if (!p)
+        assert_text(err.text, "task_memory");
+    crew_pool_free(p);
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
@@ -308,6 +358,8 @@ int main(int argc, char **argv) {
         CREWTEST(map__message__names_function_and_item),
         CREWTEST(map__zero_after_crew_fail__is_done),
         CREWTEST(map__retries_of_the_pool__are_not_for_failures),
+        CREWTEST(limit__of_time__ends_a_process_and_tells_who_asks_elsewhere),
+        CREWTEST(limit__of_memory__is_refused_without_processes),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

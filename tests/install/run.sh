@@ -141,7 +141,9 @@ readme_says() {
 }
 test_run readme__its_program__prints_what_it_says readme_says
 
-if [ -x "$prefix/bin/crew" ]; then
-    test_run install__crew_program__runs "$prefix/bin/crew" info
-fi
+# Statically linked: it needs no search path.
+crew_program() {
+    env -u LD_LIBRARY_PATH "$prefix/bin/crew" info && [ -f "$prefix/share/man/man1/crew.1" ]
+}
+test_run install__crew_program__runs_and_has_a_page crew_program
 [ "$failures" -eq 0 ]

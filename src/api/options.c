@@ -1,0 +1,141 @@
+/* What a pool's options come to: the environment over the code, then defaults;
+ * and who runs where. */
+#include "api/pool_impl.h"
+#include "base/error.h"
+#include "topo/topo.h"
+
+#include <crew/topology.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int check(const crew_pool_opts *o, crew_error *err) {
+    if (o->backend < CREW_AUTO || o->backend > CREW_MPI)
+        return cw_error_set(err, CREW_EINVAL, 0, "backend %d: there is none with that number",
+                            o->backend);
+    if (o->workers < 0 || o->workers > CW_MAX_WORKERS)
+        return cw_error_set(err, CREW_EINVAL, 0, "workers is %d: 1 to %d are possible, 0 chooses",
+                            o->workers, CW_MAX_WORKERS);
+    if (o->threads_per_worker < 0 || o->threads_per_worker > 4096)
+        return cw_error_set(err, CREW_EINVAL, 0, "threads_per_worker is %d: 0 to 4096 are possible",
+                            o->threads_per_worker);
+    if (o->start < CREW_START_AUTO || o->start > CREW_START_SPAWN)
+        return cw_error_set(err, CREW_EINVAL, 0, "start %d: there is no such mode", o->start);
+    if (o->bind < CREW_BIND_AUTO || o->bind > CREW_BIND_SOCKET)
+        return cw_error_set(err, CREW_EINVAL, 0, "bind %d: there is no such binding", o->bind);
+    if (o->tasks_per_worker < 0 || o->retries < 0 || o->retries > 1000000)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "tasks_per_worker is %lld and retries %d: neither may be negative",
+                            (long long)o->tasks_per_worker, o->retries);
+    if (!(o->task_timeout >= 0))
+        return cw_error_set(err, CREW_EINVAL, 0, "task_timeout is %g: it may not be negative",
+                            o->task_timeout);
+    if (o->init_size && !o->init_arg)
+        return cw_error_set(err, CREW_EINVAL, 0, "init_arg is NULL, but init_size is %zu",
+                            o->init_size);
+    return 0;
+}
+
+int cw_depth_here(struct cw_session *s) {
+    return cw_this_member ? cw_this_member->team->depth + 1 : s->depth;
+}
+
+/* The cores of the member that this thread is. */
+static int slice_here(void) {
+    struct cw_member *m = cw_this_member;
+    return cw_team_place(&m->maps, m->team, m->rank)->cores;
+}
+
+int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+    const struct cw_config *c = &s->config;
+    int rc = check(o, err);
+    if (rc < 0)
+        return rc;
+    if (c->backend)
+        o->backend = c->backend;
+    if (c->start)
+        o->start = c->start;
+    if (c->bind >= 0)
+        o->bind = c->bind;
+    if (c->threads)
+        o->threads_per_worker = c->threads;
+    if (c->has_seed)
+        o->seed = c->seed;
+    if (o->backend == CREW_AUTO)
+        o->backend = CREW_FORK;
+    if (o->backend == CREW_MPI)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "the mpi backend is not part of this build; CREW_BACKEND accepts "
+                            "serial, threads and fork");
+    int most = crew_cpu_count(), depth = cw_depth_here(s);
+    int slice = cw_this_member ? slice_here() : s->cores;
+    if (slice && slice < most)
+        most = slice;
+    if (o->workers == 0 || (c->workers && depth == 0))
+        o->workers = c->workers && depth == 0 ? c->workers : most;
+    if (o->workers > CW_MAX_WORKERS)
+        return cw_error_set(err, CREW_EINVAL, 0, "CREW_WORKERS is %d: 1 to %d are possible",
+                            o->workers, CW_MAX_WORKERS);
+    if (o->backend == CREW_SERIAL)
+        o->workers = 1;
+    if (o->backend != CREW_FORK)
+        o->start = CREW_START_AUTO;
+    else if (o->start == CREW_START_AUTO)
+        o->start = CREW_START_FORK;
+    if (c->strict && o->start == CREW_START_FORK)
+        o->start = CREW_START_SERVER;
+    if (o->start == CREW_START_SPAWN && !s->by_init && s->depth == 0)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "CREW_START_SPAWN runs this program again in every worker: call "
+                            "crew_init first in main, so that it knows what it is");
+    if (o->task_memory && o->backend != CREW_FORK)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "task_memory needs workers that are processes (CREW_FORK)");
+    return 0;
+}
+
+/* Nobody is bound: that needs no look at the machine. */
+static bool unbound(const struct cw_session *s, const crew_pool_opts *o, const cw_cpuset *mask) {
+    return o->bind == CREW_BIND_NONE || o->backend == CREW_SERIAL ||
+           (o->bind == CREW_BIND_AUTO && s->config.bind < 0 && o->workers > cw_cpuset_count(mask));
+}
+
+static int bind_workers(const struct cw_session *s, const crew_pool_opts *o, const cw_cpuset *mask,
+                        struct cw_place *places, crew_error *err) {
+    cw_topo *topo = cw_topo_load(err);
+    if (!topo)
+        return err->code;
+    const struct cw_place_request request = {.quota = cw_quota_cpus(NULL),
+                                             .workers = o->workers,
+                                             .threads_per_worker = o->threads_per_worker,
+                                             .bind = o->bind,
+                                             .order = s->config.order,
+                                             .mask = mask};
+    int rc = cw_place_workers(topo, &request, places, err);
+    cw_topo_free(topo);
+    return rc;
+}
+
+int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct cw_place *places,
+                     crew_error *err) {
+    cw_cpuset mask;
+    int rc = cw_affinity_get(&mask);
+    if (rc < 0)
+        return cw_error_set(err, CREW_ENOTSUP, -rc, "the affinity mask cannot be read");
+    if (unbound(s, o, &mask)) {
+        int share = (s->cores ? s->cores : crew_cpu_count()) / o->workers;
+        for (int i = 0; i < o->workers; i++)
+            places[i] = (struct cw_place){.cores = share > 0 ? share : 1};
+    } else if ((rc = bind_workers(s, o, &mask, places, err)) < 0) {
+        return rc;
+    }
+    return 0;
+}
+
+void cw_options_report(const struct cw_session *s, const struct cw_place *places, int workers) {
+    for (int i = 0; i < workers; i++) {
+        char text[128];
+        cw_cpuset_print(&places[i].cpus, text, sizeof text);
+        fprintf(stderr, "crew: node %s: worker %d of %d: cpus %s\n", s->host, i, workers,
+                text[0] ? text : "any");
+    }
+}

@@ -1,0 +1,78 @@
+#!/bin/sh
+# crew.sh CREW SOURCE - the command line, by what it prints and how it exits.
+set -u
+crew=$1
+source=$2
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset CREW_BACKEND CREW_WORKERS CREW_START CREW_BIND CREW_ORDER CREW_STRICT
+
+check() { # name, expected, actual
+    if [ "$2" = "$3" ]; then
+        echo "ok - $1"
+    else
+        echo "not ok - $1: expected '$2', got '$3'"
+        failures=$((failures + 1))
+    fi
+}
+
+# Runs a command; its exit code. Output goes to $work/out, errors to $work/err.
+code() {
+    "$@" >"$work/out" 2>"$work/err"
+    echo $?
+}
+
+out() { # a part of the last run's output
+    if grep -q -- "$1" "$work/out"; then echo there; else cat "$work/out" "$work/err"; fi
+}
+
+err() { # a part of the last run's standard error
+    if grep -q -- "$1" "$work/err"; then echo there; else cat "$work/out" "$work/err"; fi
+}
+
+check crew__help__is_a_success 0 "$(code "$crew" --help)"
+check crew__help__names_the_commands there "$(out 'crew info')"
+check crew__version__is_a_success 0 "$(code "$crew" --version)"
+check crew__version__is_the_headers \
+    "crew $(sed -n 's/#define CREW_VERSION "\(.*\)"/\1/p' "$source/include/crew/crew.h")" \
+    "$(cat "$work/out")"
+check crew__no_command__is_a_usage_error 2 "$(code "$crew")"
+check crew__unknown_command__is_a_usage_error 2 "$(code "$crew" steam)"
+check crew__unknown_command__is_named there "$(err 'no command steam')"
+check crew__two_words__are_a_usage_error 2 "$(code "$crew" info config)"
+check crew__usage_error__prints_nothing "" "$(cat "$work/out")"
+check crew__full_disk__is_a_failure 1 "$(code sh -c "'$crew' config >/dev/full")"
+
+# The table of the page is that of the program.
+check crew__config__is_a_success 0 "$(code "$crew" config)"
+sed -n '/^```text$/,/^```$/p' "$source/docs/CONFIG.md" | sed '1d;$d' >"$work/page"
+check crew__config__is_the_pages_table "" "$(diff "$work/page" "$work/out")"
+check crew__config_with_a_bad_setting__still_prints 0 "$(CREW_BACKEND=steam code "$crew" config)"
+
+check crew__info__is_a_success 0 "$(code "$crew" info)"
+check crew__info__says_nothing_on_standard_error "" "$(cat "$work/err")"
+for backend in serial threads 'fork, start fork' 'fork, start server' 'fork, start spawn'; do
+    check "crew__info__tried_$(echo "$backend" | tr -d , | tr ' ' _)" there \
+        "$(out "^  $backend *works$")"
+done
+check crew__info__mpi__says_why_not there "$(out '^  mpi *no: ')"
+check crew__info__counts_what_nproc_counts there "$(out "^Affinity *$(nproc) processor")"
+
+one=$(taskset -pc $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+check crew__info_in_a_mask__is_a_success 0 "$(code taskset -c "$one" "$crew" info)"
+check crew__info_in_a_mask__counts_one there "$(out '^Count *1: ')"
+check crew__info_in_a_mask__binds_to_it there "$(out "worker 0 *processors $one (1 core)")"
+
+check crew__info_with_settings__is_a_success 0 \
+    "$(CREW_BACKEND=threads CREW_WORKERS=3 CREW_BIND=none code "$crew" info)"
+check crew__info_with_settings__shows_them there \
+    "$(out 'opened now: threads, 3 workers, bind none')"
+check crew__info_with_settings__tries_every_backend there "$(out 'start spawn *works')"
+check crew__info_with_settings__binds_nobody there "$(out 'worker 0-2 *not bound')"
+check crew__info_on_mpi__is_a_failure 1 "$(CREW_BACKEND=mpi code "$crew" info)"
+check crew__info_on_mpi__says_why there "$(err 'mpi backend is not part')"
+check crew__info_on_mpi__shows_what_would_work there "$(out 'threads *works')"
+check crew__info_with_a_bad_setting__is_a_failure 1 "$(CREW_WORKERS=0 code "$crew" info)"
+check crew__info_with_a_bad_setting__names_it there "$(err 'CREW_WORKERS=0 is not accepted')"
+[ "$failures" -eq 0 ]
