@@ -206,6 +206,14 @@ void cw_pool_advance(crew_pool *p, crew_job *j) {
     retire(p, j, members);
 }
 
+/* What items [lo, hi) have spawned in an execution that does not count. */
+static void disown(crew_pool *p, struct cw_job *job, int64_t lo, int64_t hi) {
+    const struct cw_origin from = {
+        .slot = job->slot + 1, .generation = job->generation, .lo = lo, .hi = hi};
+    if (atomic_load(&job->children) > 0)
+        cw_pool_disown(p, &from);
+}
+
 void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
     if (j->state == CW_J_WAITING) {
         unqueue(p, j);
@@ -221,14 +229,13 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
         return;
     atomic_store(&j->shared->voided, 1);
     cw_job_stop_above(j->shared, -1);
-    for (int rank = 0; rank < p->workers && p->ops->processes; rank++) {
-        struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
-        uint32_t current = atomic_load(&line->task);
-        struct cw_task *task = current ? cw_task_at(&p->maps, p->team, current - 1) : NULL;
-        if (atomic_load(&line->doing[0]) == j->shared->slot + 1 ||
-            (task && task->root_slot == j->shared->slot + 1))
+    disown(p, j->shared, 0, INT64_MAX);
+    /* Pairs with the fence in job_enter: either it is seen inside here, or it sees
+     * that nothing starts any more. */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (int rank = 0; rank < p->workers && p->ops->processes; rank++)
+        if (atomic_load(&cw_team_line(&p->maps, p->team, rank)->doing[0]) == j->shared->slot + 1)
             cw_pool_doom(p, rank, CW_CANCEL);
-    }
     cw_job_ring(&p->maps, p->team, j->shared->slot);
     cw_session_ring(p->session);
 }
@@ -305,6 +312,7 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
                   !atomic_load(&marks[from - job->base]);
     take_back_redo(job, rank, held);
     if (blamed) {
+        disown(p, job, from, to);
         sentence(p, j, rank, from, to, attempt, reason, status);
     } else {
         from = to = hi;

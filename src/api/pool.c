@@ -77,6 +77,7 @@ void cw_pool_release(crew_pool *p) {
             cw_free_cell(a, &task->in_cell);
             cw_free_cell(a, &task->out_cell);
             cw_free_cell(a, &task->failure);
+            cw_free_cell(a, &task->told);
         }
         for (int b = 0; b < CW_TASK_BLOCKS; b++)
             cw_free_cell(a, &t->task_block[b]);

@@ -172,6 +172,9 @@ bool cw_pool_jobs_told(crew_pool *p);
 /* With the lock. */
 void cw_pool_member_left_tasks(crew_pool *p, int rank, enum cw_reason reason, int status);
 void cw_pool_cancel_tasks(crew_pool *p, int code, const crew_error *why);
+/* Children of an execution that does not count: see cw_children_disown. Members
+ * that run such are ended where they can be. */
+void cw_pool_disown(crew_pool *p, const struct cw_origin *from);
 void cw_pool_drain_backlog(crew_pool *p);
 bool cw_pool_has_backlog(const crew_pool *p);
 void cw_pool_restore_hints(crew_pool *p);

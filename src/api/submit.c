@@ -213,10 +213,11 @@ int cw_record_error(crew_pool *p, uint32_t number, crew_error *err) {
     struct cw_task *task = cw_task_at(&p->maps, p->team, number);
     if (task->status == 0)
         return cw_error_clear(err);
-    const struct cw_failure *f = cw_ptr(&p->maps.arena, atomic_load(&task->failure));
+    cw_off own = atomic_load(&task->failure), told = atomic_load(&task->told);
+    const struct cw_failure *f = cw_ptr(&p->maps.arena, own ? own : told);
     struct cw_failure bare = {.code = task->status, .index = task->index, .worker = -1};
     crew_error e;
-    cw_failure_explain(p, task->fn, f ? f : &bare, -1, task->retries, &e);
+    cw_failure_explain(p, task->fn, f && f->code == task->status ? f : &bare, -1, task->retries, &e);
     return cw_error_copy(err, &e);
 }
 
@@ -282,28 +283,42 @@ int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *
     struct cw_failure f = {.code = code, .index = task->index, .worker = -1};
     if (why)
         snprintf(f.text, sizeof f.text, "%.191s", why->text);
-    if (!cw_task_is_child(task)) {
-        task->attempt++; /* children of an attempt that died are void */
+    if (cw_task_is_child(task))
+        cw_child_end(&p->maps, p->team, NULL, number, &f);
+    else
         cw_root_end(&p->maps, p->team, NULL, number, code, &f);
-        return 1;
-    }
-    cw_child_tell(&p->maps, p->team, task, &f);
-    p->recount = true; /* its root's count is put right by counting anew */
-    cw_task_end(&p->maps, p->team, number, code, NULL);
-    cw_task_release(&p->maps, p->team, number);
-    cw_session_ring(p->session);
     return 1;
 }
 
-/* Those that run are ended with their workers; those that wait are dropped. */
-static void end_children(crew_pool *p, uint32_t root, uint32_t generation) {
-    for (int rank = 0; rank < p->workers; rank++) {
+/* Ends the members that run VOID children: their memory may be somebody's who waits
+ * for them. Threads see crew_cancelled. */
+static void doom_void(crew_pool *p) {
+    /* Pairs with the fence in unwanted_child (team/member.c). */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (int rank = 0; rank < p->workers && p->ops->processes; rank++) {
         struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
         uint32_t current = atomic_load(&line->task);
         struct cw_task *task = current ? cw_task_at(&p->maps, p->team, current - 1) : NULL;
-        if (task && task->root_task == root + 1 && task->root_generation == generation)
+        uint64_t state = task ? atomic_load(&task->state) : 0;
+        if (cw_task_phase(state) == CW_TASK_RUNNING && (state & CW_TASK_VOID) &&
+            cw_task_owner(state) == (uint32_t)rank + 1)
             cw_pool_doom(p, rank, CW_CANCEL);
     }
+}
+
+void cw_pool_disown(crew_pool *p, const struct cw_origin *from) {
+    if (cw_children_disown(&p->maps, p->team, from))
+        doom_void(p);
+}
+
+static void disown_tasks_of(crew_pool *p, uint32_t number) {
+    struct cw_task *task = cw_task_at(&p->maps, p->team, number);
+    /* A root's count says whether there are any; a child's are counted there. */
+    if (!cw_task_is_child(task) && atomic_load(&task->children) <= 1)
+        return;
+    const struct cw_origin from = {.task = number + 1,
+                                   .generation = cw_task_generation(atomic_load(&task->state))};
+    cw_pool_disown(p, &from);
 }
 
 int cw_record_kill(crew_pool *p, uint32_t number) {
@@ -313,8 +328,7 @@ int cw_record_kill(crew_pool *p, uint32_t number) {
         return 0;
     if (cw_task_phase(state) == CW_TASK_PARENT) {
         task->status = CREW_ECANCELLED;
-        task->attempt++; /* its children are void now */
-        end_children(p, number, cw_task_generation(state));
+        disown_tasks_of(p, number);
         return 1;
     }
     if (!p->ops->processes)
@@ -356,8 +370,8 @@ static struct cw_failure lost_with(crew_pool *p, int rank, struct cw_task *task,
     return f;
 }
 
-/* A record that the dead member was running. Its children of this attempt do not
- * count any more once the attempt is over. */
+/* A record that the dead member was running. Whatever becomes of it, the children of
+ * this execution do not count. */
 static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum cw_reason reason,
                      int status) {
     struct cw_task *task = cw_task_at(&p->maps, p->team, number);
@@ -368,6 +382,9 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
         reason = CW_CANCEL;
     else if (reason == CW_CANCEL && p->state < CW_POOL_ENDING)
         reason = CW_INNOCENT; /* it was meant for what ran here before */
+    cw_child_untell(&p->maps, p->team, number);
+    if (begun)
+        disown_tasks_of(p, number);
     enum cw_verdict verdict = begun || reason == CW_CANCEL
                                   ? cw_judge(reason, task->attempt, task->retries)
                                   : CW_NOT_COUNTED;
@@ -376,6 +393,7 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
     if (verdict == CW_RUN_AGAIN || verdict == CW_NOT_COUNTED) {
         task->attempt += verdict == CW_RUN_AGAIN;
         cw_free_cell(&p->maps.arena, &task->failure);
+        cw_root_restart(&p->maps, task);
         cw_task_move(task, generation, CW_TASK_RUNNING, CW_TASK_QUEUED, 0, NULL);
         crew_error err;
         if (cw_pool_queue(p, number, task->priority, &err) < 0)
@@ -392,7 +410,6 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
     if (cw_task_is_child(task)) {
         cw_child_end(&p->maps, p->team, line, number, &f);
     } else {
-        task->attempt++; /* children of the attempt that failed are void */
         cw_root_end(&p->maps, p->team, line, number, f.code, &f);
     }
 }
@@ -405,8 +422,13 @@ void cw_pool_member_left_tasks(crew_pool *p, int rank, enum cw_reason reason, in
     uint32_t current = atomic_load(&line->task);
     for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++) {
         uint64_t state = atomic_load(&cw_task_at(&p->maps, t, i)->state);
-        if (cw_task_phase(state) == CW_TASK_RUNNING && cw_task_owner(state) == (uint32_t)rank + 1)
+        bool its = cw_task_owner(state) == (uint32_t)rank + 1;
+        if (cw_task_phase(state) == CW_TASK_RUNNING && its)
             sentence(p, rank, i, current == i + 1, reason, status);
+        /* A child that it was making, or had ended but not put away. */
+        if ((cw_task_phase(state) == CW_TASK_PREPARED || cw_task_phase(state) == CW_TASK_DONE) &&
+            its)
+            cw_task_release(&p->maps, t, i);
         /* It may have died between the end of a record and waking who waits. */
         if (cw_task_phase(state) == CW_TASK_DONE && (state & CW_TASK_WAITED))
             cw_futex_wake(cw_task_futex(cw_task_at(&p->maps, t, i)), INT32_MAX);

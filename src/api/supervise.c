@@ -42,6 +42,8 @@ static void doom(crew_pool *p, int rank, enum cw_reason reason, uint64_t key) {
         atomic_store_explicit(&line->cancel, key, memory_order_relaxed);
         return;
     }
+    if (w->reason != CW_NO_REASON && w->doomed == key)
+        return; /* it is ended already: the first reason stands */
     w->reason = reason;
     w->doomed = key;
     p->ops->kill(p->hands, rank);

@@ -62,10 +62,7 @@ static void inherit(struct cw_member *m, struct cw_frame *frame, struct cw_task 
     if (!task) {
         child->root_slot = frame->job->slot + 1;
         child->root_generation = frame->job->generation;
-        child->root_attempt = call->attempt;
-        child->root_item = frame->job->kind == CW_JOB_ITEMS || frame->job->kind == CW_JOB_BYTES
-                               ? call->index
-                               : atomic_load_explicit(&m->line->lo, memory_order_relaxed);
+        child->root_item = call->index / frame->job->grain;
         return;
     }
     uint32_t number = atomic_load_explicit(&m->line->task, memory_order_relaxed) - 1;
@@ -73,17 +70,33 @@ static void inherit(struct cw_member *m, struct cw_frame *frame, struct cw_task 
         child->root_task = task->root_task;
         child->root_slot = task->root_slot;
         child->root_generation = task->root_generation;
-        child->root_attempt = task->root_attempt;
         child->root_item = task->root_item;
         child->parent_task = number + 1;
         child->parent_generation = generation_of(task);
-        child->parent_attempt = task->attempt;
     } else {
         child->root_task = number + 1;
         child->root_generation = generation_of(task);
-        child->root_attempt = task->attempt;
     }
 }
+
+/* A record of this member's own: in a section, because a record that has left the
+ * free stack and names nobody is found only while no other is on its way. */
+static int64_t new_child(struct cw_member *m, crew_error *err) {
+    section_enter(m->team, m->line);
+    int64_t number = cw_task_new(&m->maps, m->team, &m->line->spare, err);
+    if (number >= 0) {
+        struct cw_task *child = cw_task_at(&m->maps, m->team, (uint32_t)number);
+        uint64_t state = atomic_load_explicit(&child->state, memory_order_relaxed);
+        atomic_store_explicit(&child->state,
+                              state | (uint64_t)(m->rank + 1) << CW_TASK_OWNER_SHIFT,
+                              memory_order_relaxed);
+    }
+    section_leave(m->line);
+    return number;
+}
+
+static bool disown(const struct cw_maps *m, struct cw_team *t, uint32_t number,
+                   uint32_t generation, uint32_t by);
 
 int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, const void *in,
                    uint64_t size, crew_error *err) {
@@ -92,25 +105,32 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
     int rc = cw_fn_find((cw_fn *)fn, NULL, &name, err);
     if (rc < 0)
         return rc;
-    int64_t number = cw_task_new(&m->maps, t, &m->line->spare, err);
+    int64_t number = new_child(m, err);
     if (number < 0)
         return (int)number;
     struct cw_task *child = cw_task_at(&m->maps, t, (uint32_t)number);
     child->fn = name;
     inherit(m, frame, child);
     rc = cw_task_put_item(&m->maps, child, in, size, err);
+    section_enter(t, m->line);
     if (rc < 0) {
         cw_task_release(&m->maps, t, (uint32_t)number);
+        section_leave(m->line);
         return rc;
     }
-    /* From QUEUED on it is its runner's: a stale hint of the record's may bring one at once. */
-    int priority = child->priority;
-    section_enter(t, m->line);
     if (child->root_task)
         atomic_fetch_add(&cw_task_at(&m->maps, t, child->root_task - 1)->children, 1);
     else
         atomic_fetch_add(&root_job(&m->maps, t, child)->children, 1);
-    cw_task_move(child, generation_of(child), CW_TASK_PREPARED, CW_TASK_QUEUED, 0, NULL);
+    /* From QUEUED on it is its runner's: a stale hint of the record's may bring one at once. */
+    int priority = child->priority;
+    uint32_t generation = generation_of(child);
+    cw_task_move(child, generation, CW_TASK_PREPARED, CW_TASK_QUEUED, 0, NULL);
+    /* Pairs with the swap in disown: either the supervisor, which looks again after
+     * it has found a child that runs, sees this one, or this one sees that its
+     * parent is VOID. */
+    if (frame->task && (atomic_load(&frame->task->state) & CW_TASK_VOID))
+        disown(&m->maps, t, (uint32_t)number, generation, (uint32_t)m->rank + 1);
     section_leave(m->line);
     /* A full ring: the record waits without a hint, until the rings have run dry
      * and the supervisor looks for such. */
@@ -120,29 +140,28 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
     return 0;
 }
 
-bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_task *task) {
-    if (task->root_task) {
-        struct cw_task *root = cw_task_at(m, t, task->root_task - 1);
-        if (generation_of(root) != task->root_generation || root->attempt != task->root_attempt)
-            return true;
-    }
-    if (task->root_slot && atomic_load(&root_job(m, t, task)->voided))
+bool cw_child_void(const struct cw_maps *m, struct cw_team *t, struct cw_task *task) {
+    if (atomic_load(&task->state) & CW_TASK_VOID)
         return true;
-    if (task->parent_task) {
-        /* A parent may end before its children, and its record be another task's.
-         * The attempt comes first: one of a later life is seen with its generation.
-         * Pairs with the release in cw_task_new. */
-        struct cw_task *parent = cw_task_at(m, t, task->parent_task - 1);
-        int attempt = atomic_load_explicit(&parent->attempt, memory_order_acquire);
-        if (attempt != task->parent_attempt && generation_of(parent) == task->parent_generation)
-            return true;
-    }
-    return false;
+    if (!task->root_task)
+        return atomic_load(&root_job(m, t, task)->voided);
+    uint64_t root = atomic_load(&cw_task_at(m, t, task->root_task - 1)->state);
+    return cw_task_generation(root) != task->root_generation || (root & CW_TASK_KILL);
 }
 
-/* A child's failure becomes its root's: the first one to fail counts. */
-void cw_child_tell(const struct cw_maps *m, struct cw_team *t, struct cw_task *task,
+/* What a child said of an execution that does not count. `from` is who holds the
+ * word now, `as` who takes it. */
+static void take_back(const struct cw_maps *m, struct cw_task *root, uint32_t from, uint32_t as) {
+    cw_arena arena = m->arena;
+    if (!atomic_compare_exchange_strong(&root->teller, &from, as))
+        return;
+    cw_free_cell(&arena, &root->told);
+    atomic_store(&root->teller, 0);
+}
+
+void cw_child_tell(const struct cw_maps *m, struct cw_team *t, uint32_t number,
                    const struct cw_failure *failure) {
+    struct cw_task *task = cw_task_at(m, t, number);
     if (cw_child_void(m, t, task))
         return;
     struct cw_failure told = *failure;
@@ -153,17 +172,29 @@ void cw_child_tell(const struct cw_maps *m, struct cw_team *t, struct cw_task *t
     }
     struct cw_task *root = cw_task_at(m, t, task->root_task - 1);
     cw_arena arena = m->arena;
-    if (atomic_load(&root->failure))
+    uint32_t nobody = 0;
+    /* Who comes first has the cell to itself; should it die now, the supervisor
+     * knows whose the cell is. */
+    if (!atomic_compare_exchange_strong(&root->teller, &nobody, number + 1))
         return;
-    /* Two children that fail at once: the later overwrites nothing, it frees its
-     * own copy. Its cell is this record's, which it owns. */
-    cw_free_cell(&arena, &task->failure);
-    cw_off off = cw_alloc(&arena, sizeof told, &task->failure, NULL), none = 0;
-    if (!off)
-        return;
-    memcpy(cw_ptr(&arena, off), &told, sizeof told);
-    if (atomic_compare_exchange_strong(&root->failure, &none, off))
-        atomic_store(&task->failure, 0);
+    root->told_code = failure->code;
+    cw_off off = cw_alloc(&arena, sizeof told, &root->told, NULL);
+    if (off)
+        memcpy(cw_ptr(&arena, off), &told, sizeof told);
+    atomic_store(&root->teller, CW_TASK_TOLD);
+    /* Pairs with cw_root_restart: one of the two sees the other. */
+    if (cw_child_void(m, t, task))
+        take_back(m, root, CW_TASK_TOLD, number + 1);
+}
+
+void cw_child_untell(const struct cw_maps *m, struct cw_team *t, uint32_t number) {
+    struct cw_task *task = cw_task_at(m, t, number);
+    if (task->root_task)
+        take_back(m, cw_task_at(m, t, task->root_task - 1), number + 1, number + 1);
+}
+
+void cw_root_restart(const struct cw_maps *m, struct cw_task *root) {
+    take_back(m, root, CW_TASK_TOLD, CW_TASK_TOLD - 1);
 }
 
 /* In a section, when the root's count has come to nothing. */
@@ -171,36 +202,42 @@ static void complete_root(const struct cw_maps *m, struct cw_team *t, uint32_t n
     struct cw_task *root = cw_task_at(m, t, number);
     if (cw_task_phase(atomic_load(&root->state)) != CW_TASK_PARENT)
         return;
-    cw_off off = atomic_load(&root->failure);
-    if (off && root->status == 0)
-        root->status = ((struct cw_failure *)cw_ptr(&m->arena, off))->code;
+    if (atomic_load(&root->teller) == CW_TASK_TOLD && root->status == 0)
+        root->status = root->told_code;
     cw_task_end(m, t, number, root->status, NULL);
+}
+
+/* In a section, or by the manager: a child of that root is DONE. */
+static void uncount(const struct cw_maps *m, struct cw_team *t, const struct cw_task *child) {
+    if (child->root_task) {
+        struct cw_task *root = cw_task_at(m, t, child->root_task - 1);
+        if (atomic_fetch_sub(&root->children, 1) == 1)
+            complete_root(m, t, child->root_task - 1);
+    } else if (atomic_fetch_sub(&root_job(m, t, child)->children, 1) == 1) {
+        cw_job_ring(m, t, child->root_slot - 1);
+    }
 }
 
 void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
                   const struct cw_failure *failure) {
     struct cw_task *task = cw_task_at(m, t, number);
     if (failure)
-        cw_child_tell(m, t, task, failure);
-    uint32_t root_task = task->root_task, slot = task->root_slot;
+        cw_child_tell(m, t, number, failure);
     section_enter(t, line);
-    cw_task_move(task, generation_of(task), CW_TASK_RUNNING, CW_TASK_DONE, 0, NULL);
-    if (root_task) {
-        struct cw_task *root = cw_task_at(m, t, root_task - 1);
-        if (atomic_fetch_sub(&root->children, 1) == 1)
-            complete_root(m, t, root_task - 1);
-    } else if (atomic_fetch_sub(&root_job(m, t, task)->children, 1) == 1) {
-        cw_job_ring(m, t, slot - 1);
-    }
-    section_leave(line);
+    /* It keeps its owner: should that die here, its record is found by it. */
+    uint64_t state = atomic_load(&task->state);
+    cw_task_move(task, cw_task_generation(state), cw_task_phase(state), CW_TASK_DONE,
+                 cw_task_owner(state), NULL);
+    uncount(m, t, task);
     cw_task_release(m, t, number);
+    section_leave(line);
 }
 
 void cw_root_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
                  int status, const struct cw_failure *failure) {
     struct cw_task *task = cw_task_at(m, t, number);
     if (atomic_load_explicit(&task->children, memory_order_acquire) == 1 &&
-        !atomic_load(&task->failure)) {
+        !atomic_load(&task->teller)) {
         cw_task_end(m, t, number, status, failure);
         return;
     }
@@ -219,6 +256,73 @@ void cw_root_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *lin
         complete_root(m, t, number);
     section_leave(line);
 }
+
+/* ---- executions that do not count ---- */
+
+/* True: it runs, and is VOID now. One that waits is ended, its record meanwhile
+ * being `by`'s (rank + 1; 0: the manager's). */
+static bool disown(const struct cw_maps *m, struct cw_team *t, uint32_t number,
+                   uint32_t generation, uint32_t by) {
+    struct cw_task *task = cw_task_at(m, t, number);
+    uint64_t state = atomic_load(&task->state);
+    for (;;) {
+        uint32_t phase = cw_task_phase(state);
+        if (cw_task_generation(state) != generation || (state & CW_TASK_VOID))
+            return false;
+        if (phase != CW_TASK_QUEUED && phase != CW_TASK_RUNNING)
+            return false;
+        uint64_t next = phase == CW_TASK_RUNNING
+                            ? state | CW_TASK_VOID
+                            : (state & ~(uint64_t)CW_TASK_PHASE) | CW_TASK_DONE |
+                                  (uint64_t)by << CW_TASK_OWNER_SHIFT;
+        if (!atomic_compare_exchange_strong(&task->state, &state, next))
+            continue;
+        if (phase == CW_TASK_RUNNING)
+            return true;
+        uncount(m, t, task);
+        cw_task_release(m, t, number);
+        return false;
+    }
+}
+
+static bool descends(const struct cw_maps *m, struct cw_team *t, const struct cw_task *task,
+                     const struct cw_origin *from) {
+    if (from->task) {
+        if (task->root_task == from->task && task->root_generation == from->generation)
+            return true;
+        if (task->parent_task == from->task && task->parent_generation == from->generation)
+            return true;
+    } else if (task->root_slot == from->slot && task->root_generation == from->generation &&
+               task->root_item >= from->lo && task->root_item < from->hi) {
+        return true;
+    }
+    if (!task->parent_task)
+        return false;
+    uint64_t parent = atomic_load(&cw_task_at(m, t, task->parent_task - 1)->state);
+    return cw_task_generation(parent) == task->parent_generation && (parent & CW_TASK_VOID);
+}
+
+bool cw_children_disown(const struct cw_maps *m, struct cw_team *t, const struct cw_origin *from) {
+    bool any = false, more = true;
+    /* Again after one that runs was found: it may have spawned others meanwhile. */
+    while (more) {
+        more = false;
+        for (uint32_t i = 0; i < atomic_load(&t->task_count); i++) {
+            const struct cw_task *task = cw_task_at(m, t, i);
+            /* Whom it belongs to holds for the generation seen before; disown
+             * changes nothing if there is another by then. */
+            uint64_t state = atomic_load(&task->state);
+            if (cw_task_phase(state) != CW_TASK_QUEUED && cw_task_phase(state) != CW_TASK_RUNNING)
+                continue;
+            if (cw_task_is_child(task) && descends(m, t, task, from))
+                more = disown(m, t, i, cw_task_generation(state), 0) || more;
+        }
+        any = any || more;
+    }
+    return any;
+}
+
+/* ---- counting anew ---- */
 
 /* With the sections paused. Counts aside first: a root that ends meanwhile
  * trusts the number it finds. */
@@ -271,11 +375,15 @@ int cw_children_recount(const struct cw_maps *m, struct cw_team *t) {
     /* Records made from now on are not in anybody's count yet. */
     uint32_t n = atomic_load(&t->task_count);
     int32_t *count = late ? NULL : calloc((size_t)n + 1, sizeof *count);
-    bool ok = count != NULL;
-    if (ok)
+    unsigned char *seen = late ? NULL : malloc((size_t)n + 1);
+    bool ok = count && seen;
+    if (ok) {
         count_all(m, t, count, n);
+        cw_task_reclaim(m, t, seen, n);
+    }
     atomic_store(&t->pause, 0);
     cw_futex_wake(&t->pause, INT32_MAX);
     free(count);
+    free(seen);
     return ok ? 0 : CREW_ENOMEM;
 }

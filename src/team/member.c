@@ -85,6 +85,8 @@ static struct cw_job *job_enter(struct cw_member *m, int slot) {
     if (m->level == CW_NESTED)
         return NULL;
     atomic_store(&m->line->doing[m->level], (uint32_t)slot + 1);
+    /* Pairs with the fence in cw_pool_stop_job, for the looks at stop_at. */
+    atomic_thread_fence(memory_order_seq_cst);
     if (!(atomic_load(&t->jobs) >> slot & 1)) {
         atomic_store_explicit(&m->line->doing[m->level], 0, memory_order_release);
         return NULL;
@@ -340,6 +342,16 @@ static void name_task(struct cw_member *m, uint32_t named) {
     atomic_store_explicit(&line->task, named, memory_order_release);
 }
 
+static bool unwanted_child(struct cw_member *m, struct cw_task *task) {
+    if (!cw_task_is_child(task))
+        return false;
+    /* Pairs with the fences of the manager between voiding children and its look at
+     * who runs them (doom_void in api/submit.c): either it sees this one in our line,
+     * or it is void here. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return cw_child_void(&m->maps, m->team, task);
+}
+
 bool cw_member_run_task(struct cw_member *m) {
     struct cw_team *t = m->team;
     uint32_t number;
@@ -357,7 +369,7 @@ bool cw_member_run_task(struct cw_member *m) {
     /* Who spun for this one was spared the wake-up of others: see cw_team_wake. */
     if (cw_task_any(&m->maps, t) || atomic_load(&t->claimable))
         cw_team_wake(&m->maps, t, 1);
-    if ((was & CW_TASK_KILL) || (cw_task_is_child(task) && cw_child_void(&m->maps, t, task))) {
+    if ((was & CW_TASK_KILL) || unwanted_child(m, task)) {
         drop_task(m, number, task);
     } else {
         struct cw_frame nested;

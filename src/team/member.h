@@ -109,12 +109,31 @@ void cw_job_ring(const struct cw_maps *m, struct cw_team *t, uint32_t slot);
 
 int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, const void *in,
                    uint64_t size, crew_error *err);
-/* True if the record's root or parent has begun again, or is gone: drop it. */
-bool cw_child_void(const struct cw_maps *m, struct cw_team *t, const struct cw_task *task);
+/* True if the record is a child of an execution that does not count, or of one that
+ * nobody wants any more: drop it. */
+bool cw_child_void(const struct cw_maps *m, struct cw_team *t, struct cw_task *task);
 /* A child's failure becomes its root's: the first one to fail counts. */
-void cw_child_tell(const struct cw_maps *m, struct cw_team *t, struct cw_task *task,
+void cw_child_tell(const struct cw_maps *m, struct cw_team *t, uint32_t number,
                    const struct cw_failure *failure);
-/* Ends a child that this member (line) runs: tells its root, frees the record. */
+/* The child's member died, maybe while it told: what it had begun to say is gone.
+ * By the supervisor. */
+void cw_child_untell(const struct cw_maps *m, struct cw_team *t, uint32_t number);
+/* The root will run again: what children of this execution have told is gone. After
+ * they were disowned, by the supervisor. */
+void cw_root_restart(const struct cw_maps *m, struct cw_task *root);
+
+/* Whose children: of a task, or of items of a map. */
+struct cw_origin {
+    uint32_t task, slot; /* + 1; one of the two is set */
+    uint32_t generation; /* the task's or the job's */
+    int64_t lo, hi;      /* which items */
+};
+/* The execution they belong to is over and does not count. Those that have not
+ * begun end now, those that run become VOID. True: there are some that run. By the
+ * manager, with its lock. */
+bool cw_children_disown(const struct cw_maps *m, struct cw_team *t, const struct cw_origin *from);
+/* Ends a child that this member (line) runs: tells its root, frees the record.
+ * line NULL: one that is PREPARED, by the manager, with its lock. */
 void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *line, uint32_t number,
                   const struct cw_failure *failure);
 /* Ends the root task's own part, after which it is DONE or waits for children.

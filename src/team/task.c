@@ -94,11 +94,9 @@ int64_t cw_task_new(const struct cw_maps *m, struct cw_team *t, _Atomic cw_off *
     }
     struct cw_task *task = cw_task_at(m, t, number);
     uint64_t state = atomic_load_explicit(&task->state, memory_order_relaxed);
-    size_t head = offsetof(struct cw_task, retries), body = offsetof(struct cw_task, in);
+    size_t head = offsetof(struct cw_task, attempt), body = offsetof(struct cw_task, in);
     memset((char *)task + head, 0, body - head);
-    /* Pairs with the acquire in cw_child_void: the generation that the release of
-     * the record's former life has stored. */
-    atomic_store_explicit(&task->attempt, 1, memory_order_release);
+    task->attempt = 1;
     atomic_store_explicit(&task->children, 1, memory_order_relaxed);
     atomic_store_explicit(&task->state, (state >> 32) << 32 | CW_TASK_PREPARED,
                           memory_order_relaxed);
@@ -111,11 +109,33 @@ void cw_task_release(const struct cw_maps *m, struct cw_team *t, uint32_t number
     cw_free_cell(&arena, &task->in_cell);
     cw_free_cell(&arena, &task->out_cell);
     cw_free_cell(&arena, &task->failure);
+    cw_free_cell(&arena, &task->told);
     uint64_t state = atomic_load_explicit(&task->state, memory_order_relaxed);
     /* A new generation: hints that are still about mean nothing any more. */
     atomic_store_explicit(&task->state, ((state >> 32) + 1) << 32 | CW_TASK_FREE,
                           memory_order_release);
     push_free(m, t, number);
+}
+
+uint32_t cw_task_reclaim(const struct cw_maps *m, struct cw_team *t, unsigned char *seen,
+                         uint32_t n) {
+    memset(seen, 0, n);
+    uint32_t found = 0, at = (uint32_t)atomic_load(&t->free_task);
+    while (at && at <= n && !seen[at - 1]) {
+        seen[at - 1] = 1;
+        at = atomic_load(&cw_task_at(m, t, at - 1)->next_free);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t state = atomic_load(&cw_task_at(m, t, i)->state);
+        if (cw_task_phase(state) == CW_TASK_FREE && !seen[i])
+            push_free(m, t, i);
+        else if (cw_task_phase(state) == CW_TASK_PREPARED && cw_task_owner(state) == 0)
+            cw_task_release(m, t, i);
+        else
+            continue;
+        found++;
+    }
+    return found;
 }
 
 int cw_task_put_item(const struct cw_maps *m, struct cw_task *task, const void *in, uint64_t size,

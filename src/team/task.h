@@ -15,14 +15,21 @@
  * | PREPARED -> QUEUED | the same                               |
  * | QUEUED -> RUNNING  | a member: its rank enters the state    |
  * | QUEUED -> PREPARED | the manager, cancelling                |
+ * | QUEUED -> DONE     | the supervisor, dropping a child       |
  * | RUNNING -> others  | the runner; after its death the supervisor |
  * | PARENT -> DONE     | whoever ends its last child            |
  * | DONE -> FREE       | the future's owner; children: the runner |
  *
  * Children (crew_spawn) belong to a root: a submitted task, or an item of a
  * map. The root counts those that have not ended. Counting and changing a
- * child's state happen in an accounting section (cw_line.critical); if a member
- * dies inside one the supervisor pauses the sections of all and counts anew. */
+ * child's state happen in an accounting section (cw_line.critical), and so does
+ * taking a record from the free stack and putting it back; if a member dies inside
+ * one the supervisor pauses the sections of all, counts anew, and looks for records
+ * that are neither on the stack nor anybody's.
+ *
+ * Children belong to an execution of their root. When that is over without having
+ * counted (its member died), those that have not begun are dropped, those that run
+ * are VOID: what they say and whom they spawn counts no more. */
 #ifndef CW_TEAM_TASK_H
 #define CW_TEAM_TASK_H
 
@@ -39,20 +46,20 @@ enum {
     CW_TASK_WAITED = 1 << 4,  /* somebody sleeps on the state's low half */
     CW_TASK_NOTIFY = 1 << 5,  /* push it onto the notify ring when done */
     CW_TASK_KILL = 1 << 6,    /* nobody wants it any more */
+    CW_TASK_VOID = 1 << 7,    /* a child of an execution that does not count */
     CW_TASK_FLAGS = 0xff0,
     CW_TASK_OWNER_SHIFT = 12, /* rank + 1 of the runner */
     CW_TASK_IN = 32, /* bytes of an item, and of a result, that fit into the record */
     CW_TASK_OUT = 16,
     CW_TASK_PER_BLOCK = 1024
 };
+/* cw_task.teller: a child's failure is there to be read. */
+#define CW_TASK_TOLD UINT32_MAX
 
 struct cw_task {
     _Alignas(64) _Atomic uint64_t state; /* generation << 32 | owner << 12 | flags | phase */
     _Atomic uint32_t next_free;
-    /* From 1. Its children's runners look at it when the record may be another
-     * task's already: see cw_child_void. */
-    _Atomic int attempt;
-    int retries, priority;
+    int attempt, retries, priority; /* attempt: from 1 */
     cw_fn_name fn;
     _Atomic cw_off in_cell; /* owns the item if it is larger than CW_TASK_IN */
     uint64_t in_size;
@@ -64,24 +71,27 @@ struct cw_task {
     uint64_t stream;
 
     /* the answer */
-    int status, task_code;
+    int status;
+    int common_owned;        /* `common` is a copy of the record's own */
     uint64_t slot_size;      /* a result slot of so many bytes; 0: any size */
     uint64_t out_size;
     _Atomic cw_off out_cell; /* owns the result if it is larger than CW_TASK_OUT */
-    _Atomic cw_off failure;  /* a cw_failure, if status is not 0 */
+    _Atomic cw_off failure;  /* its own: a cw_failure, if status is not 0 */
 
     /* children: self counts as one until its own part has ended */
     _Atomic int32_t children;
     uint32_t root_task;   /* + 1; 0: no child, or a child of a map */
     uint32_t root_slot;   /* + 1: the job's slot */
     uint32_t root_generation;
-    int root_attempt;
     uint32_t parent_task; /* + 1; 0: the item itself */
     uint32_t parent_generation;
-    int parent_attempt;
+    /* The first failure of a child. Owner: while teller is 0 nobody, then the child
+     * whose number + 1 it is, from CW_TASK_TOLD on this record. */
+    _Atomic uint32_t teller;
+    int told_code;
+    _Atomic cw_off told; /* a cw_failure; 0: there was no memory for it */
     int64_t root_item;
     cw_off stream_at; /* its cw_stream (imap), 0: none */
-    int common_owned; /* `common` is a copy of the record's own */
 
     _Alignas(16) unsigned char in[CW_TASK_IN];
     _Alignas(16) unsigned char out[CW_TASK_OUT];
@@ -133,6 +143,12 @@ int64_t cw_task_new(const struct cw_maps *m, struct cw_team *t, _Atomic cw_off *
 /* Back to the free stack, with what its cells own. Of a record that is the
  * caller's (PREPARED or DONE). */
 void cw_task_release(const struct cw_maps *m, struct cw_team *t, uint32_t number);
+
+/* With the sections paused and the manager's lock held: of records [0, n), takes
+ * back those that are nobody's since a member died over them. `seen` is room for n
+ * bytes. Returns how many there were. */
+uint32_t cw_task_reclaim(const struct cw_maps *m, struct cw_team *t, unsigned char *seen,
+                         uint32_t n);
 
 /* The item: copied into the record or the arena. */
 int cw_task_put_item(const struct cw_maps *m, struct cw_task *task, const void *in, uint64_t size,

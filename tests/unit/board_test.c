@@ -40,7 +40,7 @@ struct crowd {
     struct cw_member member[MEMBERS];
     pthread_t thread[MEMBERS];
     int running;
-    pthread_mutex_t lock; /* as a pool's: around releases of roots and counting anew */
+    pthread_mutex_t lock; /* as a pool's: around making and releasing roots, and counting anew */
 };
 
 static struct crowd c;
@@ -134,15 +134,14 @@ static uint32_t generation_of(uint32_t number) {
 
 static cw_fn_name name_of(crew_fn *fn) {
     cw_fn_name name;
-    crew_error err;
-    if (cw_fn_find((cw_fn *)fn, NULL, &name, &err) < 0)
-        fail_msg("%s", err.text);
+    assert_int_equal(cw_fn_find((cw_fn *)fn, NULL, &name, NULL), 0);
     return name;
 }
 
 /* QUEUED, with no hint yet. */
 static uint32_t post(crew_fn *fn, int64_t index, int64_t item, int priority) {
     crew_error err;
+    pthread_mutex_lock(&c.lock);
     int64_t number = cw_task_new(&c.maps, c.t, NULL, &err);
     if (number < 0)
         fail_msg("%s", err.text);
@@ -154,6 +153,7 @@ static uint32_t post(crew_fn *fn, int64_t index, int64_t item, int priority) {
     assert_int_equal(cw_task_put_item(&c.maps, task, &item, sizeof item, &err), 0);
     assert_true(cw_task_move(task, generation_of((uint32_t)number), CW_TASK_PREPARED,
                              CW_TASK_QUEUED, 0, NULL));
+    pthread_mutex_unlock(&c.lock);
     return (uint32_t)number;
 }
 
@@ -563,7 +563,7 @@ static void spawn__children_that_fail__their_root_fails_once_with_one_of_them(vo
         uint32_t n = post_hinted(grow, i, 3);
         await_done(n);
         assert_int_equal(at(n)->status, CREW_EFAILED);
-        const struct cw_failure *f = cw_ptr(&c.maps.arena, atomic_load(&at(n)->failure));
+        const struct cw_failure *f = cw_ptr(&c.maps.arena, atomic_load(&at(n)->told));
         assert_non_null(f);
         assert_int_equal(f->code, CREW_EFAILED);
         assert_int_equal(f->task_code, 42);
@@ -594,7 +594,7 @@ static struct map make_map(crew_fn *fn, int64_t count, int on_error) {
     struct cw_job *job = m.job = cw_ptr(&c.maps.arena, m.at);
     job->kind = CW_JOB_ITEMS;
     job->fn = name_of(fn);
-    job->count = job->total = count;
+    job->count = job->end = job->total = count;
     job->grain = job->step = 1;
     job->is_index = 1;
     job->schedule = CREW_SCHED_AUTO;
