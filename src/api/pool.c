@@ -99,8 +99,10 @@ void cw_pool_release(crew_pool *p) {
     free(p->watch);
     free(p->restarts);
     free(p->owner);
-    for (int i = 0; i < CW_PRIORITIES; i++)
+    for (int i = 0; i < CW_PRIORITIES; i++) {
         free(p->backlog[i].record);
+        free(p->suspects[i].record);
+    }
     free(p->serial);
     free(p);
 }

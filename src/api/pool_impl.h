@@ -33,6 +33,17 @@ struct cw_backlog {
     size_t head, tail, room;
 };
 
+/* Records that were QUEUED when hints may have been lost, one list a priority. What
+ * a ring held then is gone when it has passed the mark: who waits still has lost its
+ * hint. */
+struct cw_suspects {
+    struct cw_suspect {
+        uint32_t number, generation;
+    } *record;
+    size_t count, room;
+    uint64_t mark;
+};
+
 struct crew_pool {
     crew_pool *next; /* guarded by session.lock */
     bool leaving;    /* the same: some thread is freeing it */
@@ -72,6 +83,8 @@ struct crew_pool {
     uint32_t owners;
     struct crew_future *to_call; /* futures that are done and want a call back */
     struct cw_backlog backlog[CW_PRIORITIES]; /* indexed as the rings are */
+    struct cw_suspects suspects[CW_PRIORITIES];
+    uint32_t suspicious; /* bit a priority whose waiting records are to be noted */
     int fd; /* eventfd, -1 until asked for */
     int waits; /* threads in a join */
 

@@ -141,14 +141,10 @@ void cw_pool_drain_backlog(crew_pool *p) {
     }
 }
 
-/* After a death: records that are QUEUED while the rings are empty have lost
- * their hint with whoever popped it. A second hint does no harm. */
-void cw_pool_restore_hints(crew_pool *p) {
+/* The rings are dry: records that are QUEUED have lost their hint with whoever had
+ * popped it. A second hint does no harm. */
+static void hint_all(crew_pool *p) {
     struct cw_team *t = p->team;
-    if (!atomic_load(&t->hints_lost) || cw_task_any(&p->maps, t) ||
-        cw_pool_has_backlog(p))
-        return;
-    atomic_store(&t->hints_lost, 0);
     bool any = false;
     for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++) {
         struct cw_task *task = cw_task_at(&p->maps, t, i);
@@ -162,6 +158,84 @@ void cw_pool_restore_hints(crew_pool *p) {
     }
     if (any)
         cw_team_wake_all(&p->maps, t);
+}
+
+static bool suspect(struct cw_suspects *s, uint32_t number, uint32_t generation) {
+    if (s->count == s->room) {
+        size_t room = s->room ? 2 * s->room : 256;
+        struct cw_suspect *more = realloc(s->record, room * sizeof *more);
+        if (!more)
+            return false;
+        s->record = more;
+        s->room = room;
+    }
+    s->record[s->count++] = (struct cw_suspect){number, generation};
+    return true;
+}
+
+/* The rings are never dry under a steady stream of calls: notes who waits at these
+ * priorities, and how far their rings are filled. */
+static void suspect_all(crew_pool *p, uint32_t levels) {
+    struct cw_team *t = p->team;
+    for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++) {
+        struct cw_task *task = cw_task_at(&p->maps, t, i);
+        uint64_t state = atomic_load(&task->state);
+        int level = cw_task_level(task->priority);
+        if (cw_task_phase(state) == CW_TASK_QUEUED && (levels >> level & 1) &&
+            !suspect(&p->suspects[level], i, cw_task_generation(state)))
+            p->suspicious |= 1u << level; /* no memory: again next time */
+    }
+    for (int level = 0; level < CW_PRIORITIES; level++)
+        if (levels >> level & 1)
+            p->suspects[level].mark = cw_ring_mark(cw_task_ring(&p->maps, t, level));
+}
+
+/* Those who go on waiting when their ring has passed its mark get a new hint. */
+static void clear_suspects(crew_pool *p, int level) {
+    struct cw_suspects *s = &p->suspects[level];
+    if (!cw_ring_past(cw_task_ring(&p->maps, p->team, level), s->mark))
+        return;
+    while (s->count > 0) {
+        struct cw_suspect last = s->record[s->count - 1];
+        struct cw_task *task = cw_task_at(&p->maps, p->team, last.number);
+        uint64_t state = atomic_load(&task->state);
+        if (cw_task_generation(state) == last.generation &&
+            cw_task_phase(state) == CW_TASK_QUEUED &&
+            !cw_task_hint(&p->maps, p->team, last.number, task->priority))
+            break;
+        s->count--;
+    }
+    cw_team_wake_all(&p->maps, p->team);
+}
+
+void cw_pool_restore_hints(crew_pool *p) {
+    struct cw_team *t = p->team;
+    uint32_t lost = atomic_load(&t->hints_lost), wanted = 0, news = 1, seen = 2;
+    if (!lost)
+        return;
+    /* Members that find the rings dry ring the bell as long as it is not 0. */
+    if (atomic_compare_exchange_strong(&t->hints_lost, &news, 2))
+        p->suspicious = (1u << CW_PRIORITIES) - 1;
+    bool dry = !cw_task_any(&p->maps, t) && !cw_pool_has_backlog(p);
+    if (dry) {
+        p->suspicious = 0;
+        for (int level = 0; level < CW_PRIORITIES; level++)
+            p->suspects[level].count = 0;
+        hint_all(p);
+    }
+    bool waiting = false;
+    for (int level = 0; level < CW_PRIORITIES; level++) {
+        if (p->suspects[level].count)
+            clear_suspects(p, level);
+        /* First what was lost before. */
+        wanted |= p->suspects[level].count ? 0 : p->suspicious & 1u << level;
+        waiting = waiting || p->suspects[level].count;
+    }
+    p->suspicious &= ~wanted;
+    if (wanted)
+        suspect_all(p, wanted);
+    else if (!waiting && !p->suspicious)
+        atomic_compare_exchange_strong(&t->hints_lost, &seen, 0);
 }
 
 int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, crew_error *err) {

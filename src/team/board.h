@@ -228,7 +228,7 @@ struct cw_team {
     } job_bell[CW_JOB_SLOTS];
 
     _Alignas(64) _Atomic uint32_t pause; /* supervisor: nobody may enter an accounting section */
-    _Atomic uint32_t hints_lost;         /* (any) a task's hint may be missing from the rings */
+    _Atomic uint32_t hints_lost;         /* (any) 1: a hint may be missing; 2: the manager is at it */
     _Atomic uint32_t notify_lost;        /* (any) an end was not told: look at all */
     _Atomic uint32_t wants_fd;           /* every end of a task rings the bell */
     _Atomic uint32_t fd_news;            /* (any) one has ended since the descriptor was told */

@@ -107,6 +107,16 @@ int64_t cw_ring_size(const cw_ring *ring) {
     return size < 0 ? 0 : size < most ? size : most;
 }
 
+/* One further than tail, which may lag behind a value whose pusher died. */
+uint64_t cw_ring_mark(const cw_ring *ring) {
+    return atomic_load_explicit(&ring->tail, memory_order_acquire) + 1;
+}
+
+bool cw_ring_past(const cw_ring *ring, uint64_t mark) {
+    /* Head lags at most by one, too; a ring that is empty is past everything. */
+    return atomic_load_explicit(&ring->head, memory_order_acquire) >= mark || cw_ring_empty(ring);
+}
+
 /* The slot at head, because tail may lag behind a value whose pusher died. */
 bool cw_ring_empty(const cw_ring *ring) {
     /* Pairs with the release in move_on. */

@@ -36,6 +36,10 @@ bool cw_ring_pop(cw_ring *ring, uint32_t *value);
 /* The value that a pop would most likely give next: a hint, it may be gone. */
 bool cw_ring_peek(const cw_ring *ring, uint32_t *value); /* false: empty */
 int64_t cw_ring_size(const cw_ring *ring);
+/* How far it has been filled: what was pushed before has been popped by the time
+ * cw_ring_past says so of it. */
+uint64_t cw_ring_mark(const cw_ring *ring);
+bool cw_ring_past(const cw_ring *ring, uint64_t mark);
 /* Cheap: two loads. May err while others push and pop. */
 bool cw_ring_empty(const cw_ring *ring);
 

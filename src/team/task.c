@@ -210,22 +210,18 @@ void cw_task_queued(struct cw_task *task) {
                           memory_order_release);
 }
 
-static cw_ring *ring_of(const struct cw_maps *m, const struct cw_team *t, int level) {
-    return cw_ptr(&m->arena, t->rings[level]);
-}
-
 bool cw_task_hint(const struct cw_maps *m, struct cw_team *t, uint32_t number, int priority) {
     int level = cw_task_level(priority);
     uint32_t bit = 1u << level;
     if (!(atomic_load_explicit(&t->rings_used, memory_order_relaxed) & bit))
         atomic_fetch_or(&t->rings_used, bit);
-    return cw_ring_push(ring_of(m, t, level), number);
+    return cw_ring_push(cw_task_ring(m, t, level), number);
 }
 
 bool cw_task_pop(const struct cw_maps *m, struct cw_team *t, uint32_t *number) {
     uint32_t used = atomic_load_explicit(&t->rings_used, memory_order_acquire), next;
     for (; used; used &= used - 1) {
-        const cw_ring *ring = ring_of(m, t, __builtin_ctz(used));
+        const cw_ring *ring = cw_task_ring(m, t, __builtin_ctz(used));
         if (!cw_ring_pop((cw_ring *)ring, number))
             continue;
         if (cw_ring_peek(ring, &next))
@@ -238,7 +234,7 @@ bool cw_task_pop(const struct cw_maps *m, struct cw_team *t, uint32_t *number) {
 bool cw_task_any(const struct cw_maps *m, const struct cw_team *t) {
     uint32_t used = atomic_load_explicit(&t->rings_used, memory_order_acquire);
     for (; used; used &= used - 1)
-        if (!cw_ring_empty(ring_of(m, t, __builtin_ctz(used))))
+        if (!cw_ring_empty(cw_task_ring(m, t, __builtin_ctz(used))))
             return true;
     return false;
 }

@@ -176,6 +176,9 @@ static inline int cw_task_level(int priority) {
 /* A hint onto its ring; false: the ring is full (the caller keeps it). Does not
  * wake anybody. */
 bool cw_task_hint(const struct cw_maps *m, struct cw_team *t, uint32_t number, int priority);
+static inline cw_ring *cw_task_ring(const struct cw_maps *m, const struct cw_team *t, int level) {
+    return cw_ptr(&m->arena, t->rings[level]);
+}
 bool cw_task_pop(const struct cw_maps *m, struct cw_team *t, uint32_t *number);
 bool cw_task_any(const struct cw_maps *m, const struct cw_team *t);
 
