@@ -114,7 +114,7 @@ enum { CREW_SCHED_AUTO = 0, CREW_SCHED_STATIC, CREW_SCHED_DYNAMIC, CREW_SCHED_GU
 enum { CREW_STOP = 0, CREW_CONTINUE = 1 };
 
 typedef struct crew_map_opts {
-    int64_t chunk; /* items a claim takes; 0: the schedule's choice */
+    int64_t chunk; /* items a claim takes; crew_for: indices a call takes; 0: crew's choice */
     int schedule;
     const void *common; /* reaches every call; copied once */
     size_t common_size;
@@ -146,8 +146,13 @@ CREW_API int crew_pool_map(crew_pool *p, crew_fn *fn, const void *in, size_t in_
 #define crew_each(p, fn, in, count, opts, err)                                                     \
     crew_pool_map((p), (fn), (in), sizeof *(in), (count), NULL, 0, (opts), (err))
 
-/* A chunk at a time: body(call, lo, hi) for ranges that tile [0, count). A
- * range that fails is named by its first index. */
+/* A block of indices at a time: body(call, lo, hi) for ranges that tile [0, count).
+ * A block has opts->chunk indices, the last one maybe fewer; with chunk 0 their
+ * number follows from count alone. What fails is a block: its statuses are alike,
+ * and it is named by the index that crew_fail_at has given, else by its first one.
+ * So the report is the same in every run, on any number of workers and under any
+ * schedule; and also for every chunk where bodies go up through their range and
+ * stop with crew_fail_at at the first index that fails. */
 CREW_API int crew_for(crew_pool *p, int (*body)(crew_call *call, int64_t lo, int64_t hi),
                       int64_t count, const crew_map_opts *opts, crew_error *err);
 

@@ -42,6 +42,9 @@ CREW_API int crew_reply(crew_call *call, const void *data, size_t size);
 /* An exception: code (not 0) and message reach the caller. Returns code, so
  * that a task can write  return crew_fail(call, 7, "no such file: %s", name); */
 CREW_API int crew_fail(crew_call *call, int code, const char *fmt, ...) CREW_PRINTF(3, 4);
+/* The same in the body of a crew_for, which names the index that has failed. */
+CREW_API int crew_fail_at(crew_call *call, int64_t index, int code, const char *fmt, ...)
+    CREW_PRINTF(4, 5);
 
 /* The call this thread is running, NULL outside a task. */
 CREW_API crew_call *crew_this_call(void);

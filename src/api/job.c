@@ -260,7 +260,7 @@ static struct cw_failure lost_with(crew_pool *p, int rank, enum cw_verdict verdi
     return f;
 }
 
-/* [lo, hi) in one: the item or the blocks of one call. */
+/* The item or block [lo, hi). */
 static void sentence(crew_pool *p, crew_job *j, int rank, int64_t lo, int64_t hi, int attempt,
                      enum cw_reason reason, int status) {
     switch (cw_judge(reason, attempt, j->shared->retries)) {
@@ -306,9 +306,8 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
     int attempt = held ? job->redo[held - 1].attempt : attempts ? attempts[rank] : 1;
     if (reason == CW_CANCEL && !j->stop_code)
         reason = CW_INNOCENT; /* it was meant for what ran here before */
-    int64_t from = job->kind == CW_JOB_FOR ? lo : index / job->grain;
-    int64_t to = job->kind == CW_JOB_FOR ? hi : from + 1;
-    bool blamed = index >= 0 && lo <= from && to <= hi && from < to &&
+    int64_t from = index / job->grain, to = from + 1;
+    bool blamed = index >= 0 && lo <= from && to <= hi &&
                   !atomic_load(&marks[from - job->base]);
     take_back_redo(job, rank, held);
     if (blamed) {

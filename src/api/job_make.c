@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks that a crew_for is cut into for each worker, unless a chunk is given:
- * fine enough for balance, few enough that their marks cost nothing. */
-enum { FOR_BLOCKS = 4096 };
+/* Blocks that a crew_for is cut into, unless a chunk is given, by count alone: which
+ * block fails must not depend on the workers. Fine enough for balance, few enough
+ * that their marks cost nothing; SMALL indices at least, where that leaves FEW. */
+enum { FOR_BLOCKS = 65536, FOR_FEW = 4096, FOR_SMALL = 16 };
 /* Blocks of a reduce. By count alone: the tree must not depend on workers. */
 enum { FOLD_BLOCKS = 4096 };
 
@@ -77,13 +78,19 @@ static int64_t parts(int64_t count, int64_t by) {
     return count / by + (count % by != 0);
 }
 
+static int64_t block_of_for(int64_t count) {
+    int64_t most = parts(count, FOR_BLOCKS), few = parts(count, FOR_FEW);
+    int64_t small = few < FOR_SMALL ? few : FOR_SMALL;
+    return most > small ? most : small;
+}
+
 static void cut(crew_pool *p, const struct cw_job_spec *s, struct cw_job *job) {
     int64_t chunk = s->opts->chunk;
     job->total = s->count;
     job->grain = 1;
     job->chunk = chunk;
     if (s->kind == CW_JOB_FOR) {
-        job->grain = chunk ? chunk : parts(s->count, (int64_t)p->workers * FOR_BLOCKS);
+        job->grain = chunk ? chunk : block_of_for(s->count);
         job->chunk = chunk ? 1 : 0;
     } else if (s->kind == CW_JOB_FOLD) {
         job->grain = parts(s->count, FOLD_BLOCKS);

@@ -14,15 +14,29 @@ crew_call *crew_this_call(void) {
     return cw_this_member && cw_this_member->top ? &cw_this_member->top->call : NULL;
 }
 
-int crew_fail(crew_call *call, int code, const char *fmt, ...) {
+static int fail_with(crew_call *call, int code, const char *fmt, va_list args) {
     struct cw_frame *frame = frame_of(call);
-    va_list args;
-    va_start(args, fmt);
     vsnprintf(frame->text, sizeof frame->text, fmt, args);
-    va_end(args);
     frame->failed = code ? code : 1;
     frame->noted = 1;
     return frame->failed;
+}
+
+int crew_fail(crew_call *call, int code, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    int rc = fail_with(call, code, fmt, args);
+    va_end(args);
+    return rc;
+}
+
+int crew_fail_at(crew_call *call, int64_t index, int code, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    int rc = fail_with(call, code, fmt, args);
+    va_end(args);
+    frame_of(call)->failed_at = index;
+    return rc;
 }
 
 static int refuse(struct cw_frame *frame, int code, const char *fmt, ...) CREW_PRINTF(3, 4);

@@ -77,6 +77,7 @@ struct cw_frame {
     struct cw_task *task;
     int noted;            /* one of the next two is set */
     int failed;           /* crew_fail's code */
+    int64_t failed_at;    /* crew_fail_at's index, -1: none */
     int refused;          /* CREW_E... of an answer that could not be taken */
     int rng_ready;
     uint32_t spawned;     /* the next number of a spawned child */

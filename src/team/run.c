@@ -36,6 +36,9 @@ static bool failed(struct cw_member *m, struct cw_job *job, struct cw_frame *fra
     if (!cw_frame_judge(frame, rc, &failure))
         return false;
     failure.item = item;
+    if (job->kind == CW_JOB_FOR && frame->failed_at / job->grain == item &&
+        frame->failed_at >= 0 && frame->failed_at < job->total)
+        failure.index = frame->failed_at;
     cw_job_fail(&m->maps, job, &failure);
     atomic_store_explicit(&m->line->failures,
                           atomic_load_explicit(&m->line->failures, memory_order_relaxed) + 1,
@@ -103,29 +106,34 @@ static void run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
     }
 }
 
-/* One call for the whole range: an item is a block of `grain` indices. */
-static void run_for(const struct cw_run *run, int64_t lo, int64_t hi) {
+/* An item is a block of `grain` indices: one call. Which block an index lies in is
+ * the same in every run, so a failure is named alike whoever claimed how much. */
+static void run_for(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
     struct cw_member *const m = run->member;
     struct cw_job *const job = run->job;
     struct cw_frame *const frame = run->frame;
     const struct cw_view v = run->view;
     typedef int body(crew_call * call, int64_t lo, int64_t hi);
-    if (lo > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
-        return;
-    int64_t from = lo * job->grain;
-    int64_t to = hi < job->count ? hi * job->grain : job->total;
     frame->call.in = &frame->value;
-    frame->value = from;
-    begin(frame, from);
-    int rc = ((body *)(cw_fn *)v.fn)(&frame->call, from, to);
-    if ((rc | frame->noted) && failed(m, job, frame, rc, lo)) {
-        unsigned char code = atomic_load_explicit(&v.marks[lo - v.base], memory_order_relaxed);
-        for (int64_t b = lo + 1; b < hi; b++)
-            atomic_store_explicit(&v.marks[b - v.base], code, memory_order_release);
-        return;
+    for (int64_t b = lo; b < hi; b++) {
+        _Atomic unsigned char *mark = &v.marks[b - v.base];
+        if (b > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
+            return;
+        if (again && atomic_load_explicit(mark, memory_order_relaxed))
+            continue;
+        int64_t from = b * job->grain;
+        int64_t to = b + 1 < job->count ? from + job->grain : job->total;
+        frame->value = from;
+        frame->failed_at = -1;
+        begin(frame, from);
+        int rc = ((body *)(cw_fn *)v.fn)(&frame->call, from, to);
+        if ((rc | frame->noted) && failed(m, job, frame, rc, b))
+            continue;
+        if (frame->spawned)
+            mark_unless(mark);
+        else
+            set_mark(mark);
     }
-    for (int64_t b = lo; b < hi; b++)
-        mark_unless(&v.marks[b - v.base]);
 }
 
 /* One block of a reduce: its calls in order, combined from the left. */
@@ -228,7 +236,7 @@ void cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool 
     }
     switch (run->job->kind) {
     case CW_JOB_FOR:
-        run_for(run, lo, hi);
+        run_for(run, lo, hi, again);
         break;
     case CW_JOB_FOLD:
         run_fold(run, lo, hi);

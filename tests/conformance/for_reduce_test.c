@@ -33,9 +33,7 @@ static void for__each_schedule_and_chunk__tiles_the_range(void **state) {
     for (int schedule = 0; schedule < 4; schedule++)
         for (size_t n = 0; n < sizeof counts / sizeof *counts; n++)
             for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
-                /* guided: the chunk is the least a claim takes */
-                int64_t most = schedule == CREW_SCHED_GUIDED ? 0 : chunks[c];
-                struct tiling t = {counts[n], most, -1};
+                struct tiling t = {counts[n], chunks[c], -1};
                 crew_map_opts opts = {.chunk = chunks[c],
                                       .schedule = schedule,
                                       .common = &t,
@@ -66,6 +64,52 @@ static void for__failing_range__is_named_by_its_first_index(void **state) {
             assert_int_equal(err.task_code, 3);
         }
     crewtest_free(p);
+}
+
+/* Fails at each index that is 300 modulo 1000, from 300 on. */
+static int fails_by_name(crew_call *call, int64_t lo, int64_t hi) {
+    for (int64_t i = lo; i < hi; i++)
+        if (i % 1000 == 300)
+            return crew_fail_at(call, i, 7, "not %d", (int)i);
+    return 0;
+}
+
+static int fails_without_name(crew_call *call, int64_t lo, int64_t hi) {
+    return fails_by_name(call, lo, hi) ? crew_fail_at(call, hi + 5, 7, "somewhere") : 0;
+}
+
+static void check_lowest(crew_pool *p, int64_t count, const crew_map_opts *opts) {
+    int64_t block = opts->chunk ? opts->chunk : 16; /* of 100000 */
+    crew_error err;
+    assert_code(crew_for(p, fails_by_name, count, opts, &err), CREW_EFAILED, &err);
+    assert_int_equal(err.item, 300);
+    assert_int_equal(err.task_code, 7);
+    assert_text(err.text, "item 300 of 100000");
+    assert_text(err.text, "not 300");
+    assert_code(crew_for(p, fails_without_name, count, opts, &err), CREW_EFAILED, &err);
+    assert_int_equal(err.item, 300 / block * block);
+}
+
+static void for__failing_indices__the_lowest_is_named_in_every_run(void **state) {
+    static const int64_t chunks[] = {0, 1, 7, 450, 100000, 1000000};
+    enum { COUNT = 100000 };
+    (void)state;
+    for (int workers = 1; workers <= 3; workers++) {
+        crew_pool *p = crewtest_open(workers);
+        for (int schedule = 0; schedule < 4; schedule++)
+            for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++)
+                for (int on_error = CREW_STOP; on_error <= CREW_CONTINUE; on_error++) {
+                    crew_error first;
+                    crew_map_opts opts = {.schedule = schedule,
+                                          .chunk = chunks[c],
+                                          .on_error = on_error,
+                                          .errors = &first,
+                                          .errors_cap = 1};
+                    check_lowest(p, COUNT, &opts);
+                    assert_int_equal(first.code, CREW_EFAILED);
+                }
+        crewtest_free(p);
+    }
 }
 
 static void for__bad_requests__are_errors(void **state) {
@@ -207,6 +251,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         CREWTEST(for__each_schedule_and_chunk__tiles_the_range),
         CREWTEST(for__failing_range__is_named_by_its_first_index),
+        CREWTEST(for__failing_indices__the_lowest_is_named_in_every_run),
         CREWTEST(for__bad_requests__are_errors),
         CREWTEST(reduce__any_worker_count_and_chunk__gives_the_same_bits),
         CREWTEST(reduce__operation_that_does_not_commute__keeps_the_order),
