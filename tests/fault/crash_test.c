@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,12 +25,20 @@ static const struct kind {
     [EXIT_0] = {"exit(0)", 0, "0"},
 };
 
+/* A page that may not be written: a store there is a true crash. One to NULL would
+ * be answered by a sanitizer before it happens. */
+static volatile int *forbidden(void) {
+    void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        _exit(99);
+    return page;
+}
+
 static void die(int kind) {
-    volatile int *volatile nowhere = NULL;
     switch (kind) {
     case SEGFAULT:
         signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would make it an exit */
-        *nowhere = 1;
+        *forbidden() = 1;
         break;
     case ABORT:
         signal(SIGABRT, SIG_DFL);

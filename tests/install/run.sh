@@ -110,6 +110,31 @@ static() {
 }
 test_run static_link__first_program__prints_its_sum static
 
+# Parallel regions in tasks, under the runtime of each compiler that has one.
+# shellcheck disable=SC2046,SC2086
+openmp() { # compiler, what its runtime is called
+    "$1" -std=c11 $strict -fopenmp "$root/tests/install/openmp.c" \
+        $(pkg-config --cflags --libs crew) -o "$work/openmp" || return
+    ldd "$work/openmp" | grep -q "$2" || {
+        echo "it is not linked with $2"
+        return 1
+    }
+    for backend in serial threads fork; do
+        CREW_BACKEND=$backend prints 20825 "$work/openmp" || return
+    done
+    for start in server spawn; do
+        CREW_START=$start prints 20825 "$work/openmp" || return
+    done
+}
+has_openmp() {
+    echo 'int main(void) { return 0; }' | "$1" -fopenmp -x c - -o "$work/has_openmp"
+}
+for pair in gcc:libgomp clang:libomp; do
+    if has_openmp "${pair%:*}" 2>/dev/null; then
+        test_run "openmp__in_tasks_with_${pair#*:}__on_every_backend" openmp "${pair%:*}" "${pair#*:}"
+    fi
+done
+
 names_what_static_needs() {
     for flag in -lcrew -lhwloc -pthread -lm; do
         pkg-config --static --libs crew | tr ' ' '\n' | grep -qx -e "$flag" || {
