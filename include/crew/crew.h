@@ -6,6 +6,7 @@
 #include <crew/future.h>
 #include <crew/pool.h>
 #include <crew/shared.h>
+#include <crew/sync.h>
 #include <crew/task.h>
 #include <crew/topology.h>
 

@@ -75,6 +75,7 @@ void cw_failure_of_seat(const struct cw_seat *seat, int status, char *buf, size_
         [CW_STEP_EXEC] = "not started: the program could not be executed again",
         [CW_STEP_MAIN] = "not set up: it could not map the shared memory (standard error says why)",
         [CW_STEP_BOARD] = "not set up: it found no board in the shared memory",
+        [CW_STEP_OBJECTS] = "not set up: there was no room for it among the objects",
         [CW_STEP_THREAD] = "not set up: there could be no thread for its tasks",
         [CW_STEP_MEMBER] = "not set up: there was no memory for it",
     };

@@ -1,6 +1,7 @@
 /* Making a map's job: checks, copies, the shared part. */
 #include "api/job_impl.h"
 #include "base/error.h"
+#include "os/robust.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,12 +129,7 @@ static int fill(crew_pool *p, crew_job *j, const struct cw_job_spec *s, crew_err
     atomic_store(&job->stop_at, INT64_MAX);
     if (s->combine && cw_pool_function(p, s->combine, -1, -1, -1, &job->combine, err) < 0)
         return err->code;
-    pthread_mutexattr_t robust;
-    pthread_mutexattr_init(&robust);
-    pthread_mutexattr_setpshared(&robust, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&job->failures_lock, &robust);
-    pthread_mutexattr_destroy(&robust);
+    cw_robust_init(&job->failures_lock);
     return 0;
 }
 

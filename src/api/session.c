@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "share/share.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,7 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BELL = 64 };
+/* In the segment's first page. */
+enum { BELL = 64, COMMONS = 128 };
 
 unsigned cw_epoch;
 _Thread_local bool cw_in_callback;
@@ -50,6 +52,24 @@ static int make_segment(struct cw_session *s, crew_error *err) {
     return 0;
 }
 
+static cw_off *commons_at(const cw_segment *root) {
+    return (cw_off *)(void *)(root->base + COMMONS);
+}
+
+static int make_commons(struct cw_session *s, crew_error *err) {
+    cw_off at;
+    int rc = cw_share_create(&s->arena, &at, err);
+    if (rc < 0)
+        return rc;
+    *commons_at(&s->own) = at;
+    return cw_share_enter(&s->root, CW_ARENA_START, at, err);
+}
+
+int cw_session_join_objects(const cw_segment *root, crew_error *err) {
+    int rc = cw_share_enter(root, CW_ARENA_START, *commons_at(root), err);
+    return rc < 0 ? rc : cw_party_join(cw_share_here(), err);
+}
+
 static int make(struct cw_session *s, bool by_init, crew_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
@@ -71,6 +91,10 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     if (s->depth == 0) {
         s->root = s->own;
         s->root_arena = s->arena;
+        if ((rc = make_commons(s, err)) < 0) {
+            cw_segment_destroy(&s->own);
+            return rc;
+        }
     } else if ((rc = cw_arena_attach(&s->root_arena, &s->root, CW_ARENA_START, err)) < 0) {
         cw_segment_destroy(&s->own);
         return rc;
@@ -164,9 +188,22 @@ static void *serve(void *arg) {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
+    /* In a worker its first thread has joined already. */
+    struct cw_share *share = cw_share_here();
+    bool joins = s->depth == 0;
+    crew_error err = {0};
+    if (joins)
+        cw_party_join(share, &err);
+    pthread_mutex_lock(&s->lock);
+    s->unsettled = err;
+    s->settled = true;
+    pthread_cond_broadcast(&s->visited);
+    pthread_mutex_unlock(&s->lock);
     while (!atomic_load(&s->quit)) {
         uint32_t seen = atomic_load(&s->bell->count);
         double next = visit_all(s);
+        if (atomic_exchange(&s->deaths, false))
+            cw_party_bury(share);
         atomic_fetch_add(&s->bell->sleeping, 1);
         /* Pairs with the fence in cw_team_ring. */
         atomic_thread_fence(memory_order_seq_cst);
@@ -174,7 +211,14 @@ static void *serve(void *arg) {
             cw_futex_wait(&s->bell->count, seen, next);
         atomic_fetch_sub(&s->bell->sleeping, 1);
     }
+    if (joins && share->party)
+        cw_party_part(share);
     return NULL;
+}
+
+void cw_session_death(struct cw_session *s) {
+    atomic_store(&s->deaths, true);
+    cw_session_ring(s);
 }
 
 void cw_session_ring(struct cw_session *s) {
@@ -186,22 +230,37 @@ bool cw_session_is_service(struct cw_session *s) {
     return s->serving && pthread_equal(pthread_self(), s->service);
 }
 
-int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err) {
-    pthread_mutex_lock(&s->lock);
-    int rc = 0;
+/* With the lock. */
+static int start_service(struct cw_session *s, crew_error *err) {
     if (!s->serving) {
         atomic_store(&s->quit, 0);
-        rc = pthread_create(&s->service, NULL, serve, s);
-        s->serving = rc == 0;
+        s->settled = false;
+        int rc = pthread_create(&s->service, NULL, serve, s);
+        if (rc != 0)
+            return cw_error_set(err, CREW_EAGAIN, rc, "the service thread could not be started");
+        s->serving = true;
     }
+    while (!s->settled)
+        pthread_cond_wait(&s->visited, &s->lock);
+    return s->unsettled.code ? cw_error_copy(err, &s->unsettled) : 0;
+}
+
+int cw_session_serve(struct cw_session *s, crew_error *err) {
+    pthread_mutex_lock(&s->lock);
+    int rc = start_service(s, err);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err) {
+    pthread_mutex_lock(&s->lock);
+    int rc = start_service(s, err);
     if (rc == 0) {
         p->next = s->pools;
         s->pools = p;
     }
     pthread_mutex_unlock(&s->lock);
-    if (rc != 0)
-        return cw_error_set(err, CREW_EAGAIN, rc, "the service thread could not be started");
-    return 0;
+    return rc;
 }
 
 bool cw_session_claim(crew_pool *p) {
@@ -273,6 +332,8 @@ static int finalize(struct cw_session *s) {
         pthread_join(s->service, NULL);
     }
     cw_fork_server_stop();
+    if (s->depth == 0)
+        cw_share_leave();
     int code = s->stopped ? 85 : 0;
     cw_objects_free(&s->at_init);
     pthread_mutex_lock(&making);

@@ -15,7 +15,7 @@
 #include <crew/pool.h>
 #include <pthread.h>
 
-enum { CW_ARENA_START = 4096 }; /* of a segment: its head (the bell) comes before */
+enum { CW_ARENA_START = 4096 }; /* of a segment: its head (bell, commons) comes before */
 enum { CW_MAX_DEPTH = 4 }; /* pools in workers of pools in workers ... */
 
 struct cw_session {
@@ -38,7 +38,10 @@ struct cw_session {
     int leaving;         /* pools that some thread is freeing */
     pthread_t service;
     bool serving;
+    bool settled;       /* the service thread has begun ... */
+    crew_error unsettled; /* ... code 0: and well */
     _Atomic uint32_t quit;
+    _Atomic bool deaths; /* a process of ours has ended: its objects are to be looked at */
     _Atomic uint32_t ended; /* futex of this process: futures that somebody watches ended */
 };
 
@@ -50,6 +53,13 @@ extern unsigned cw_epoch;
 struct cw_session *cw_session_get(crew_error *err);
 /* The session if there is one in this process. */
 struct cw_session *cw_session_if_any(void);
+
+/* Starts the service thread if need be; the process has joined the objects then. */
+int cw_session_serve(struct cw_session *s, crew_error *err);
+/* Has what a dead process held in objects put right, soon. */
+void cw_session_death(struct cw_session *s);
+/* In a worker, on the thread that lasts: this process uses objects too. */
+int cw_session_join_objects(const cw_segment *root, crew_error *err);
 
 /* Lists a pool: from now on the service thread looks after it. Starts that
  * thread if need be. */

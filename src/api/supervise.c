@@ -111,6 +111,7 @@ static void replace(crew_pool *p, int rank, enum cw_life life, int status) {
 }
 
 static void member_ended(crew_pool *p, int rank) {
+    cw_session_death(p->session);
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     struct cw_watch *w = &p->watch[rank];

@@ -129,6 +129,10 @@ static _Noreturn void run_process(cw_segment *own, cw_segment *root,
     cw_process_clean_environment();
     cw_process_name("crew-worker");
     cw_output_by_line();
+    atomic_store(&seat->step, CW_STEP_OBJECTS);
+    crew_error err;
+    if (cw_session_join_objects(root, &err) < 0)
+        _exit(CW_EXIT_SETUP);
     on_exit(leave, NULL);
     atomic_store(&seat->step, CW_STEP_THREAD);
     pthread_t thread;

@@ -25,6 +25,7 @@ enum cw_step {
     CW_STEP_EXEC,    /* the program was being started again */
     CW_STEP_MAIN,    /* that program was on its way to crew_init */
     CW_STEP_BOARD,   /* finding the board */
+    CW_STEP_OBJECTS, /* joining those who share objects */
     CW_STEP_THREAD,  /* making the thread for tasks */
     CW_STEP_MEMBER   /* becoming a member */
 };

@@ -29,8 +29,8 @@ bool cw_futex_wait(_Atomic uint32_t *word, uint32_t seen, double seconds) {
     return r == 0 || errno != ETIMEDOUT;
 }
 
-void cw_futex_wake(_Atomic uint32_t *word, int how_many) {
+int cw_futex_wake(_Atomic uint32_t *word, int how_many) {
     long r = syscall(SYS_futex, word, FUTEX_WAKE, how_many, NULL, NULL, 0);
     assert(r >= 0);
-    (void)r;
+    return (int)r;
 }

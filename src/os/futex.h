@@ -10,7 +10,8 @@
  * when the word differs, on a signal, or when the time is over: callers look at
  * their condition again. False: the time was over. */
 bool cw_futex_wait(_Atomic uint32_t *word, uint32_t seen, double seconds);
-void cw_futex_wake(_Atomic uint32_t *word, int how_many);
+/* How many were woken. */
+int cw_futex_wake(_Atomic uint32_t *word, int how_many);
 
 /* A pause in a spinning loop. */
 static inline void cw_relax(void) {

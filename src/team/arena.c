@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "os/futex.h"
+#include "os/robust.h"
 #include "team/arena_core.h"
 
 static const uint64_t MAGIC = 0x616e657261776300; /* "\0cwarena" */
@@ -87,16 +88,6 @@ static bool lay_out(struct cw_arena_head *h, uint64_t start, uint64_t size) {
     return true;
 }
 
-static int make_lock(pthread_mutex_t *lock) {
-    pthread_mutexattr_t attr;
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    int rc = pthread_mutex_init(lock, &attr);
-    pthread_mutexattr_destroy(&attr);
-    return rc;
-}
-
 /* Who writes in front of the first block meets a page that is not there. Each
  * mapping has its own; without it all else works. */
 static void make_gap(const cw_arena *a) {
@@ -123,9 +114,9 @@ int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *er
     h->version = VERSION;
     h->layout = layout_hash();
     h->cap = cw_memory_available() / 16 / CW_GRANULE;
-    int sys = make_lock(&h->lock);
+    int sys = cw_robust_init(&h->lock);
     for (int i = 0; i < CW_SLOTS && !sys; i++)
-        sys = make_lock(&h->slots[i].lock);
+        sys = cw_robust_init(&h->slots[i].lock);
     if (sys)
         return cw_error_set(err, CREW_ENOTSUP, sys, "no robust locks between processes");
     *a = (cw_arena){.seg = seg, .head = h};
@@ -239,7 +230,7 @@ static int acquire(struct cw_arena_head *h) {
         }
         cw_relax();
     }
-    return pthread_mutex_lock(&h->lock);
+    return cw_robust_lock(&h->lock);
 }
 
 void cw_arena_lock(cw_arena *a) {
@@ -284,7 +275,7 @@ static void slot_drop(cw_arena *a, unsigned slot) {
 
 static bool slot_try(cw_arena *a, unsigned slot, bool wait) {
     pthread_mutex_t *lock = &slot_at(a, slot)->lock;
-    int rc = wait ? pthread_mutex_lock(lock) : pthread_mutex_trylock(lock);
+    int rc = wait ? cw_robust_lock(lock) : pthread_mutex_trylock(lock);
     if (rc == EOWNERDEAD) {
         slot_drop(a, slot);
         pthread_mutex_consistent(lock);

@@ -1,5 +1,6 @@
 /* The parts of a map that its members share: failures, ranges to run again. */
 #include "os/futex.h"
+#include "os/robust.h"
 #include "team/member.h"
 
 #include <crew/pool.h>
@@ -47,7 +48,7 @@ static struct cw_failure *place_for(struct cw_job *job, struct cw_failure *kept,
 static void keep_failure(const struct cw_maps *m, struct cw_job *job,
                          const struct cw_failure *failure) {
     struct cw_failure *kept = cw_ptr(&m->arena, job->failures);
-    if (pthread_mutex_lock(&job->failures_lock) == EOWNERDEAD) {
+    if (cw_robust_lock(&job->failures_lock) == EOWNERDEAD) {
         job->failures_highest = -1;
         pthread_mutex_consistent(&job->failures_lock);
     }

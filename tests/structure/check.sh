@@ -15,8 +15,9 @@ allowed() {
     os | topo | sched) echo "base $1" ;;
     backend) echo "base os topo sched backend" ;;
     team) echo "base os topo sched backend team" ;;
-    fleet) echo "base os topo sched backend team fleet" ;;
-    api) echo "base os topo sched backend team fleet api" ;;
+    share) echo "base os topo sched backend team share" ;;
+    fleet) echo "base os topo sched backend team share fleet" ;;
+    api) echo "base os topo sched backend team share fleet api" ;;
     *) echo "" ;;
     esac
 }

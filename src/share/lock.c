@@ -1,0 +1,33 @@
+/* Locks that are objects: their ends, and their holders'. */
+#include "share/lock.h"
+
+#include "os/futex.h"
+#include "share/kinds.h"
+
+#include <limits.h>
+
+/* Whoever waits gets it, finds that the object is gone, and lets go. */
+static void scrub(struct cw_share *share, struct cw_head *head) {
+    struct cw_lock *lock = (struct cw_lock *)head;
+    (void)share;
+    atomic_store(&lock->bolt.word, 0);
+    lock->depth = 0;
+}
+
+static void wake(struct cw_share *share, struct cw_head *head) {
+    (void)share;
+    cw_futex_wake(&((struct cw_lock *)head)->bolt.word, INT_MAX);
+}
+
+static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
+    struct cw_lock *lock = (struct cw_lock *)head;
+    if (cw_bolt_is_of(share, &lock->bolt, party))
+        cw_bolt_bury(&lock->bolt, true);
+}
+
+const struct cw_kind cw_kind_lock = {
+    .name = "lock", .bytes = 64, .scrub = scrub, .bury = bury, .wake = wake};
+const struct cw_kind cw_kind_rlock = {
+    .name = "rlock", .bytes = 64, .scrub = scrub, .bury = bury, .wake = wake};
+
+_Static_assert(sizeof(struct cw_lock) <= 64, "a cell");

@@ -1,0 +1,178 @@
+/* Cells: given out, ended, found again after a death. */
+#include "share/share.h"
+
+#include "base/error.h"
+#include "os/robust.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define MAGIC 0x63726577636f6d6dull
+
+_Static_assert(sizeof(struct cw_head) == 16, "heads of programs that share a segment are alike");
+_Static_assert(sizeof(struct cw_party) <= 128 && sizeof(struct cw_hand) <= 128, "cells of 128");
+
+unsigned cw_share_era;
+
+static struct cw_share here;
+
+/* ---- the view ---- */
+
+static void in_fork_child(void) {
+    cw_share_era++;
+}
+
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, in_fork_child);
+}
+
+int cw_share_create(cw_arena *arena, cw_off *at, crew_error *err) {
+    *at = cw_alloc_zero(arena, sizeof(struct cw_commons), NULL, err);
+    if (!*at)
+        return CREW_ENOMEM;
+    struct cw_commons *c = cw_ptr(arena, *at);
+    /* Unlikely to be that of the session whose handle somebody kept. */
+    uint64_t id = (uint64_t)(uintptr_t)c >> 12;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    id = (id ^ (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20) * 0x9e3779b97f4a7c15ull;
+    c->session = (uint32_t)(id >> 48);
+    cw_robust_init(&c->making);
+    c->magic = MAGIC;
+    return 0;
+}
+
+int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    struct cw_share fresh = {.root = *root, .era = cw_share_era};
+    here = fresh;
+    int rc = cw_arena_attach(&here.arena, &here.root, arena_start, err);
+    if (rc == 0) {
+        here.commons = cw_ptr(&here.arena, at);
+        if (here.commons->magic != MAGIC)
+            rc = cw_error_set(err, CREW_EMISMATCH, 0, "the segment holds no objects of this crew");
+    }
+    if (rc < 0)
+        here = (struct cw_share){0};
+    return rc;
+}
+
+void cw_share_leave(void) {
+    here = (struct cw_share){0};
+    cw_share_era++;
+}
+
+struct cw_share *cw_share_here(void) {
+    return here.commons && here.era == cw_share_era ? &here : NULL;
+}
+
+/* ---- cells ---- */
+
+struct cw_head *cw_cell(const struct cw_share *share, enum cw_kind_of kind, uint32_t number) {
+    uint32_t chunk = 31 - (uint32_t)__builtin_clz(number / CW_FIRST_CHUNK + 1);
+    uint32_t first = CW_FIRST_CHUNK * ((1u << chunk) - 1);
+    cw_off at = atomic_load_explicit(&share->commons->shelf[kind].chunk[chunk],
+                                     memory_order_acquire);
+    return (struct cw_head *)(share->root.base + at + (number - first) * cw_kind(kind)->bytes);
+}
+
+/* With `making`. Lays out one more cell; NULL: no memory. */
+static struct cw_head *lay(struct cw_share *share, enum cw_kind_of kind, crew_error *err) {
+    struct cw_shelf *shelf = &share->commons->shelf[kind];
+    uint32_t number = atomic_load(&shelf->count);
+    uint32_t chunk = 31 - (uint32_t)__builtin_clz(number / CW_FIRST_CHUNK + 1);
+    if (chunk >= CW_CHUNKS) {
+        cw_error_set(err, CREW_ENOMEM, 0, "too many objects of the kind %s", cw_kind(kind)->name);
+        return NULL;
+    }
+    size_t bytes = (size_t)cw_kind(kind)->bytes * CW_FIRST_CHUNK << chunk;
+    if (!atomic_load(&shelf->chunk[chunk]) &&
+        !cw_alloc_zero(&share->arena, bytes, &shelf->chunk[chunk], err))
+        return NULL;
+    struct cw_head *head = cw_cell(share, kind, number);
+    head->number = number;
+    head->kind = (uint32_t)kind;
+    /* Pairs with the acquire in cw_cells: the head. */
+    atomic_store_explicit(&shelf->count, number + 1, memory_order_release);
+    return head;
+}
+
+static void put_back(struct cw_share *share, struct cw_head *head) {
+    struct cw_shelf *shelf = &share->commons->shelf[head->kind];
+    head->next_free = shelf->free;
+    shelf->free = head->number + 1;
+}
+
+/* Somebody died inside `making`: whatever has no object is free. */
+static void rebuild(struct cw_share *share) {
+    for (int kind = 1; kind < CW_KINDS; kind++) {
+        const struct cw_kind *ops = cw_kind(kind);
+        share->commons->shelf[kind].free = 0;
+        for (uint32_t i = 0, n = cw_cells(share, kind); i < n; i++) {
+            struct cw_head *head = cw_cell(share, kind, i);
+            if (cw_head_live(head))
+                continue;
+            if (ops->scrub)
+                ops->scrub(share, head);
+            put_back(share, head);
+        }
+    }
+}
+
+static void lock_making(struct cw_share *share) {
+    if (cw_robust_lock(&share->commons->making) == EOWNERDEAD) {
+        rebuild(share);
+        pthread_mutex_consistent(&share->commons->making);
+    }
+}
+
+static void unlock_making(struct cw_share *share) {
+    pthread_mutex_unlock(&share->commons->making);
+}
+
+int cw_object_make(struct cw_share *share, enum cw_kind_of kind,
+                   int (*init)(struct cw_share *share, struct cw_head *head, void *arg,
+                               crew_error *err),
+                   void *arg, uint64_t *place, uint64_t *check, crew_error *err) {
+    struct cw_shelf *shelf = &share->commons->shelf[kind];
+    int rc = 0;
+    lock_making(share);
+    struct cw_head *head = shelf->free ? cw_cell(share, kind, shelf->free - 1) : NULL;
+    if (head)
+        shelf->free = head->next_free;
+    else
+        head = lay(share, kind, err);
+    if (!head)
+        rc = CREW_ENOMEM;
+    else if (init && (rc = init(share, head, arg, err)) < 0) {
+        if (cw_kind(kind)->scrub)
+            cw_kind(kind)->scrub(share, head);
+        put_back(share, head);
+    }
+    if (rc == 0) {
+        uint32_t generation = atomic_load_explicit(&head->generation, memory_order_relaxed) + 1;
+        *place = cw_share_off(share, head) | (uint64_t)kind << 48;
+        *check = generation | (uint64_t)share->commons->session << 48;
+        /* Pairs with the acquire in cw_object. */
+        atomic_store_explicit(&head->generation, generation, memory_order_release);
+    }
+    unlock_making(share);
+    return rc;
+}
+
+int cw_object_end(struct cw_share *share, enum cw_kind_of kind, uint64_t place, uint64_t check) {
+    const struct cw_kind *ops = cw_kind(kind);
+    lock_making(share);
+    struct cw_head *head = cw_object(share, kind, place, check);
+    if (head) {
+        atomic_fetch_add(&head->generation, 1);
+        if (ops->scrub)
+            ops->scrub(share, head);
+        put_back(share, head);
+    }
+    unlock_making(share);
+    if (head && ops->wake)
+        ops->wake(share, head);
+    return head ? 0 : CREW_EINVAL;
+}
