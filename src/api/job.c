@@ -251,10 +251,12 @@ static struct cw_failure lost_with(crew_pool *p, int rank, enum cw_verdict verdi
                            .pid = atomic_load(&cw_team_seat(&p->maps, p->team, rank)->pid),
                            .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                            .attempt = line->frame.call.attempt};
+    char size[CW_SIZE_TEXT];
     if (reason == CW_TOO_LONG)
         snprintf(f.text, sizeof f.text, "over its time limit of %g s", p->opts.task_timeout);
     else if (reason == CW_TOO_BIG)
-        snprintf(f.text, sizeof f.text, "over its memory limit of %zu bytes", p->opts.task_memory);
+        snprintf(f.text, sizeof f.text, "over its memory limit of %s",
+                 cw_size_text(p->opts.task_memory, size));
     else
         cw_process_describe_status(status, f.text, sizeof f.text);
     return f;

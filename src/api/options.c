@@ -2,11 +2,13 @@
  * and who runs where. */
 #include "api/pool_impl.h"
 #include "base/error.h"
+#include "os/process.h"
 #include "topo/topo.h"
 
 #include <crew/topology.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static int check(const crew_pool_opts *o, crew_error *err) {
     if (o->backend < CREW_AUTO || o->backend > CREW_MPI)
@@ -33,6 +35,13 @@ static int check(const crew_pool_opts *o, crew_error *err) {
         return cw_error_set(err, CREW_EINVAL, 0, "init_arg is NULL, but init_size is %zu",
                             o->init_size);
     return 0;
+}
+
+int cw_pool_can_measure(crew_error *err) {
+    if (cw_process_private_bytes(getpid()) > 0)
+        return 0;
+    return cw_error_set(err, CREW_ENOTSUP, 0,
+                        "task_memory is watched over in /proc, which is not mounted here");
 }
 
 int cw_depth_here(struct cw_session *s) {
@@ -73,8 +82,7 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
     if (o->workers == 0 || (c->workers && depth == 0))
         o->workers = c->workers && depth == 0 ? c->workers : most;
     if (o->workers > CW_MAX_WORKERS)
-        return cw_error_set(err, CREW_EINVAL, 0, "CREW_WORKERS is %d: 1 to %d are possible",
-                            o->workers, CW_MAX_WORKERS);
+        o->workers = CW_MAX_WORKERS; /* a machine with more cores than that */
     if (o->backend == CREW_SERIAL)
         o->workers = 1;
     if (o->backend != CREW_FORK)
@@ -90,7 +98,7 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
     if (o->task_memory && o->backend != CREW_FORK)
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "task_memory needs workers that are processes (CREW_FORK)");
-    return 0;
+    return o->task_memory ? cw_pool_can_measure(err) : 0;
 }
 
 /* Nobody is bound: that needs no look at the machine. */

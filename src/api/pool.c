@@ -344,10 +344,15 @@ static int check_size(const char *what, const char *name, ptrdiff_t want, ptrdif
 
 static int find_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
                          ptrdiff_t common_size, cw_fn_name *name, crew_error *err) {
-    const cw_objects *have = !p->checks_objects                 ? NULL
-                             : p->opts.start == CREW_START_FORK ? &p->have
-                                                                : &p->session->at_init;
-    int rc = cw_fn_find(fn, have, name, err);
+    static const char *const advice[] = {
+        [CREW_START_FORK] = "load it before, or open the pool after",
+        [CREW_START_SERVER] = "under CREW_START_SERVER load it before crew_init",
+        [CREW_START_SPAWN] = "under CREW_START_SPAWN load it before crew_init, up to where every "
+                             "worker runs main",
+    };
+    cw_objects have = p->opts.start == CREW_START_FORK ? p->have : p->session->at_init;
+    have.advice = advice[p->opts.start];
+    int rc = cw_fn_find(fn, p->checks_objects ? &have : NULL, name, err);
     const crew_task_info *info = rc < 0 ? NULL : cw_fn_info(fn);
     if (!info)
         return rc;

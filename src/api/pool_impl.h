@@ -105,6 +105,8 @@ int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct
 void cw_options_report(const struct cw_session *s, const struct cw_place *places, int workers);
 /* How deep a pool that is opened here lies: 0 in the program's own threads. */
 int cw_depth_here(struct cw_session *s);
+/* Can growth be watched over? CREW_ENOTSUP if not. */
+int cw_pool_can_measure(crew_error *err);
 
 /* ---- pool.c ---- */
 

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+extern char **environ;
+
 /* In the segment's first page. */
 enum { BELL = 64, COMMONS = 128 };
 
@@ -77,7 +79,7 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     struct cw_session fresh = {.depth = s->depth, .cores = s->cores, .root = s->root};
     fresh.by_init = by_init || s->by_init;
     int rc = cw_config_load(&fresh.config, NULL, err);
-    if (rc < 0)
+    if (rc < 0 || (rc = cw_config_names(environ, err)) < 0)
         return rc;
     if ((rc = make_segment(&fresh, err)) < 0)
         return rc;

@@ -248,6 +248,8 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, 
     if (o->task_memory && !p->ops->processes)
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "task_memory needs workers that are processes (CREW_FORK)");
+    if (o->task_memory && (rc = cw_pool_can_measure(err)) < 0)
+        return rc;
     if ((rc = cw_pool_function(p, (cw_fn *)w->fn, (ptrdiff_t)w->size, (ptrdiff_t)w->slot_size,
                                (ptrdiff_t)o->common_size, &fn, err)) < 0)
         return rc;
@@ -434,11 +436,12 @@ static struct cw_failure lost_with(crew_pool *p, int rank, struct cw_task *task,
     f.code = verdict == CW_WAS_CANCELLED ? CREW_ECANCELLED
              : verdict == CW_OVER_LIMIT  ? CREW_ELIMIT
                                          : CREW_EDIED;
+    char size[CW_SIZE_TEXT];
     if (reason == CW_TOO_LONG)
         snprintf(f.text, sizeof f.text, "over its time limit of %g s", task->task_timeout);
     else if (reason == CW_TOO_BIG)
-        snprintf(f.text, sizeof f.text, "over its memory limit of %llu bytes",
-                 (unsigned long long)task->task_memory);
+        snprintf(f.text, sizeof f.text, "over its memory limit of %s",
+                 cw_size_text(task->task_memory, size));
     else if (verdict == CW_DIED)
         cw_process_describe_status(status, f.text, sizeof f.text);
     return f;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(CW_MAX_WORKERS == 4096, "the table below says so in words");
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
 /* The position of a word is its constant's value. */
@@ -56,8 +58,8 @@ static const struct row rows[] = {
     {"CREW_BACKEND", WORDS(backend_words), .offset = FIELD(backend),
      .standard = "the code's choice, else what the launch says, else fork",
      .meaning = "What the workers are: the program itself, threads, processes, MPI ranks."},
-    {"CREW_WORKERS", .kind = NUMBER, .offset = FIELD(workers), .least = 1, .most = 65535,
-     .accepted = "a number from 1 to 65535",
+    {"CREW_WORKERS", .kind = NUMBER, .offset = FIELD(workers), .least = 1,
+     .most = CW_MAX_WORKERS, .accepted = "a number from 1 to 4096",
      .standard = "the code's choice, else the processors this process may use",
      .meaning = "Workers of a pool that is opened outside of a worker."},
     {"CREW_START", WORDS(start_words), .offset = FIELD(start),
@@ -198,6 +200,71 @@ int cw_config_load(struct cw_config *config, const char *(*get)(const char *name
                             accepted(&rows[i], list, sizeof list));
     }
     *config = loaded;
+    return cw_error_clear(err);
+}
+
+/* ---- names --------------------------------------------------------------- */
+
+enum { NAME_MOST = 32 };
+
+static int least(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* Letters to be put in, left out, changed or exchanged with their neighbour until
+ * one text is the other. Both are shorter than NAME_MOST. */
+static int distance(const char *a, const char *b) {
+    int d[NAME_MOST][NAME_MOST], n = (int)strlen(a), m = (int)strlen(b);
+    for (int i = 0; i <= n; i++)
+        for (int j = 0; j <= m; j++) {
+            d[i][j] = i ? j ? d[i - 1][j - 1] + (a[i - 1] != b[j - 1]) : i : j;
+            if (i && j)
+                d[i][j] = least(d[i][j], least(d[i - 1][j], d[i][j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    return d[n][m];
+}
+
+/* The setting that a name seems to mean; NULL: it is one, or another program's.
+ * Short names are like many others: there, one slip is all. */
+static const char *misspelt(const char *name) {
+    static const char *const others[] = {"CREW_SPAWNED_AS", "CREW_ISOLATE", "CREW_SEGMENT"};
+    static const char prefix[] = "CREW_";
+    if (strlen(name) >= NAME_MOST || strncmp(name, "CREW_TEST_", 10) == 0)
+        return NULL;
+    for (int i = 0; i < COUNT(others); i++)
+        if (strcmp(name, others[i]) == 0)
+            return NULL;
+    const char *near = NULL;
+    int nearest = NAME_MOST;
+    for (int i = 0; i < COUNT(rows); i++) {
+        int far = distance(name, rows[i].name);
+        if (far == 0)
+            return NULL;
+        if (far < nearest && far <= (strlen(rows[i].name + strlen(prefix)) > 5 ? 2 : 1)) {
+            nearest = far;
+            near = rows[i].name;
+        }
+    }
+    return near;
+}
+
+int cw_config_names(char *const *environment, crew_error *err) {
+    for (; environment && *environment; environment++) {
+        char name[NAME_MOST];
+        size_t n = strcspn(*environment, "=");
+        if (strncmp(*environment, "CREW_", 5) != 0 || n >= sizeof name)
+            continue;
+        memcpy(name, *environment, n);
+        name[n] = '\0';
+        const char *meant = misspelt(name);
+        if (meant)
+            return cw_error_set(err, CREW_EINVAL, 0,
+                                "%s is set in the environment, but it is no setting of crew's: is "
+                                "%s meant?",
+                                name, meant);
+    }
     return cw_error_clear(err);
 }
 

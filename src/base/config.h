@@ -10,9 +10,11 @@
 #include <crew/error.h>
 #include <stdio.h>
 
+enum { CW_MAX_WORKERS = 4096 }; /* of a pool */
+
 struct cw_config {
     int backend;        /* CREW_BACKEND=auto|serial|threads|fork|mpi */
-    int workers;        /* CREW_WORKERS=1..65535; 0: not set */
+    int workers;        /* CREW_WORKERS=1..4096; 0: not set */
     int start;          /* CREW_START=auto|fork|server|spawn */
     int bind;           /* CREW_BIND=auto|none|core|pu|l3|numa|socket; -1: not set */
     int order;          /* CREW_ORDER=compact|scatter */
@@ -29,6 +31,11 @@ struct cw_config {
 /* Reads the environment. CREW_EINVAL names the variable, the value, and what is
  * accepted. `get` replaces getenv in tests (NULL: getenv). */
 int cw_config_load(struct cw_config *config, const char *(*get)(const char *name), crew_error *err);
+
+/* Looks for names that are nearly a setting's ("CREW_WORKRES"), which would be
+ * ignored in silence: CREW_EINVAL says which is meant. Names that begin alike but
+ * are far from all of ours are other programs'. */
+int cw_config_names(char *const *environment, crew_error *err);
 
 /* The table as text: what `crew config` and docs/CONFIG.md show. */
 void cw_config_print(FILE *out);

@@ -388,7 +388,7 @@ static int by_id(const void *a, const void *b) {
 }
 
 int cw_objects_take(cw_objects *set) {
-    *set = (cw_objects){NULL, 0};
+    *set = (cw_objects){.ids = NULL};
     take_lock();
     int rc = survey();
     if (rc == 0 && table.nobjects > 0) {
@@ -406,19 +406,19 @@ int cw_objects_take(cw_objects *set) {
 
 void cw_objects_free(cw_objects *set) {
     free(set->ids);
-    *set = (cw_objects){NULL, 0};
+    *set = (cw_objects){.ids = NULL};
 }
 
-static int refuse_newer(cw_fn *fn, crew_error *err) {
+static int refuse_newer(cw_fn *fn, const char *advice, crew_error *err) {
     struct cw_object_place place;
     char what[64], from[80];
     cw_object_place((uintptr_t)fn, &place);
     cw_object_title(place.path, from, sizeof from);
     cw_fn_describe(fn, what, sizeof what);
     return cw_error_set(err, CREW_EINVAL, 0,
-                        "task %s is from %s, which was loaded after the workers were started: load "
-                        "it before, or open the pool after",
-                        what, from);
+                        "task %s is from %s, which was loaded after the workers were started: %s",
+                        what, from,
+                        advice ? advice : "load it before, or open the pool after");
 }
 
 int cw_fn_find(cw_fn *fn, const cw_objects *have, cw_fn_name *name, crew_error *err) {
@@ -439,7 +439,7 @@ int cw_fn_find(cw_fn *fn, const cw_objects *have, cw_fn_name *name, crew_error *
         return cw_object_refuse(fn, err);
     if (have && (have->count == 0 ||
                  !bsearch(&found.object, have->ids, (size_t)have->count, sizeof *have->ids, by_id)))
-        return refuse_newer(fn, err);
+        return refuse_newer(fn, have->advice, err);
     *name = found;
     return cw_error_clear(err);
 }

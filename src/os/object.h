@@ -28,6 +28,7 @@ typedef void cw_fn(void);
 typedef struct cw_objects {
     uint64_t *ids;
     int count;
+    const char *advice; /* what cw_fn_find's refusal ends with; NULL: what to do usually */
 } cw_objects;
 int cw_objects_take(cw_objects *set); /* 0 or CREW_ENOMEM */
 void cw_objects_free(cw_objects *set);

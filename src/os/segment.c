@@ -72,13 +72,24 @@ static uint64_t address_space_limit(void) {
     return lim.rlim_cur > used ? (lim.rlim_cur - used) / 2 : 0;
 }
 
-static uint64_t bounded_size(uint64_t want) {
+static const char BOUND[] = "see CREW_SEGMENT_SIZE";
+
+/* Takes the limit if it is the lower one, and notes whose it is. */
+static void bound(uint64_t *size, uint64_t limit, const char *whose, const char **by) {
+    if (limit >= *size)
+        return;
+    *size = limit;
+    *by = whose;
+}
+
+/* `by` names the limit that made it smaller than wanted. */
+static uint64_t bounded_size(uint64_t want, const char **by) {
     uint64_t size = want ? want : 2 * (uint64_t)sysconf(_SC_PHYS_PAGES) * page_size();
-    uint64_t limit = address_space_limit();
-    size = size < limit ? size : limit;
+    *by = BOUND;
+    bound(&size, address_space_limit(), "the limit of address space: raise ulimit -v", by);
     struct rlimit file; /* passing it raises SIGXFSZ, which ends the program */
     if (getrlimit(RLIMIT_FSIZE, &file) == 0 && file.rlim_cur != RLIM_INFINITY)
-        size = size < file.rlim_cur ? size : file.rlim_cur;
+        bound(&size, file.rlim_cur, "the limit of file sizes: raise ulimit -f", by);
     if (CW_SANITIZED)
         size = size < 1024 * GIB ? size : 1024 * GIB;
     if (RUNNING_ON_VALGRIND)
@@ -117,7 +128,8 @@ static int map(cw_segment *seg) {
 
 int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err) {
     *seg = (cw_segment){.fd = -1};
-    uint64_t size = bounded_size(want);
+    const char *by;
+    uint64_t size = bounded_size(want, &by);
     int fd = memfd_create("crew", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL)
         fd = memfd_create("crew", MFD_CLOEXEC);
@@ -133,6 +145,7 @@ int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err) {
         sys = ftruncate(fd, (off_t)size) == 0 ? map(seg) : errno;
         if (sys == 0) {
             seg->id = cw_descriptor_identify(fd);
+            seg->bound = by;
             return cw_error_clear(err);
         }
         if (size / 2 < 64 * MIB)
@@ -142,8 +155,8 @@ int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err) {
     *seg = (cw_segment){.fd = -1};
     char text[CW_SIZE_TEXT];
     return cw_error_set(err, CREW_ENOMEM, sys,
-                        "cannot reserve %s of address space for shared memory (ulimit -v, -f)",
-                        cw_size_text(asked, text));
+                        "cannot reserve %s of address space for shared memory (%s)",
+                        cw_size_text(asked, text), by == BOUND ? "see ulimit -v" : by);
 }
 
 int cw_segment_attach(cw_segment *seg, int fd, crew_error *err) {
@@ -159,6 +172,7 @@ int cw_segment_attach(cw_segment *seg, int fd, crew_error *err) {
     seg->fd = fd;
     seg->size = (uint64_t)st.st_size;
     seg->id = (struct cw_descriptor_id){st.st_dev, st.st_ino};
+    seg->bound = BOUND;
     int sys = map(seg);
     if (sys) {
         char text[CW_SIZE_TEXT];

@@ -16,6 +16,7 @@ typedef struct cw_segment {
     uint64_t size; /* bytes reserved */
     int fd;        /* close-on-exec */
     struct cw_descriptor_id id;
+    const char *bound; /* in words, what its size goes by: whoever wants more changes that */
 } cw_segment;
 
 /* Reserves at most `want` bytes (0: twice the machine's memory), at most half of

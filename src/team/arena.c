@@ -102,8 +102,8 @@ int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *er
                             (unsigned long long)start);
     if (start > seg->size || !lay_out(&plan, start, seg->size)) {
         char text[CW_SIZE_TEXT];
-        return cw_error_set(err, CREW_ENOMEM, 0, "no room for an arena in a segment of %s",
-                            cw_size_text(seg->size, text));
+        return cw_error_set(err, CREW_ENOMEM, 0, "no room for an arena in a segment of %s (%s)",
+                            cw_size_text(seg->size, text), seg->bound);
     }
     int rc = cw_segment_commit(seg, start, plan.table - start, err);
     if (rc)

@@ -20,6 +20,7 @@
 #define CW_TEAM_BOARD_H
 
 #include "backend/seat.h"
+#include "base/config.h"
 #include "base/rng.h"
 #include "os/object.h"
 #include "team/arena.h"
@@ -30,7 +31,6 @@
 #include <pthread.h>
 
 enum {
-    CW_MAX_WORKERS = 4096,
     CW_JOB_SLOTS = 64,  /* maps on the board at once; the rest wait in the manager */
     CW_NESTED = 4,      /* maps inside tasks of the same team (threads, serial) */
     CW_REDO_SLOTS = 64, /* ranges to run again, on the board at once */

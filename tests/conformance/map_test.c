@@ -668,6 +668,9 @@ static void map__function_of_a_library_loaded_later__is_refused_with_the_reason(
     crew_fn *fn = load_square(&library);
     assert_code(crew_map_index(p, fn, 4, out, NULL, &err), CREW_EINVAL, &err);
     assert_text(err.text, "loaded after");
+    assert_text(err.text, strcmp(crewtest_backend(), "server") == 0  ? "before crew_init"
+                          : strcmp(crewtest_backend(), "spawn") == 0 ? "runs main"
+                                                                     : "open the pool after");
     assert_usable(p);
     crewtest_free(p);
     dlclose(library);

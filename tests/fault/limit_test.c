@@ -184,7 +184,7 @@ static void memory_limit__task_that_grows__is_ended_and_named(void **state) {
     }
     assert_code(crew_map(p, grow, in, 6, out, NULL, &err), CREW_ELIMIT, &err);
     assert_int_equal(err.item, 2);
-    assert_text(err.text, "memory");
+    assert_text(err.text, "memory limit of 64 MiB");
     assert_usable(p);
     crewtest_free(p);
 }
@@ -199,6 +199,7 @@ static void memory_limit__of_a_submitted_task__is_its_own_or_not_supported(void 
     if (crewtest_has(CREWTEST_PROCESSES)) {
         assert_non_null(f);
         assert_code(crew_future_result(f, NULL, 0, 20, &err), CREW_ELIMIT, &err);
+        assert_text(err.text, "memory limit of 64 MiB");
     } else {
         assert_null(f);
         assert_code(err.code, CREW_ENOTSUP, &err);

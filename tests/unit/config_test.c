@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +83,7 @@ static void config__every_word__is_its_constant(void **state) {
         CASE("ORDER", "compact", order, CW_ORDER_COMPACT),
         CASE("ORDER", "scatter", order, CW_ORDER_SCATTER),
         CASE("WORKERS", "1", workers, 1),
-        CASE("WORKERS", "65535", workers, 65535),
+        CASE("WORKERS", "4096", workers, 4096),
         CASE("THREADS_PER_WORKER", "4096", threads, 4096),
         CASE("STRICT", "1", strict, 1),
         CASE("CORE", "1", core, 1),
@@ -114,7 +115,7 @@ static void config__empty_value__counts_as_not_set(void **state) {
 static void config__workers_not_a_number_in_range__is_refused(void **state) {
     (void)state;
     static const char *const values[] = {"0",
-                                         "65536",
+                                         "4097",
                                          "-1",
                                          "+1",
                                          " 1",
@@ -129,9 +130,54 @@ static void config__workers_not_a_number_in_range__is_refused(void **state) {
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         char text[256];
         snprintf(text, sizeof text,
-                 "CREW_WORKERS=%s is not accepted: it takes a number from 1 to 65535", values[i]);
+                 "CREW_WORKERS=%s is not accepted: it takes a number from 1 to 4096", values[i]);
         refused("CREW_WORKERS", values[i], text);
     }
+}
+
+static void config__name_a_slip_away__is_told(void **state) {
+    static const struct {
+        const char *setting, *meant;
+    } cases[] = {
+        {"CREW_WORKRES=4", "CREW_WORKERS"}, /* exchanged */
+        {"CREW_WORKER=4", "CREW_WORKERS"},  /* left out */
+        {"CREW_NWORKERS=", "CREW_WORKERS"}, /* put in; empty too */
+        {"CREW_BACKENT=fork", "CREW_BACKEND"},
+        {"CREW_BINDS=core", "CREW_BIND"},
+        {"CREW_STRAT=fork", "CREW_START"},
+        {"CREW_THREAD_PER_WORKER=2", "CREW_THREADS_PER_WORKER"},
+        {"CREW_SEGMENTSIZE=1G", "CREW_SEGMENT_SIZE"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        char *environment[] = {"PATH=/bin", "CREW_WORKERS=1", (char *)(uintptr_t)cases[i].setting,
+                               NULL};
+        crew_error err;
+        assert_int_equal(cw_config_names(environment, &err), CREW_EINVAL);
+        snprintf(text, sizeof text,
+                 "%.*s is set in the environment, but it is no setting of crew's: is %s meant?",
+                 (int)strcspn(cases[i].setting, "="), cases[i].setting, cases[i].meant);
+        assert_string_equal(err.text, text);
+    }
+}
+
+static void config__names_of_others__are_let_alone(void **state) {
+    static const char *const settings[] = {
+        "CREW_HOME=/x",         "CREW_ID=3",           "CREW_HOOD=7x",     "CREW_=1",
+        "CREW_NAME=blue",       "CREW_USED=x",         "CREWS_WORKERS=4",  "crew_workers=4",
+        "CREW_TEST_SEED=1",     "CREW_SPAWNED_AS=1",   "CREW_SEGMENT=x",   "CREW_ISOLATE=0",
+        "CREW_BACKEND=serial",  "CREW_STRICT=1",       "CREW_START=spawn", "CREW_SEED=9",
+        "CREW_A_VERY_LONG_NAME_OF_SOMETHING_ELSE_ALTOGETHER=1", "CREW_WORKERS",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        char *environment[] = {(char *)(uintptr_t)settings[i], NULL};
+        crew_error err = {.code = 1};
+        assert_int_equal(cw_config_names(environment, &err), 0);
+        assert_int_equal(err.code, 0);
+    }
+    assert_int_equal(cw_config_names(NULL, NULL), 0);
 }
 
 static void config__word_that_is_none__lists_the_accepted_ones(void **state) {
@@ -287,6 +333,8 @@ int main(void) {
         cmocka_unit_test(config__every_word__is_its_constant),
         cmocka_unit_test(config__empty_value__counts_as_not_set),
         cmocka_unit_test(config__workers_not_a_number_in_range__is_refused),
+        cmocka_unit_test(config__name_a_slip_away__is_told),
+        cmocka_unit_test(config__names_of_others__are_let_alone),
         cmocka_unit_test(config__word_that_is_none__lists_the_accepted_ones),
         cmocka_unit_test(config__very_long_value__is_cut_and_the_list_is_not),
         cmocka_unit_test(config__segment_size__takes_suffixes_and_bounds),

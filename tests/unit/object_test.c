@@ -90,7 +90,7 @@ static void find__plugin_loaded_later__is_in_the_new_set_only(void **state) {
     assert_int_equal(untouched.offset, 6);
     assert_int_equal(cw_fn_find((cw_fn *)sample_task, &before, &name, &err), 0);
 
-    cw_objects none = {NULL, 0};
+    cw_objects none = {.ids = NULL};
     assert_int_equal(cw_fn_find((cw_fn *)sample_task, &none, &name, &err), CREW_EINVAL);
     cw_objects_free(&before);
     cw_objects_free(&after);

@@ -136,7 +136,7 @@ static bool reap(struct ward *w) {
     }
 }
 
-static bool is_ours(const char *pid) {
+static bool is_nursery(const char *pid) {
     char path[64], name[32] = "";
     snprintf(path, sizeof path, "/proc/%.16s/comm", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -145,12 +145,12 @@ static bool is_ours(const char *pid) {
         close(fd);
     name[n > 0 ? n : 0] = 0;
     name[strcspn(name, "\n")] = 0;
-    return strcmp(name, NAME) == 0 || strcmp(name, "crew-worker") == 0;
+    return strcmp(name, NAME) == 0;
 }
 
-/* A worker that had pools has left their nurseries to us (they end by themselves)
- * and perhaps programs that its tasks have started, which may live on. */
-static bool any_of_ours_left(void) {
+/* A worker that had pools has left their nurseries to us, which end by themselves,
+ * and perhaps processes that its tasks have started, which may live on. */
+static bool any_nursery_left(void) {
     char path[64], text[4096], *save = NULL;
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -159,7 +159,7 @@ static bool any_of_ours_left(void) {
         close(fd);
     text[n > 0 ? n : 0] = 0;
     for (char *pid = strtok_r(text, " ", &save); pid; pid = strtok_r(NULL, " ", &save))
-        if (is_ours(pid))
+        if (is_nursery(pid))
             return true;
     return false;
 }
@@ -179,7 +179,7 @@ static void end_all(struct ward *w) {
             w->children[i].pid = 0;
         }
     int64_t until = cw_now_ns() + 2000000000;
-    while (reap(w) && any_of_ours_left() && cw_now_ns() < until)
+    while (reap(w) && any_nursery_left() && cw_now_ns() < until)
         poll(NULL, 0, 1);
 }
 
