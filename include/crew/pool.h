@@ -60,7 +60,9 @@ typedef struct crew_pool_opts {
     int threads_per_worker; /* OpenMP threads of a task; 0: as many cores as the worker was given */
     int start;
     int bind;
-    crew_fn *init; /* runs once in each worker, before its first task, with init_arg as `in` */
+    crew_fn *init; /* runs once in each worker, before its first task, with init_arg as `in`. In
+                    * one that replaces another, too: while it runs there the other workers go on;
+                    * where three in a row end in it the pool breaks (CREW_EBROKEN) */
     const void *init_arg;
     size_t init_size;
     crew_fn *fini;            /* runs in each worker at recycling and orderly ends */
@@ -74,7 +76,8 @@ typedef struct crew_pool_opts {
     const char *name;         /* in messages and process names */
 } crew_pool_opts;
 
-/* Returns when every worker's init has; a failing init fails it with its text. */
+/* Returns when every worker's init has; a failing init fails it with its text, one
+ * over task_timeout with CREW_ELIMIT (threads: if it heeds crew_cancelled). */
 CREW_API crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err);
 
 CREW_API void crew_pool_close(crew_pool *p); /* no more work; what there is goes on */

@@ -215,27 +215,53 @@ static int all_ready(crew_pool *p, crew_error *err) {
                                               memory_order_acquire);
         uint32_t seat = atomic_load_explicit(&cw_team_seat(&p->maps, p->team, rank)->state,
                                              memory_order_acquire);
-        if (state == 2)
+        if (state == CW_READY_NEVER)
             return init_failed(p, rank, err);
-        if (state != 1 && seat == CW_SEAT_ENDED)
+        if (state != CW_READY_YES && seat == CW_SEAT_ENDED)
             return died_early(p, rank, err);
-        ready += state == 1;
+        ready += state == CW_READY_YES;
     }
     return ready == p->workers;
 }
 
+/* An initializer over the limit of a task: its process ends with the pool, a thread
+ * is told (crew_cancelled) and waited for. */
+static int end_long_inits(crew_pool *p, double passed, crew_error *err) {
+    for (int rank = 0; rank < p->workers; rank++) {
+        struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+        if (!cw_pool_init_hangs(p, rank, passed))
+            continue;
+        if (p->ops->processes) {
+            cw_error_set(err, CREW_ELIMIT, 0,
+                         "the initializer in worker %d of %d was over the time limit of %g s",
+                         rank, p->workers, p->opts.task_timeout);
+            err->worker = rank;
+            return CREW_ELIMIT;
+        }
+        atomic_store(&line->cancel, cw_line_key(line));
+    }
+    return 0;
+}
+
 static int await_members(crew_pool *p, crew_error *err) {
     struct cw_bell *bell = p->session->bell;
+    int64_t before = cw_now_ns();
     for (;;) {
         uint32_t seen = atomic_load(&bell->count);
         atomic_fetch_add(&bell->sleeping, 1);
         atomic_thread_fence(memory_order_seq_cst);
         int rc = all_ready(p, err);
         if (rc == 0)
-            cw_futex_wait(&bell->count, seen, 0.25);
+            cw_futex_wait(&bell->count, seen, p->opts.task_timeout > 0 ? 0.01 : 0.25);
         atomic_fetch_sub(&bell->sleeping, 1);
         if (rc != 0)
             return rc < 0 ? rc : 0;
+        int64_t now = cw_now_ns();
+        double passed = (double)(now - before) * 1e-9;
+        before = now;
+        /* A long gap: this program was stopped. */
+        if ((rc = end_long_inits(p, passed < 0.5 ? passed : 0, err)) < 0)
+            return rc;
         if (p->ops->lost(p->hands, err))
             return CREW_EBROKEN;
     }

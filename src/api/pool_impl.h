@@ -144,6 +144,9 @@ void cw_pool_sleep(crew_pool *p, const struct cw_deadline *d);
 double cw_pool_tend(crew_pool *p);
 /* Asks for the member of an empty seat. With the lock. */
 int cw_pool_bring(crew_pool *p, int rank, crew_error *err);
+/* True: the member is in its initializer, and has been for longer than a task may
+ * take. passed: since the last look. With the lock. */
+bool cw_pool_init_hangs(crew_pool *p, int rank, double passed);
 /* Ends the member that runs the work with that key. With the lock. */
 void cw_pool_doom(crew_pool *p, int rank, enum cw_reason reason);
 /* Nothing can be run any more: everything ends with this error. With the lock. */

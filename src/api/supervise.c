@@ -16,10 +16,13 @@ static const double TICK_LIMITS = 0.01, TICK_BUSY = 0.2, TICK_IDLE = 1.0;
 /* A visit this much later than wished for means that the program was stopped. */
 static const double STOPPED = 0.5;
 
+/* What a member runs that is in its initializer: unlike every cw_line_key. */
+static const uint64_t INIT_KEY = 1;
+
 int cw_pool_bring(crew_pool *p, int rank, crew_error *err) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
-    atomic_store(&line->ready, 0);
+    atomic_store(&line->ready, CW_READY_NOT);
     atomic_store(&line->cancel, 0);
     atomic_store(&line->each, 0);
     atomic_store(&seat->farewell, 0);
@@ -83,14 +86,17 @@ static void wipe_line(crew_pool *p, int rank) {
         cw_free_cell(&p->maps.arena, &line->spare);
 }
 
-static void replace(crew_pool *p, int rank, enum cw_life life, int status) {
+static void replace(crew_pool *p, int rank, enum cw_life life, bool too_long, int status) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     int pid = atomic_load(&seat->pid);
     crew_error err;
     char how[192];
     if (cw_respawn_useless(&p->respawn, life)) {
-        if (atomic_load(&line->ready) == 2)
+        if (life == CW_NEVER_READY && too_long)
+            snprintf(how, sizeof how, "ended: its initializer was over the time limit of %g s",
+                     p->opts.task_timeout);
+        else if (atomic_load(&line->ready) == CW_READY_NEVER)
             snprintf(how, sizeof how, "refused by the initializer, code %d%s%.100s",
                      line->frame.refused, line->frame.text[0] ? ": " : "", line->frame.text);
         else
@@ -116,7 +122,7 @@ static void member_ended(crew_pool *p, int rank) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     struct cw_watch *w = &p->watch[rank];
     int64_t items = atomic_load(&line->items);
-    enum cw_life life = atomic_load(&line->ready) != 1 ? CW_NEVER_READY
+    enum cw_life life = atomic_load(&line->ready) != CW_READY_YES ? CW_NEVER_READY
                         : atomic_load(&seat->farewell) || items > w->items ||
                                 atomic_load(&line->task) ||
                                 __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED) >= 0
@@ -126,6 +132,7 @@ static void member_ended(crew_pool *p, int rank) {
     /* A member that was ended for something it had finished meanwhile is a plain
      * loss: what it holds now is not to blame. */
     bool meant = w->reason != CW_NO_REASON;
+    bool too_long = w->reason == CW_TOO_LONG;
     bool hit = meant && w->doomed == cw_line_key(line);
     enum cw_reason reason = !meant ? CW_NO_REASON : hit ? w->reason : CW_INNOCENT;
     cw_pool_member_left_jobs(p, rank, reason, status);
@@ -137,7 +144,7 @@ static void member_ended(crew_pool *p, int rank) {
     atomic_store(&p->team->fd_news, 1);
     atomic_store(&seat->state, CW_SEAT_EMPTY);
     if (atomic_load(&p->team->quit) == CW_RUN && !p->broken.code)
-        replace(p, rank, life, status);
+        replace(p, rank, life, too_long, status);
 }
 
 static void look_at_seats(crew_pool *p) {
@@ -222,11 +229,25 @@ static bool working(struct cw_line *line) {
             __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED) >= 0);
 }
 
+bool cw_pool_init_hangs(crew_pool *p, int rank, double passed) {
+    struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    struct cw_watch *w = &p->watch[rank];
+    bool runs = atomic_load_explicit(&line->ready, memory_order_acquire) == CW_READY_IN_INIT;
+    w->for_s = runs && w->key == INIT_KEY ? w->for_s + passed : 0;
+    w->key = runs ? INIT_KEY : 0;
+    return runs && p->opts.task_timeout > 0 && w->for_s > p->opts.task_timeout;
+}
+
 /* True if this member runs something that has a limit. */
 static bool watch_member(crew_pool *p, int rank, double passed) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     struct cw_watch *w = &p->watch[rank];
+    if (atomic_load_explicit(&line->ready, memory_order_acquire) == CW_READY_IN_INIT) {
+        if (w->reason == CW_NO_REASON && cw_pool_init_hangs(p, rank, passed))
+            cw_pool_doom(p, rank, CW_TOO_LONG);
+        return p->opts.task_timeout > 0;
+    }
     if (!working(line) || w->reason != CW_NO_REASON) {
         w->key = 0;
         return false;

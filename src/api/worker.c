@@ -77,7 +77,6 @@ static void live(struct cw_maps *maps, const struct cw_billet *billet) {
     }
     cw_member_init(m, maps, team, billet->rank);
     settle(m, cw_team_place(maps, team, billet->rank));
-    atomic_store(&m->line->idle_bytes, cw_process_private_bytes(getpid()));
     atomic_store(&seat->step, CW_STEP_SETTLED);
     bool in_order = cw_member_live(m);
     atomic_store(&seat->farewell, in_order);

@@ -85,6 +85,14 @@ struct cw_frame {
     char text[192];       /* crew_fail's message */
 };
 
+/* How far a member has come: cw_line.ready. */
+enum {
+    CW_READY_NOT = 0,
+    CW_READY_YES,    /* init has returned */
+    CW_READY_NEVER,  /* init has failed, see frame */
+    CW_READY_IN_INIT /* init runs */
+};
+
 /* A member's own page of the board. Invariant: `doing` names every job whose
  * memory the member may touch (a hazard pointer); see cw_job_leave. */
 struct cw_line {
@@ -101,7 +109,7 @@ struct cw_line {
     _Atomic uint64_t cancel;    /* supervisor: the key of what is over its limit, see crew_cancelled */
     _Atomic uint32_t generation; /* of the job it is in, for keys */
     _Atomic cw_off spare;       /* a block of task records on its way into the team */
-    _Atomic uint32_t ready;     /* 1: init has returned; 2: init failed, see frame */
+    _Atomic uint32_t ready;     /* CW_READY_... */
     _Atomic uint64_t each;      /* bit a CW_JOB_EACH slot it has done */
     _Atomic int64_t items, failures; /* statistics */
     _Atomic int64_t busy_ns, busy_since, ready_ns; /* busy_since 0: resting */

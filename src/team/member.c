@@ -4,12 +4,14 @@
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/output.h"
+#include "os/process.h"
 #include "sched/chunk.h"
 
 #include <crew/pool.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 _Thread_local struct cw_member *cw_this_member;
 
@@ -65,7 +67,7 @@ int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure) {
             memory_order_relaxed);
         double limit = frame->task  ? frame->task->task_timeout
                        : frame->job ? frame->job->task_timeout
-                                    : 0;
+                                    : frame->member->team->task_timeout;
         if (over)
             snprintf(failure->text, sizeof failure->text, "over its time limit of %g s", limit);
         else
@@ -470,19 +472,24 @@ static int call_hook(struct cw_member *m, cw_fn_name name, cw_off arg, uint64_t 
 bool cw_member_begin(struct cw_member *m) {
     struct cw_team *t = m->team;
     struct cw_failure failure = {0};
+    if (t->init.object)
+        atomic_store_explicit(&m->line->ready, CW_READY_IN_INIT, memory_order_release);
     if (t->init.object && call_hook(m, t->init, t->init_arg, t->init_size, &failure)) {
         m->line->frame.failed = failure.code;
         m->line->frame.refused = failure.task_code;
         memcpy(m->line->frame.text, failure.text, sizeof failure.text);
         /* Pairs with the acquire of the opener: the failure above. */
-        atomic_store_explicit(&m->line->ready, 2, memory_order_release);
+        atomic_store_explicit(&m->line->ready, CW_READY_NEVER, memory_order_release);
         cw_team_ring(&m->maps, t);
         return false;
     }
+    /* What init keeps is not its tasks' doing. */
+    if (m->own_process && t->task_memory)
+        atomic_store(&m->line->idle_bytes, cw_process_private_bytes(getpid()));
     int64_t now = cw_now_ns();
     atomic_store_explicit(&m->line->ready_ns, now, memory_order_relaxed);
     atomic_store_explicit(&m->line->busy_since, now, memory_order_relaxed);
-    atomic_store_explicit(&m->line->ready, 1, memory_order_release);
+    atomic_store_explicit(&m->line->ready, CW_READY_YES, memory_order_release);
     /* The opener waits for all of them: the last one says so. */
     if (atomic_fetch_add(&t->ready_count, 1) + 1 >= (uint32_t)t->workers)
         cw_team_ring(&m->maps, t);
