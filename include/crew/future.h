@@ -47,7 +47,7 @@ CREW_API int crew_future_cancel(crew_future *f); /* 1: never begins; 0: too late
  * one where workers are not processes. 1: will not finish; 0: was done. */
 CREW_API int crew_future_kill(crew_future *f);
 /* done(ctx, f) once f is done, at once (on the library's thread) if it is.
- * The future may be freed in its callback. */
+ * The future may be freed in its callback. What would wait in one is CREW_EINVAL. */
 CREW_API int crew_future_then(crew_future *f, void (*done)(void *ctx, crew_future *f), void *ctx);
 CREW_API void crew_future_free(crew_future *f); /* detaches, never cancels; NULL is fine */
 

@@ -1,5 +1,8 @@
 /* crew/pool.h - workers, and maps over them.
  *
+ * Callbacks run on the thread that sees to the workers. They may submit, cancel, and
+ * ask for what is there; what would wait in one is CREW_EINVAL.
+ *
  * Any thread of the manager may use a pool; one thread at a time an iterator or
  * a crew_results. Pointers passed in are copied before the call returns unless
  * the declaration says otherwise. */
@@ -22,7 +25,8 @@ extern "C" {
 CREW_API int crew_init(int *argc, char ***argv);
 
 /* Ends what is left of every pool. Returns 0, or 85 after a map was stopped
- * (CREW_ESTOPPED): what main should return. */
+ * (CREW_ESTOPPED): what main should return. In a callback, and in a task that runs in
+ * the manager (threads, serial), CREW_EINVAL: it would wait for itself. */
 CREW_API int crew_finalize(void);
 
 /* ---- opening and closing ------------------------------------------------ */
@@ -82,10 +86,12 @@ CREW_API crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err);
 
 CREW_API void crew_pool_close(crew_pool *p); /* no more work; what there is goes on */
 /* After close: waits until all work is done, the workers have ended, and callbacks
- * have returned. */
+ * have returned. CREW_EINVAL in a callback and in a task of the pool, as for all that
+ * waits for its workers to be gone. */
 CREW_API int crew_pool_join(crew_pool *p, double timeout, crew_error *err);
 CREW_API void crew_pool_terminate(crew_pool *p); /* end what runs, cancel what waits */
-/* Terminates if need be; no process is left when it returns. NULL is fine.
+/* Terminates if need be; no process is left when it returns. NULL is fine. In a
+ * callback, and in a task of the pool, it does nothing (crew_last_error says so).
  * Its jobs, results and iterators must have been freed before; futures live on:
  * those that were done keep their results, the others are CREW_ECANCELLED. */
 CREW_API void crew_pool_free(crew_pool *p);
@@ -191,7 +197,8 @@ CREW_API bool crew_job_ready(crew_job *j);
 CREW_API int crew_job_get(crew_job *j, double timeout, crew_error *err);
 /* Nothing more starts; what runs is killed where workers are processes. */
 CREW_API int crew_job_cancel(crew_job *j);
-/* Cancels a job that has not ended, and waits for that. Not in its callback. */
+/* Cancels a job that has not ended, and waits for that. In a callback only of a job
+ * that has ended, not the one called back for: else it does nothing. */
 CREW_API void crew_job_free(crew_job *j);
 
 /* ---- streams ------------------------------------------------------------ */
@@ -220,7 +227,7 @@ CREW_API crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, siz
 /* 1, 0 at the end, negative; a failed item is negative with item->status set
  * and may be followed by more. `out` and `item` may be NULL. */
 CREW_API int crew_next(crew_iter *it, void *out, crew_item *item, double timeout, crew_error *err);
-CREW_API void crew_iter_free(crew_iter *it); /* at any time; the rest is cancelled */
+CREW_API void crew_iter_free(crew_iter *it); /* the rest is cancelled; not in a callback */
 
 #ifdef __cplusplus
 }

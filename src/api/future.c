@@ -272,6 +272,8 @@ int crew_future_result(crew_future *f, void *out, size_t out_size, double timeou
         return (rc = kept_error(f, err)) < 0
                    ? rc
                    : give(f->kept->data, f->kept->size, out, out_size, err);
+    if (timeout != 0 && !crew_future_done(f) && (rc = cw_may_wait("crew_future_result", err)) < 0)
+        return rc;
     if (!cw_record_wait(f->pool, f->number, timeout))
         return cw_error_set(err, CREW_ETIMEDOUT, 0, "the task has not ended yet");
     await_callbacks(f);
@@ -363,7 +365,9 @@ int crew_apply(crew_pool *p, crew_fn *fn, const void *in, size_t in_size, void *
                size_t out_size, crew_error *err) {
     crew_error local;
     crew_error *to = err ? err : &local;
-    crew_future *f = crew_submit(p, fn, in, in_size, NULL, to);
+    crew_future *f = NULL;
+    if (cw_may_wait("crew_apply", to) == 0)
+        f = crew_submit(p, fn, in, in_size, NULL, to);
     if (f)
         crew_future_result(f, out, out_size, CREW_FOREVER, to);
     crew_future_free(f);

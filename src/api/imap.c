@@ -178,6 +178,15 @@ static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, size
     return rc;
 }
 
+static void discard(crew_iter *it) {
+    cw_arena *a = &it->pool->maps.arena;
+    release_source(&it->source);
+    cw_free(a, it->common);
+    cw_free(a, it->stream_off);
+    free(it->flights);
+    free(it);
+}
+
 /* ---- running ---- */
 
 static bool never(void *unused) {
@@ -241,7 +250,7 @@ crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_s
         *it = (crew_iter){.pool = p, .fn = fn, .source = source, .out_size = out_size, .opts = *o};
         it->window = choose_window(p, o);
         if (make(it, to) < 0) {
-            crew_iter_free(it);
+            discard(it);
             it = NULL;
         } else if (!p->ops->caller) {
             fill_window(it, &it->problem); /* workers begin before anybody asks */
@@ -343,6 +352,11 @@ static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
     return status ? status : 1;
 }
 
+static bool there_is_one(crew_iter *it) {
+    return it->opts.unordered ? look_at_all(it)
+                              : cw_record_done(it->pool, it->flights[it->head].number);
+}
+
 int crew_next(crew_iter *it, void *out, crew_item *item, double timeout, crew_error *err) {
     if (!it)
         return cw_error_set(err, CREW_EINVAL, 0, "the iterator is NULL");
@@ -356,6 +370,8 @@ int crew_next(crew_iter *it, void *out, crew_item *item, double timeout, crew_er
         it->problem.code = 0;
         return rc;
     }
+    if (cw_in_callback && timeout != 0 && !there_is_one(it))
+        return cw_may_wait("crew_next", err);
     bool there = it->opts.unordered
                      ? await_any(it, timeout)
                      : cw_record_wait(it->pool, it->flights[it->head].number, timeout);
@@ -395,15 +411,13 @@ void crew_iter_free(crew_iter *it) {
     if (!it)
         return;
     crew_pool *p = it->pool;
-    if (cw_pool_check(p, NULL) < 0)
+    /* It waits for what runs, and for members that are on their way out of its
+     * records: should one of them die there, the service thread has to say so. */
+    if (cw_pool_check(p, NULL) < 0 || cw_may_wait("crew_iter_free", NULL) < 0)
         return;
     drop_last(it);
     abandon(it);
-    release_source(&it->source);
     if (it->stream_off)
         cw_stream_await(&p->maps, p->team);
-    cw_free(&p->maps.arena, it->common);
-    cw_free(&p->maps.arena, it->stream_off);
-    free(it->flights);
-    free(it);
+    discard(it);
 }

@@ -54,6 +54,25 @@ void cw_pool_sleep(crew_pool *p, const struct cw_deadline *d) {
     pthread_cond_timedwait(&p->changed, &p->lock, &until);
 }
 
+int cw_may_wait(const char *call, crew_error *err) {
+    if (!cw_in_callback)
+        return 0;
+    return cw_error_set(err, CREW_EINVAL, 0,
+                        "%s was called in a callback, which may not wait: it runs on the thread "
+                        "that sees to the workers",
+                        call);
+}
+
+int cw_pool_may_wait(crew_pool *p, const char *call, crew_error *err) {
+    int rc = cw_may_wait(call, err);
+    if (rc < 0 || !cw_pool_member(p))
+        return rc;
+    return cw_error_set(err, CREW_EINVAL, 0,
+                        "%s was called in a task of that pool, which would wait for itself: call "
+                        "it outside",
+                        call);
+}
+
 void crew_pool_close(crew_pool *p) {
     if (cw_pool_check(p, NULL) < 0)
         return;
@@ -101,7 +120,7 @@ static int drain(crew_pool *p, struct cw_deadline *d, crew_error *err) {
 
 int crew_pool_join(crew_pool *p, double timeout, crew_error *err) {
     int rc = cw_pool_check(p, err);
-    if (rc < 0)
+    if (rc < 0 || (rc = cw_pool_may_wait(p, "crew_pool_join", err)) < 0)
         return rc;
     struct cw_deadline d = cw_deadline_in(timeout);
     pthread_mutex_lock(&p->lock);
@@ -138,7 +157,7 @@ void crew_pool_terminate(crew_pool *p) {
 
 int crew_pool_shutdown(crew_pool *p, bool wait, bool cancel) {
     int rc = cw_pool_check(p, NULL);
-    if (rc < 0)
+    if (rc < 0 || (wait && (rc = cw_pool_may_wait(p, "crew_pool_shutdown", NULL)) < 0))
         return rc;
     pthread_mutex_lock(&p->lock);
     if (p->state == CW_POOL_OPEN)
@@ -150,7 +169,7 @@ int crew_pool_shutdown(crew_pool *p, bool wait, bool cancel) {
 }
 
 void crew_pool_free(crew_pool *p) {
-    if (!p || !cw_session_claim(p))
+    if (!p || cw_may_wait("crew_pool_free", NULL) < 0 || !cw_session_claim(p))
         return;
     struct cw_session *s = p->session;
     pthread_mutex_lock(&p->lock);

@@ -10,7 +10,7 @@
 /* Runs a job to its end in the calling thread's time. The result is copied to
  * err; the job remains, RETIRED and collected. */
 static crew_job *run(crew_pool *p, const struct cw_job_spec *spec, crew_error *err) {
-    crew_job *j = cw_job_make(p, spec, err);
+    crew_job *j = cw_may_wait("a function that maps", err) < 0 ? NULL : cw_job_make(p, spec, err);
     if (!j)
         return NULL;
     int rc = cw_job_post(p, j, err);
@@ -356,10 +356,13 @@ int crew_job_wait(crew_job *j, double timeout) {
     crew_pool *p = j->pool;
     struct cw_deadline d = cw_deadline_in(timeout);
     pthread_mutex_lock(&p->lock);
-    while (!ended(j) && !cw_deadline_over(&d))
+    bool refused = cw_in_callback && timeout != 0 && !ended(j);
+    while (!refused && !ended(j) && !cw_deadline_over(&d))
         cw_pool_sleep(p, &d);
     bool done = ended(j);
     pthread_mutex_unlock(&p->lock);
+    if (refused)
+        return cw_may_wait("crew_job_wait", NULL);
     return done ? cw_error_clear(NULL)
                 : cw_error_set(NULL, CREW_ETIMEDOUT, 0, "the job has not ended yet");
 }
@@ -382,6 +385,8 @@ int crew_job_cancel(crew_job *j) {
 
 void crew_job_free(crew_job *j) {
     if (!j || check_job(j, NULL) < 0)
+        return;
+    if (!crew_job_ready(j) && cw_may_wait("crew_job_free", NULL) < 0)
         return;
     crew_job_cancel(j);
     crew_job_wait(j, CREW_FOREVER);

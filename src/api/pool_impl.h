@@ -124,6 +124,11 @@ void cw_pool_release(crew_pool *p);
 /* This thread as a member of the pool's team, NULL if it is none. It may be a
  * member of another team at the moment, inside a task of this one. */
 struct cw_member *cw_pool_member(crew_pool *p);
+/* 0 if this thread may wait for others' work; CREW_EINVAL in a callback, which runs on
+ * the thread that sees to deaths and ends. `call` is what was called. */
+int cw_may_wait(const char *call, crew_error *err);
+/* The same for waiting until the pool's workers are gone: not in one's own task. */
+int cw_pool_may_wait(crew_pool *p, const char *call, crew_error *err);
 /* True if this thread must run work itself while it waits: it is a member of the
  * pool's team, or the pool is serial. */
 bool cw_pool_helps(crew_pool *p);

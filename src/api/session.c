@@ -273,6 +273,10 @@ bool cw_session_claim(crew_pool *p) {
     crew_pool *at = s->pools;
     while (at && at != p)
         at = at->next;
+    if (at && cw_pool_may_wait(p, "crew_pool_free", NULL) < 0) {
+        pthread_mutex_unlock(&s->lock);
+        return false;
+    }
     bool claimed = at && !p->leaving;
     if (claimed) {
         p->leaving = true;
@@ -346,11 +350,22 @@ static int finalize(struct cw_session *s) {
     return code;
 }
 
+/* Not where it would wait for its caller: in a callback, or in a task of a pool. */
+static int may_finalize(struct cw_session *s) {
+    int rc = cw_may_wait("crew_finalize", NULL);
+    if (!s || rc < 0)
+        return rc;
+    pthread_mutex_lock(&s->lock);
+    for (crew_pool *p = s->pools; p && rc == 0; p = p->next)
+        rc = cw_pool_may_wait(p, "crew_finalize", NULL);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 int crew_finalize(void) {
-    if (cw_in_callback)
-        return cw_error_set(NULL, CREW_EINVAL, 0,
-                            "crew_finalize was called in a callback, which runs on the thread "
-                            "that it ends: call it in main");
+    int rc = may_finalize(cw_session_if_any());
+    if (rc < 0)
+        return rc;
     pthread_mutex_lock(&ending);
     struct cw_session *s = cw_session_if_any();
     int code = s ? finalize(s) : 0;

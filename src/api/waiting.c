@@ -53,6 +53,11 @@ static int count_done(crew_future **futures, size_t n, bool *error) {
     return done;
 }
 
+static bool enough(int done, size_t n, int until, bool error) {
+    return done == (int)n || (until == CREW_WAIT_FIRST && done > 0) ||
+           (until == CREW_WAIT_FIRST_ERROR && error);
+}
+
 static int wait_all(crew_future **futures, size_t n, struct cw_deadline *d) {
     for (size_t i = 0; i < n; i++) {
         if (!futures[i]->pool)
@@ -74,6 +79,9 @@ int crew_wait(crew_future **futures, size_t n, int until, double timeout) {
         return rc;
     if (until < CREW_WAIT_ALL || until > CREW_WAIT_FIRST_ERROR || n > INT_MAX)
         return cw_error_set(NULL, CREW_EINVAL, 0, "until is %d, there are %zu futures", until, n);
+    bool failed = false;
+    if (cw_in_callback && timeout != 0 && !enough(count_done(futures, n, &failed), n, until, failed))
+        return cw_may_wait("crew_wait", NULL);
     struct cw_deadline d = cw_deadline_in(timeout);
     if (until == CREW_WAIT_ALL)
         return wait_all(futures, n, &d);
@@ -84,8 +92,7 @@ int crew_wait(crew_future **futures, size_t n, int until, double timeout) {
         uint32_t seen = s ? atomic_load(&s->ended) : 0;
         bool error = false;
         int done = count_done(futures, n, &error);
-        if (done == (int)n || (until == CREW_WAIT_FIRST && done > 0) || error ||
-            cw_deadline_over(&d) || !s)
+        if (enough(done, n, until, error) || cw_deadline_over(&d) || !s)
             return done;
         for (size_t i = 0; i < n; i++)
             help(futures[i]);
@@ -157,6 +164,9 @@ int crew_completed_next(crew_completed *c, size_t *which, double timeout) {
         look(c);
         if (c->ready_head < c->ready_tail)
             continue;
+        int rc = timeout != 0 ? cw_may_wait("crew_completed_next", NULL) : 0;
+        if (rc < 0)
+            return rc;
         if (cw_deadline_over(&d) || !s)
             return cw_error_set(NULL, CREW_ETIMEDOUT, 0, "no further future has ended yet");
         sleep_ended(s, seen, &d);
