@@ -1,4 +1,5 @@
 /* Making a map's job: checks, copies, the shared part. */
+#include "api/array_impl.h"
 #include "api/job_impl.h"
 #include "base/error.h"
 #include "os/robust.h"
@@ -64,13 +65,13 @@ static int check_spec(const struct cw_job_spec *s, crew_error *err) {
 
 /* Memory that workers can reach as it is: theirs, or this process's own where
  * they are threads of it. 0: it must be copied. */
-static cw_ref reach(crew_pool *p, const void *at, size_t size) {
+static cw_ref reach(crew_pool *p, const void *at, size_t size, struct cw_within *object) {
     struct cw_session *s = p->session;
     if (!p->ops->processes)
         return (uint64_t)(uintptr_t)at | CW_REF_RAW;
     if (cw_arena_holds(&s->arena, at, size))
         return (uint64_t)((const char *)at - s->own.base);
-    if (s->depth > 0 && cw_arena_holds(&s->root_arena, at, size))
+    if (cw_array_at(s, at, size, object))
         return (uint64_t)((const char *)at - s->root.base) | CW_REF_ROOT;
     return 0;
 }
@@ -169,7 +170,7 @@ static int put_in(crew_pool *p, crew_job *j, const struct cw_job_spec *s, crew_e
     size_t size = s->kind == CW_JOB_EACH ? s->in_size : (size_t)s->count * s->in_size;
     if (!s->in)
         return 0;
-    job->in = s->async ? 0 : reach(p, s->in, size);
+    job->in = s->async ? 0 : reach(p, s->in, size, &job->within[0]);
     if (job->in)
         return 0;
     if (!(job->in = cw_alloc(a, size, NULL, err)))
@@ -206,7 +207,7 @@ static int put_memory(crew_pool *p, crew_job *j, const struct cw_job_spec *s, cr
     if (!s->out_size)
         return 0;
     size_t size = (size_t)job->count * s->out_size;
-    job->out = s->kind == CW_JOB_FOLD ? 0 : reach(p, s->out, size);
+    job->out = s->kind == CW_JOB_FOLD ? 0 : reach(p, s->out, size, &job->within[1]);
     if (job->out)
         return 0;
     j->out_own = true;

@@ -17,9 +17,6 @@
 
 extern char **environ;
 
-/* In the segment's first page. */
-enum { BELL = 64, COMMONS = 128 };
-
 unsigned cw_epoch;
 _Thread_local bool cw_in_callback;
 
@@ -31,6 +28,7 @@ static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
 
 static void in_fork_child(void) {
     cw_epoch++;
+    cw_guard_after_fork();
     pthread_mutex_init(&making, NULL);
     pthread_mutex_init(&ending, NULL);
 }
@@ -39,23 +37,29 @@ static void watch_forks(void) {
     pthread_atfork(NULL, NULL, in_fork_child);
 }
 
+/* Where the arrays' half begins: at a multiple of this. And what it keeps of freed
+ * memory: little, so that an array lies on the nodes of who made it. */
+enum { HALVES = 2 << 20, KEPT = 4 << 20 };
+
 static int make_segment(struct cw_session *s, crew_error *err) {
     int rc = cw_segment_create(&s->own, (uint64_t)s->config.segment, err);
     if (rc < 0)
         return rc;
-    rc = cw_arena_create(&s->arena, &s->own, CW_ARENA_START, err);
+    /* Arrays are the top manager's; their half of the addresses is nobody else's. */
+    uint64_t half = s->own.size / 2 / HALVES * HALVES;
+    rc = cw_arena_create(&s->arena, &s->own, CW_ARENA_START, s->depth ? s->own.size : half, err);
+    if (rc == 0 && s->depth == 0)
+        rc = cw_arena_create(&s->arrays, &s->own, half, s->own.size, err);
     if (rc == 0)
-        rc = cw_segment_commit(&s->own, 0, CW_ARENA_START, err);
+        rc = cw_head_make(&s->own, s->depth ? 0 : half, err);
     if (rc < 0) {
         cw_segment_destroy(&s->own);
         return rc;
     }
-    s->bell = (struct cw_bell *)(s->own.base + BELL); /* not at 0: that offset is none */
+    if (s->depth == 0)
+        cw_arena_shrink(&s->arrays, KEPT);
+    s->bell = (struct cw_bell *)(s->own.base + CW_BELL_AT);
     return 0;
-}
-
-static cw_off *commons_at(const cw_segment *root) {
-    return (cw_off *)(void *)(root->base + COMMONS);
 }
 
 static int make_commons(struct cw_session *s, crew_error *err) {
@@ -63,12 +67,12 @@ static int make_commons(struct cw_session *s, crew_error *err) {
     int rc = cw_share_create(&s->arena, &at, err);
     if (rc < 0)
         return rc;
-    *commons_at(&s->own) = at;
+    cw_head(&s->own)->commons = at;
     return cw_share_enter(&s->root, CW_ARENA_START, at, err);
 }
 
 int cw_session_join_objects(const cw_segment *root, crew_error *err) {
-    int rc = cw_share_enter(root, CW_ARENA_START, *commons_at(root), err);
+    int rc = cw_share_enter(root, CW_ARENA_START, cw_head(root)->commons, err);
     return rc < 0 ? rc : cw_party_join(cw_share_here(), err);
 }
 
@@ -90,6 +94,7 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     pthread_cond_init(&fresh.visited, NULL);
     *s = fresh;
     s->arena.seg = &s->own;
+    s->arrays.seg = &s->own;
     if (s->depth == 0) {
         s->root = s->own;
         s->root_arena = s->arena;
@@ -97,7 +102,8 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
             cw_segment_destroy(&s->own);
             return rc;
         }
-    } else if ((rc = cw_arena_attach(&s->root_arena, &s->root, CW_ARENA_START, err)) < 0) {
+    } else if ((rc = cw_arena_attach(&s->root_arena, &s->root, CW_ARENA_START, err)) < 0 ||
+               (rc = cw_arena_attach(&s->arrays, &s->root, cw_head(&s->root)->arrays, err)) < 0) {
         cw_segment_destroy(&s->own);
         return rc;
     }
@@ -343,6 +349,8 @@ static int finalize(struct cw_session *s) {
     int code = s->stopped ? 85 : 0;
     cw_objects_free(&s->at_init);
     pthread_mutex_lock(&making);
+    if (s->depth == 0)
+        cw_guard_forget();
     cw_segment_destroy(&s->own);
     made = false;
     memset(&session, 0, sizeof session);

@@ -11,11 +11,11 @@
 #include "base/config.h"
 #include "os/object.h"
 #include "team/board.h"
+#include "team/head.h"
 
 #include <crew/pool.h>
 #include <pthread.h>
 
-enum { CW_ARENA_START = 4096 }; /* of a segment: its head (bell, commons) comes before */
 enum { CW_MAX_DEPTH = 4 }; /* pools in workers of pools in workers ... */
 
 struct cw_session {
@@ -26,6 +26,7 @@ struct cw_session {
     int cores;          /* this worker's slice; 0: all that may be used */
     cw_segment own, root;
     cw_arena arena, root_arena;
+    cw_arena arrays; /* in the root segment */
     struct cw_bell *bell;
     cw_objects at_init; /* what a nursery of the session can run */
     char host[64];

@@ -29,7 +29,8 @@ static cw_segment worker_segment, worker_root;
 static bool maps_of(cw_segment *own, const cw_segment *root, struct cw_maps *maps) {
     *maps = (struct cw_maps){.root = root->base, .root_size = root->size};
     crew_error err;
-    if (cw_arena_attach(&maps->arena, own, CW_ARENA_START, &err) == 0)
+    if (cw_head_check(own, &err) == 0 &&
+        cw_arena_attach(&maps->arena, own, CW_ARENA_START, &err) == 0)
         return true;
     fprintf(stderr, "crew: a worker found no board: %s\n", err.text);
     return false;

@@ -16,7 +16,7 @@
 #include "team/arena_core.h"
 
 static const uint64_t MAGIC = 0x616e657261776300; /* "\0cwarena" */
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 /* A lock that is held is mostly held for less than a sleep and a wake cost. */
 enum { SPINS = 200 };
@@ -67,16 +67,16 @@ static uint64_t aligned(uint64_t at) {
 }
 
 /* Fills in where everything lies. False if there is no room for a granule. */
-static bool lay_out(struct cw_arena_head *h, uint64_t start, uint64_t size) {
+static bool lay_out(struct cw_arena_head *h, uint64_t start, uint64_t end) {
     uint64_t at = start + sizeof *h;
     const uint64_t each = CW_GRANULE + sizeof(struct cw_span) + CW_SLAB_WORDS * 8 + 1;
     const uint64_t slack = 9 * (uint64_t)CW_GRANULE; /* what aligning takes, and the gap */
-    if (size < at + slack + each)
+    if (end < at + slack + each)
         return false;
-    uint64_t n = (size - at - slack) / each;
+    uint64_t n = (end - at - slack) / each;
     n = n < CW_NONE ? n : CW_NONE - 1;
     uint64_t words = (n + 63) / 64;
-    h->size = size;
+    h->end = end;
     h->granules = n;
     h->starts[1] = (at + 63) / 64 * 64;
     h->starts[2] = h->starts[1] + (words + 63) / 64 * 8;
@@ -84,7 +84,7 @@ static bool lay_out(struct cw_arena_head *h, uint64_t start, uint64_t size) {
     h->starts[0] = aligned(h->table + n * sizeof(struct cw_span));
     h->bits = aligned(h->starts[0] + words * 8);
     h->first = aligned(h->bits + n * CW_SLAB_WORDS * 8) + CW_GRANULE;
-    assert(h->first + n * CW_GRANULE <= size);
+    assert(h->first + n * CW_GRANULE <= end);
     return true;
 }
 
@@ -94,23 +94,25 @@ static void make_gap(const cw_arena *a) {
     mprotect(a->seg->base + a->head->first - CW_GRANULE, CW_GRANULE, PROT_NONE);
 }
 
-int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *err) {
+int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, uint64_t end, crew_error *err) {
     *a = (cw_arena){0};
     struct cw_arena_head plan = {0};
     if (start % 64)
         return cw_error_set(err, CREW_EINVAL, 0, "an arena cannot start at %llu",
                             (unsigned long long)start);
-    if (start > seg->size || !lay_out(&plan, start, seg->size)) {
+    end = end < seg->size ? end : seg->size;
+    if (start > end || !lay_out(&plan, start, end)) {
         char text[CW_SIZE_TEXT];
         return cw_error_set(err, CREW_ENOMEM, 0, "no room for an arena in a segment of %s (%s)",
-                            cw_size_text(seg->size, text), seg->bound);
+                            cw_size_text(start < end ? end - start : 0, text), seg->bound);
     }
     int rc = cw_segment_commit(seg, start, plan.table - start, err);
     if (rc)
         return rc;
     struct cw_arena_head *h = (struct cw_arena_head *)(void *)(seg->base + start);
     memset(h, 0, plan.table - start);
-    lay_out(h, start, seg->size);
+    lay_out(h, start, end);
+    h->segment = seg->size;
     h->version = VERSION;
     h->layout = layout_hash();
     h->cap = cw_memory_available() / 16 / CW_GRANULE;
@@ -139,10 +141,10 @@ int cw_arena_attach(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *er
     if (h->version != VERSION || h->layout != layout_hash())
         return cw_error_set(err, CREW_EMISMATCH, 0,
                             "the segment was laid out by another build of crew");
-    if (h->size != seg->size)
+    if (h->segment != seg->size)
         return cw_error_set(err, CREW_EMISMATCH, 0,
                             "the segment has %llu bytes, its arena was made for %llu",
-                            (unsigned long long)seg->size, (unsigned long long)h->size);
+                            (unsigned long long)seg->size, (unsigned long long)h->segment);
     *a = (cw_arena){.seg = seg, .head = h};
     make_gap(a);
     return cw_error_clear(err);
@@ -541,6 +543,36 @@ static cw_off alloc_slowly(cw_arena *a, uint64_t n, size_t zero, _Atomic cw_off 
     return 0;
 }
 
+cw_off cw_alloc_pages(cw_arena *a, size_t size, cw_commit_fn *commit, void *ctx,
+                      _Atomic cw_off *cell, crew_error *err) {
+    uint64_t n = ((uint64_t)(size ? size : 1) - 1) / CW_GRANULE + 1;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (attempt == 1)
+            make_room(a);
+        unsigned slot = slot_take(a);
+        uint32_t g;
+        cw_arena_lock(a);
+        int rc = slot_fresh(a, slot, n, attempt == 1 ? INT32_MAX : 8, &g, err);
+        cw_arena_unlock(a);
+        cw_off block = 0;
+        if (rc == 0) {
+            rc = commit(ctx, a->seg, cw_span_offset(a, g), n * CW_GRANULE, err);
+            if (rc)
+                slot_drop(a, slot);
+        }
+        if (rc == 0) {
+            cw_arena_lock(a);
+            slot_at(a, slot)->span = 0;
+            block = span_take(a, g, n, cell);
+            cw_arena_unlock(a);
+        }
+        slot_release(a, slot);
+        if (block)
+            return block;
+    }
+    return 0;
+}
+
 static cw_off alloc_large(cw_arena *a, size_t size, bool zero, _Atomic cw_off *cell,
                           crew_error *err) {
     uint64_t n = ((uint64_t)size - 1) / CW_GRANULE + 1;
@@ -651,6 +683,14 @@ void cw_free_cell(cw_arena *a, _Atomic cw_off *cell) {
         keep_to_cap(a);
 }
 
+void cw_arena_shrink(cw_arena *a, uint64_t keep_bytes) {
+    make_room(a);
+    cw_arena_lock(a);
+    if (keep_bytes != UINT64_MAX)
+        a->head->cap = keep_bytes / CW_GRANULE;
+    cw_arena_unlock(a);
+}
+
 uint64_t cw_arena_used(cw_arena *a) {
     cw_arena_lock(a);
     uint64_t used = a->head->used;
@@ -658,14 +698,19 @@ uint64_t cw_arena_used(cw_arena *a) {
     return used;
 }
 
-int cw_arena_holds(cw_arena *a, const void *p, size_t size) {
+cw_off cw_arena_block(cw_arena *a, const void *p, size_t size, cw_off *end) {
     uintptr_t off = (uintptr_t)p - (uintptr_t)a->seg->base;
     if (!p || off >= a->seg->size)
         return 0;
     uint64_t span;
-    cw_off from, to;
+    cw_off from;
     cw_arena_lock(a);
-    bool held = find_block(a, off, &span, &from, &to) && size <= to - off;
+    bool held = find_block(a, off, &span, &from, end) && size <= *end - off;
     cw_arena_unlock(a);
-    return held;
+    return held ? from : 0;
+}
+
+int cw_arena_holds(cw_arena *a, const void *p, size_t size) {
+    cw_off end;
+    return cw_arena_block(a, p, size, &end) != 0;
 }

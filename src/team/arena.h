@@ -45,8 +45,8 @@ typedef struct cw_arena {
     struct cw_arena_head *head; /* in it */
 } cw_arena;
 
-/* Lays an arena over the segment, from `start` (a multiple of 64) on. */
-int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *err);
+/* Lays an arena over the segment's bytes [start, end); start is a multiple of 64. */
+int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, uint64_t end, crew_error *err);
 /* The arena that another process laid there: checks magic, version and layout. */
 int cw_arena_attach(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *err);
 
@@ -57,6 +57,13 @@ int cw_arena_attach(cw_arena *a, cw_segment *seg, uint64_t start, crew_error *er
 cw_off cw_alloc(cw_arena *a, size_t size, _Atomic cw_off *cell, crew_error *err);
 /* The same, zeroed. */
 cw_off cw_alloc_zero(cw_arena *a, size_t size, _Atomic cw_off *cell, crew_error *err);
+/* A large block of its own pages, zeroed, made real by the caller's function (as
+ * cw_segment_commit would; it fills err). Whole granules of CW_ARENA_GRANULE. */
+typedef int cw_commit_fn(void *ctx, cw_segment *seg, uint64_t offset, uint64_t size,
+                         crew_error *err);
+enum { CW_ARENA_GRANULE = 65536 };
+cw_off cw_alloc_pages(cw_arena *a, size_t size, cw_commit_fn *commit, void *ctx,
+                      _Atomic cw_off *cell, crew_error *err);
 /* Frees; 0 is fine. Freeing what is not allocated is caught in debug builds. */
 void cw_free(cw_arena *a, cw_off block);
 /* Frees what *cell holds, once, and leaves 0 there (also if several try). */
@@ -66,9 +73,15 @@ static inline void *cw_ptr(const cw_arena *a, cw_off off) {
     return off ? a->seg->base + off : NULL;
 }
 
+/* Gives back what it holds in reserve; keeps at most so much from now on (for
+ * UINT64_MAX as much as before). */
+void cw_arena_shrink(cw_arena *a, uint64_t keep_bytes);
+
 /* Bytes that callers hold now (rounded as the arena rounds), for leak tests. */
 uint64_t cw_arena_used(cw_arena *a);
 /* True if [p, p + size) lies inside one allocated block of the arena. */
 int cw_arena_holds(cw_arena *a, const void *p, size_t size);
+/* That block's bounds, 0 if it is none. */
+cw_off cw_arena_block(cw_arena *a, const void *p, size_t size, cw_off *end);
 
 #endif

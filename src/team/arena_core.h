@@ -20,10 +20,11 @@
 #include "team/arena.h"
 
 #include <pthread.h>
+#include <stddef.h>
 
 enum {
     CW_GRANULE_SHIFT = 16,
-    CW_GRANULE = 1 << CW_GRANULE_SHIFT,
+    CW_GRANULE = CW_ARENA_GRANULE,
     CW_CLASSES = 32,
     CW_SMALL_MAX = 32 * 1024, /* larger blocks are spans of their own */
     CW_SLAB_WORDS = 16,       /* of a slab's bitmap: 65536 / 64 / 64 */
@@ -91,13 +92,15 @@ struct cw_slot {
     uint64_t span; /* 1 + the granule of its BUSY span, or 0; under the arena's lock */
 };
 _Static_assert(sizeof(struct cw_slot) == 64, "layout");
+_Static_assert(CW_GRANULE == 1 << CW_GRANULE_SHIFT, "layout");
 
 enum { CW_UNDO_NONE, CW_UNDO_ALLOC, CW_UNDO_FREE };
 
 struct cw_arena_head {
     _Atomic uint64_t magic;
     uint32_t version, layout;
-    uint64_t size;      /* of the segment */
+    uint64_t segment;   /* bytes of the segment */
+    uint64_t end;       /* of the arena, in it */
     uint64_t granules;  /* there is room for */
     uint64_t table;     /* offsets in the segment: struct cw_span a granule */
     uint64_t starts[3]; /* a bit a granule: a span starts here; a bit a word of it; again */
@@ -120,6 +123,9 @@ struct cw_arena_head {
     uint32_t partial[CW_CLASSES]; /* slabs with room */
     _Alignas(64) struct cw_slot slots[CW_SLOTS];
 };
+_Static_assert(offsetof(struct cw_arena_head, lock) == 128, "layout");
+_Static_assert(offsetof(struct cw_arena_head, slots) % 64 == 0, "layout");
+_Static_assert(sizeof(struct cw_arena_head) % 64 == 0, "layout");
 
 struct cw_class {
     uint16_t size;     /* bytes of a block */

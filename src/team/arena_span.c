@@ -191,8 +191,8 @@ int cw_span_extend(cw_arena *a, uint64_t n, unsigned slot, uint32_t *g, crew_err
             err, CREW_ENOMEM, 0,
             "%s of shared memory asked for, %s left in one piece of the %s reserved (%s)",
             cw_size_text(n * CW_GRANULE, asked),
-            cw_size_text((h->granules - top) * CW_GRANULE, left), cw_size_text(h->size, all),
-            a->seg->bound);
+            cw_size_text((h->granules - top) * CW_GRANULE, left),
+            cw_size_text(h->granules * CW_GRANULE, all), a->seg->bound);
     }
     int rc = table_commit(a, top + n, err);
     if (rc)

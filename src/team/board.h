@@ -23,7 +23,7 @@
 #include "base/config.h"
 #include "base/rng.h"
 #include "os/object.h"
-#include "team/arena.h"
+#include "team/guard.h"
 #include "team/ring.h"
 #include "topo/topo.h"
 
@@ -168,6 +168,7 @@ struct cw_job {
     uint64_t stream;
     cw_ref in, out;
     uint64_t in_size, out_size;
+    struct cw_within within[2]; /* that in and out lie in */
     cw_off common;
     uint64_t common_size;
     /* The slice: the items that are on the board now. Changed between slices, when

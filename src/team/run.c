@@ -200,6 +200,8 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
     run->member = m;
     run->job = job;
     run->frame = frame;
+    for (int i = 0; i < 2; i++)
+        cw_guard_see(m->maps.root, m->maps.root_size, &job->within[i]);
     run->view = (struct cw_view){.fn = (crew_fn *)cw_member_fn(m, &job->fn),
                                  .marks = cw_ptr(&m->maps.arena, job->marks),
                                  .base = job->base,

@@ -45,7 +45,7 @@ static struct world open_world(void) {
 
 static void lay_arena(struct world *w) {
     crew_error err;
-    assert_int_equal(cw_arena_create(&w->arena, &w->seg, ARENA_AT, &err), 0);
+    assert_int_equal(cw_arena_create(&w->arena, &w->seg, ARENA_AT, UINT64_MAX, &err), 0);
     w->arena.seg = &w->seg;
 }
 

@@ -41,7 +41,7 @@ static void *open_world(uint64_t size) {
     crew_error err;
     assert_int_equal(cw_segment_create(&w->seg, size, &err), 0);
     assert_int_equal(cw_segment_commit(&w->seg, 0, START, &err), 0);
-    assert_int_equal(cw_arena_create(&w->a, &w->seg, START, &err), 0);
+    assert_int_equal(cw_arena_create(&w->a, &w->seg, START, UINT64_MAX, &err), 0);
     assert_int_equal(err.code, 0);
     w->cells = (_Atomic cw_off *)(void *)w->seg.base;
     return w;
@@ -191,7 +191,7 @@ static void holds__of_a_huge_block__finds_its_start(void **state) {
         cw_segment_destroy(&seg);
         skip();
     }
-    assert_int_equal(cw_arena_create(&a, &seg, 0, NULL), 0);
+    assert_int_equal(cw_arena_create(&a, &seg, 0, UINT64_MAX, NULL), 0);
     cw_off small = cw_alloc(&a, 1, NULL, NULL);
     /* As if committed: the walk and the bits do not look at pages. */
     uint32_t g = CW_NONE;
@@ -376,9 +376,9 @@ static void attach__to_what_does_not_fit__is_a_mismatch(void **state) {
     assert_int_equal(cw_arena_attach(&a, &w->seg, START, &err), CREW_EMISMATCH);
     w->a.head->layout--;
     assert_int_equal(cw_arena_attach(&a, &w->seg, START, &err), 0);
-    assert_int_equal(cw_arena_create(&a, &w->seg, 32, &err), CREW_EINVAL);
+    assert_int_equal(cw_arena_create(&a, &w->seg, 32, UINT64_MAX, &err), CREW_EINVAL);
     part.size = 65536;
-    assert_int_equal(cw_arena_create(&a, &part, 0, &err), CREW_ENOMEM);
+    assert_int_equal(cw_arena_create(&a, &part, 0, UINT64_MAX, &err), CREW_ENOMEM);
 }
 
 /* How a child ends that does what it must not. */

@@ -67,7 +67,7 @@ static void build(int workers, uint32_t log2_ring) {
     atomic_store(&inside, 0);
     pthread_mutex_init(&c.lock, NULL);
     assert_int_equal(cw_segment_create(&c.seg, (uint64_t)256 << 20, &err), 0);
-    assert_int_equal(cw_arena_create(&c.maps.arena, &c.seg, START, &err), 0);
+    assert_int_equal(cw_arena_create(&c.maps.arena, &c.seg, START, UINT64_MAX, &err), 0);
     assert_int_equal(cw_segment_commit(&c.seg, 0, START, &err), 0);
     c.maps.root = c.seg.base;
     c.maps.root_size = c.seg.size;
