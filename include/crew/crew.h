@@ -5,6 +5,7 @@
 #include <crew/error.h>
 #include <crew/future.h>
 #include <crew/pool.h>
+#include <crew/process.h>
 #include <crew/shared.h>
 #include <crew/sync.h>
 #include <crew/task.h>

@@ -199,6 +199,7 @@ static void *serve(void *arg) {
     /* In a worker its first thread has joined already. */
     struct cw_share *share = cw_share_here();
     bool joins = s->depth == 0;
+    uint32_t seen_deaths = 0;
     crew_error err = {0};
     if (joins)
         cw_party_join(share, &err);
@@ -210,8 +211,12 @@ static void *serve(void *arg) {
     while (!atomic_load(&s->quit)) {
         uint32_t seen = atomic_load(&s->bell->count);
         double next = visit_all(s);
-        if (atomic_exchange(&s->deaths, false))
+        uint32_t deaths = atomic_load(&s->bell->deaths);
+        if (atomic_exchange(&s->deaths, false) || deaths != seen_deaths) {
             cw_party_bury(share);
+            cw_processes_tend(s);
+        }
+        seen_deaths = deaths;
         atomic_fetch_add(&s->bell->sleeping, 1);
         /* Pairs with the fence in cw_team_ring. */
         atomic_thread_fence(memory_order_seq_cst);
@@ -335,6 +340,7 @@ static void free_pools(struct cw_session *s) {
 
 static int finalize(struct cw_session *s) {
     free_pools(s);
+    cw_processes_finish(s);
     pthread_mutex_lock(&s->lock);
     bool serving = s->serving;
     pthread_mutex_unlock(&s->lock);

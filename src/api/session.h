@@ -24,6 +24,7 @@ struct cw_session {
     unsigned epoch;     /* cw_epoch when it was made: another one means a fork child */
     int depth;          /* 0: the top manager; 1: a worker of its pools; ... */
     int cores;          /* this worker's slice; 0: all that may be used */
+    struct cw_proc *self; /* this process's own record, once it has been asked for */
     cw_segment own, root;
     cw_arena arena, root_arena;
     cw_arena arrays; /* in the root segment */
@@ -78,6 +79,16 @@ bool cw_session_is_service(struct cw_session *s);
 extern _Thread_local bool cw_in_callback;
 /* Makes the service thread look at once. */
 void cw_session_ring(struct cw_session *s);
+
+/* ---- process.c, process_child.c ---- */
+
+/* On the service thread: children that have ended. */
+void cw_processes_tend(struct cw_session *s);
+/* Daemons are ended, the others waited for; all records are closed. */
+void cw_processes_finish(struct cw_session *s);
+/* In a process that crew_process_start has brought: runs its function, never
+ * returns. */
+void cw_process_enter(const struct cw_billet *billet);
 
 /* In a worker process, for backends: becomes the member and never returns. */
 void cw_worker_enter(const struct cw_billet *billet);

@@ -31,7 +31,7 @@ enum cw_step {
 };
 
 struct cw_seat {
-    _Atomic uint32_t state;
+    _Atomic uint32_t state; /* futex: woken when it ends */
     _Atomic int32_t pid;      /* 0 for threads, and until there is a process */
     _Atomic int32_t status;   /* as waitpid gives it; valid when ENDED */
     _Atomic int32_t sys;      /* errno of the step that failed, 0 otherwise */
@@ -43,6 +43,7 @@ struct cw_seat {
 struct cw_bell {
     _Atomic uint32_t count; /* futex */
     _Atomic uint32_t sleeping;
+    _Atomic uint32_t deaths; /* processes that have ended */
 };
 
 #endif

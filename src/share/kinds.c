@@ -1,12 +1,13 @@
 /* The table of kinds. */
 #include "share/kinds.h"
 
-static const struct cw_kind party = {.name = "process", .bytes = 128};
+static const struct cw_kind party = {.name = "party", .bytes = 128};
 static const struct cw_kind hand = {.name = "thread", .bytes = 128};
 static const struct cw_kind none = {.name = "object", .bytes = 64};
 
 static const struct cw_kind *const kinds[CW_KINDS] = {
     [CW_PARTY] = &party, [CW_HAND] = &hand, [CW_LOCK] = &cw_kind_lock, [CW_RLOCK] = &cw_kind_rlock,
+    [CW_PROCESS] = &cw_kind_process,
 };
 
 const struct cw_kind *cw_kind(enum cw_kind_of kind) {

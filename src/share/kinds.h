@@ -4,6 +4,6 @@
 
 #include "share/share.h"
 
-extern const struct cw_kind cw_kind_lock, cw_kind_rlock;
+extern const struct cw_kind cw_kind_lock, cw_kind_rlock, cw_kind_process;
 
 #endif

@@ -33,6 +33,11 @@ int cw_fork_server_start(crew_error *err) {
     return rc;
 }
 
+int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err) {
+    int rc = cw_fork_server_start(err);
+    return rc < 0 ? rc : cw_nursery_ask(&session_nursery, order, err);
+}
+
 void cw_fork_server_prepare(void) {
     crew_error err;
     if (cw_fork_server_start(&err) < 0)

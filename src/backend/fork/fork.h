@@ -2,13 +2,15 @@
 #ifndef CW_BACKEND_FORK_FORK_H
 #define CW_BACKEND_FORK_FORK_H
 
-#include <crew/error.h>
+#include "backend/fork/nursery.h"
 
 /* Forks it from this process as it is now; nothing if there is one. */
 int cw_fork_server_start(crew_error *err);
 /* The same in crew_init, where nobody has asked for it yet: that it could not be
  * is told to whoever does. */
 void cw_fork_server_prepare(void);
+/* Asks it for something; starts it if need be. */
+int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err);
 void cw_fork_server_stop(void);
 /* In a forked child: it is not this process's. */
 void cw_fork_server_forget(void);

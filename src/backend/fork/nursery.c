@@ -70,6 +70,31 @@ void cw_nursery_forked(void) {
     pthread_mutex_init(&starting, NULL);
 }
 
+struct single_birth {
+    struct cw_ward_start ward;
+    const struct cw_nursery_order *order;
+};
+
+static void be_born_single(void *arg) {
+    const struct single_birth *birth = arg;
+    cw_nursery_forked();
+    cw_ward_single(&birth->ward, birth->order);
+}
+
+int cw_nursery_single(const struct cw_nursery_order *order, crew_error *err) {
+    pthread_mutex_lock(&starting);
+    int manager = cw_descriptor_above_standard(cw_process_descriptor(getpid()));
+    struct single_birth birth = {.ward = {.socket = -1, .manager = manager}, .order = order};
+    cw_output_flush();
+    int sys = manager < 0 ? errno : cw_process_orphan(be_born_single, &birth);
+    if (manager >= 0)
+        close(manager);
+    pthread_mutex_unlock(&starting);
+    if (sys)
+        return cw_error_set(err, CREW_EAGAIN, sys, "the process could not be started");
+    return 0;
+}
+
 static int closed(struct cw_nursery *n, crew_error *err) {
     return cw_error_set(err, CREW_EBROKEN, 0,
                         "the program has closed descriptor %d, which is crew's, and with it lost "

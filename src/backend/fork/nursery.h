@@ -40,6 +40,9 @@ struct cw_nursery_order {
     struct cw_signals signals; /* the manager's, see os/signals.h */
     void (*enter)(const struct cw_billet *billet);
 };
+/* A nursery for one child of the calling process as it is now: nobody needs to talk
+ * to it, and it holds no descriptor of the caller's. The seat says the rest. */
+int cw_nursery_single(const struct cw_nursery_order *order, crew_error *err);
 int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, crew_error *err);
 
 /* In a fork child of the program: another thread may have been starting one. */
@@ -59,5 +62,8 @@ struct cw_ward_start {
     int socket, manager;
 };
 _Noreturn void cw_ward_main(const struct cw_ward_start *start);
+/* One that has a single child, given with its birth, and ends with it. */
+_Noreturn void cw_ward_single(const struct cw_ward_start *start,
+                              const struct cw_nursery_order *order);
 
 #endif

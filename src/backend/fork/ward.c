@@ -43,6 +43,8 @@ static void seat_ended(struct cw_seat *seat, struct cw_bell *bell, int status) {
     atomic_store_explicit(&seat->status, status, memory_order_relaxed);
     /* Pairs with the supervisor's acquire of the state. */
     atomic_store_explicit(&seat->state, CW_SEAT_ENDED, memory_order_release);
+    cw_futex_wake(&seat->state, INT32_MAX);
+    atomic_fetch_add(&bell->deaths, 1);
     ring(bell);
 }
 
@@ -73,7 +75,8 @@ static void note(struct cw_seat *seat, enum cw_step step, int sys) {
 
 static _Noreturn void become_child(struct ward *w, const struct cw_nursery_order *order) {
     struct cw_seat *seat = order->seat;
-    close(w->socket);
+    if (w->socket >= 0)
+        close(w->socket);
     close(w->signals);
     if (w->manager >= 0)
         close(w->manager);
@@ -215,22 +218,28 @@ static void settle(struct ward *w) {
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     w->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (w->signals < 0 || send(w->socket, &w->pid, sizeof w->pid, MSG_NOSIGNAL) != sizeof w->pid)
+    if (w->signals < 0)
         _exit(CW_EXIT_SETUP);
+}
+
+static void listen_to_signals(const struct ward *w) {
+    struct signalfd_siginfo info;
+    while (read(w->signals, &info, sizeof info) > 0)
+        ;
 }
 
 _Noreturn void cw_ward_main(const struct cw_ward_start *start) {
     struct ward w = {.pid = getpid(), .socket = start->socket, .manager = start->manager};
     settle(&w);
+    if (send(w.socket, &w.pid, sizeof w.pid, MSG_NOSIGNAL) != sizeof w.pid)
+        _exit(CW_EXIT_SETUP);
     for (;;) {
         struct pollfd fds[3] = {{.fd = w.socket, .events = POLLIN},
                                 {.fd = w.signals, .events = POLLIN},
                                 {.fd = w.manager, .events = POLLIN}};
         if (poll(fds, 3, -1) < 0 && errno != EINTR)
             break;
-        struct signalfd_siginfo info;
-        while (read(w.signals, &info, sizeof info) > 0)
-            ;
+        listen_to_signals(&w);
         reap(&w);
         if (fds[2].revents || (fds[0].revents && !obey(&w)))
             break;
@@ -238,5 +247,24 @@ _Noreturn void cw_ward_main(const struct cw_ward_start *start) {
     end_all(&w);
     /* Its end must show even where somebody holds a copy of this socket. */
     shutdown(w.socket, SHUT_RDWR);
+    _exit(0);
+}
+
+_Noreturn void cw_ward_single(const struct cw_ward_start *start,
+                              const struct cw_nursery_order *order) {
+    struct ward w = {.pid = getpid(), .socket = -1, .manager = start->manager};
+    settle(&w);
+    bring(&w, order);
+    while (w.count && w.children[0].pid) {
+        struct pollfd fds[2] = {{.fd = w.signals, .events = POLLIN},
+                                {.fd = w.manager, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        listen_to_signals(&w);
+        reap(&w);
+        if (fds[1].revents)
+            break;
+    }
+    end_all(&w);
     _exit(0);
 }

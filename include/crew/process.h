@@ -1,0 +1,72 @@
+/* crew/process.h - processes of one's own.
+ *
+ * A process runs one function of this program and ends with what it returns. It
+ * sees of the program's memory what a worker does: under CREW_START_FORK (the
+ * default) globals as they are when it starts, under CREW_START_SERVER as they
+ * were at crew_init, under CREW_START_SPAWN those of a fresh program, which gets
+ * to its crew_init. Objects (locks, queues, arrays ...) are the same for all.
+ *
+ * Handles are values; any process of the program may use one, also to wait or to
+ * kill. Whoever has started a process closes it, else crew_finalize does. A
+ * program that ends in any way takes its processes along; crew_finalize, and the
+ * end of a process that has started others, waits for them first (daemons are
+ * ended). They are no children in the sense of wait(2): a program's own wait()
+ * never sees them. */
+#ifndef CREW_PROCESS_H
+#define CREW_PROCESS_H
+
+#include <crew/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct crew_process {
+    uint64_t place, check;
+} crew_process;
+
+struct crew_conn;
+typedef struct crew_process_opts {
+    const char *name; /* copied, at most 47 bytes; NULL: "process-N" */
+    bool daemon;      /* ends with its parent, which does not wait for it */
+    int start;        /* CREW_START_*; 0: CREW_START, else FORK */
+    int node;         /* 0: this one; others are CREW_ENOTSUP on one node */
+    const struct crew_conn *conns; /* ends of pipes that are the new process's from now on */
+    int nconns;
+} crew_process_opts;
+
+/* fn gets a call whose `in` is a copy of arg (size bytes, of any size; NULL with
+ * 0), whose index is 0 and whose worker is -1. What it returns is the exit code: 0
+ * to 255, others become 1; after crew_fail the message goes to standard error. */
+CREW_API int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t size,
+                                const crew_process_opts *opts, crew_error *err);
+/* Waits for its end. CREW_ETIMEDOUT; CREW_EINVAL for a process that waits for
+ * itself. */
+CREW_API int crew_process_join(crew_process p, double timeout);
+/* *code: what fn returned (or gave to exit), or -signal. CREW_EAGAIN while it runs,
+ * CREW_EBROKEN with the reason if it never came to run fn. */
+CREW_API int crew_process_exitcode(crew_process p, int *code);
+/* 1 or 0. */
+CREW_API int crew_process_alive(crew_process p);
+/* SIGTERM, SIGKILL. 0 also if it has ended. */
+CREW_API int crew_process_terminate(crew_process p);
+CREW_API int crew_process_kill(crew_process p);
+CREW_API int crew_process_pid(crew_process p);
+/* A descriptor that polls readable once it has ended: the caller's to close. */
+CREW_API int crew_process_fd(crew_process p);
+/* Valid until it is closed; NULL for a stale handle. */
+CREW_API const char *crew_process_name(crew_process p);
+/* Forgets one that has ended: the handle is stale then. CREW_EAGAIN while it runs. */
+CREW_API int crew_process_close(crew_process p);
+
+/* This process: the program itself ("main"), a worker, or one that was started. An
+ * empty handle if there is no memory. */
+CREW_API crew_process crew_self(void);
+/* Those that this process has started and that still run: how many; fills the
+ * first cap. */
+CREW_API int crew_children(crew_process *children, int cap);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,430 @@
+/* Processes, as whoever starts them sees them. */
+#include "api/objects.h"
+#include "api/session.h"
+#include "backend/fork/fork.h"
+#include "os/clock.h"
+#include "os/descriptor.h"
+#include "os/futex.h"
+#include "os/process.h"
+#include "share/proc.h"
+
+#include <crew/process.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_DEPTH = 16 }; /* processes of processes of ...: beyond it is a fork bomb */
+
+/* ---- starting ---- */
+
+struct plan {
+    struct cw_session *session;
+    crew_fn *fn;
+    const void *arg;
+    size_t size;
+    const crew_process_opts *opts;
+    cw_fn_name name;
+    int start;
+};
+
+static int check(struct plan *plan, crew_error *err) {
+    const crew_process_opts *o = plan->opts;
+    if (plan->size && !plan->arg)
+        return cw_error_set(err, CREW_EINVAL, 0, "the argument is NULL, its size is %zu",
+                            plan->size);
+    if (o->start < CREW_START_AUTO || o->start > CREW_START_SPAWN)
+        return cw_error_set(err, CREW_EINVAL, 0, "start is %d: CREW_START_AUTO to _SPAWN are "
+                            "possible", o->start);
+    if (o->node != 0)
+        return cw_error_set(err, CREW_ENOTSUP, 0, "node is %d: this program runs on one node, 0",
+                            o->node);
+    if (o->nconns < 0 || (o->nconns && !o->conns))
+        return cw_error_set(err, CREW_EINVAL, 0, "nconns is %d, conns is %p", o->nconns,
+                            (const void *)o->conns);
+    if (plan->session->depth >= MAX_DEPTH)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "processes are nested %d deep already, which is the limit", MAX_DEPTH);
+    const struct cw_config *config = &plan->session->config;
+    plan->start = config->start ? config->start : o->start ? o->start : CREW_START_FORK;
+    if (plan->start == CREW_START_FORK && config->strict)
+        plan->start = CREW_START_SERVER;
+    const cw_objects *have =
+        plan->start == CREW_START_FORK ? NULL : &plan->session->at_init;
+    return cw_fn_find((cw_fn *)plan->fn, have, &plan->name, err);
+}
+
+static int put_conns(struct cw_share *share, struct cw_proc *proc, const crew_process_opts *o,
+                     crew_error *err) {
+    enum { CONN = 16 }; /* handles are values of so many bytes */
+    proc->nconns = (uint32_t)o->nconns;
+    if (!o->nconns)
+        return 0;
+    size_t bytes = CONN * (size_t)o->nconns;
+    cw_off at = cw_alloc(&share->arena, bytes, &proc->conns, err);
+    if (at)
+        memcpy(cw_ptr(&share->arena, at), o->conns, bytes);
+    return at ? 0 : CREW_ENOMEM;
+}
+
+static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
+    const struct plan *plan = arg;
+    struct cw_proc *proc = (struct cw_proc *)head;
+    memset((char *)proc + sizeof *head, 0, sizeof *proc - sizeof *head);
+    atomic_store(&proc->seat.state, CW_SEAT_ASKED);
+    atomic_store(&proc->parent, share->party);
+    proc->daemon = plan->opts->daemon;
+    proc->depth = plan->session->depth;
+    proc->cores = plan->session->cores;
+    proc->fn = plan->name;
+    if (plan->opts->name)
+        snprintf(proc->name, sizeof proc->name, "%s", plan->opts->name);
+    else
+        snprintf(proc->name, sizeof proc->name, "process-%u", head->number + 1);
+    if (put_conns(share, proc, plan->opts, err) < 0)
+        return CREW_ENOMEM;
+    proc->arg_size = plan->size;
+    if (!plan->size)
+        return 0;
+    /* Large arguments are written where nobody waits: see crew_process_start. */
+    return cw_alloc(&share->arena, plan->size, &proc->arg, err) ? 0 : CREW_ENOMEM;
+}
+
+static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc *proc,
+                 crew_error *err) {
+    struct cw_session *s = plan->session;
+    struct cw_nursery_order order = {.what = plan->start == CREW_START_SPAWN ? CW_NURSE_SPAWN
+                                                                             : CW_NURSE_FORK,
+                                     .seat = &proc->seat,
+                                     .bell = s->bell,
+                                     .billet = {.team = cw_share_off(share, proc),
+                                                .rank = CW_BILLET_PROCESS},
+                                     .segment_fd = s->own.fd,
+                                     .root_fd = s->root.fd,
+                                     .enter = cw_process_enter};
+    cw_signals_get(&order.signals);
+    if (plan->start == CREW_START_FORK)
+        return cw_nursery_single(&order, err);
+    return cw_fork_server_ask(&order, err);
+}
+
+/* What it was given is its own when crew_process_start returns. */
+static int await_conns(struct cw_proc *proc, crew_error *err) {
+    while (proc->nconns && !atomic_load(&proc->ready)) {
+        if (cw_proc_ended(proc))
+            return cw_error_set(err, CREW_EDIED, 0,
+                                "the process ended before it had taken its ends of pipes");
+        cw_futex_wait(&proc->ready, 0, 0.02);
+    }
+    return 0;
+}
+
+int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t size,
+                       const crew_process_opts *opts, crew_error *err) {
+    static const crew_process_opts none;
+    uint64_t place, check_half;
+    crew_error local, *to = err ? err : &local;
+    struct cw_self *self;
+    struct plan plan = {.fn = fn, .arg = arg, .size = size, .opts = opts ? opts : &none};
+    int rc = p ? 0 : cw_error_set(to, CREW_EINVAL, 0, "the handle to fill is NULL");
+    if (rc == 0 && !(plan.session = cw_session_get(to)))
+        rc = to->code;
+    if (rc == 0 && (rc = cw_session_serve(plan.session, to)) == 0)
+        rc = check(&plan, to);
+    if (rc == 0 && !(self = cw_self_get()))
+        rc = cw_error_copy(to, crew_last_error());
+    if (rc == 0)
+        rc = cw_object_make(self->share, CW_PROCESS, fill, &plan, &place, &check_half, to);
+    if (rc == 0) {
+        struct cw_proc *proc = cw_object(self->share, CW_PROCESS, place, check_half);
+        if (size)
+            memcpy(cw_ptr(&self->share->arena, atomic_load(&proc->arg)), arg, size);
+        if ((rc = bring(&plan, self->share, proc, to)) < 0 || (rc = await_conns(proc, to)) < 0) {
+            if (rc != CREW_EDIED || cw_proc_ended(proc))
+                cw_object_end(self->share, CW_PROCESS, place, check_half);
+        } else {
+            *p = (crew_process){.place = place, .check = check_half};
+            cw_error_clear(to);
+        }
+    }
+    return err ? rc : cw_error_copy(NULL, to);
+}
+
+/* ---- one process ---- */
+
+/* NULL: the error is set. */
+static struct cw_proc *find(crew_process p, struct cw_self **self) {
+    *self = cw_self_get();
+    if (!*self)
+        return NULL;
+    struct cw_proc *proc = cw_object((*self)->share, CW_PROCESS, p.place, p.check);
+    if (!proc)
+        cw_handle_stale(CW_PROCESS, p.place, p.check);
+    return proc;
+}
+
+static int last(void) {
+    return crew_last_error()->code;
+}
+
+static bool pid_gone(pid_t pid) {
+    return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+/* Its ward was killed, which nobody can tell of: the process went with it. */
+static void look_for_ward(struct cw_proc *proc) {
+    uint32_t state = atomic_load(&proc->seat.state);
+    pid_t ward = atomic_load(&proc->ward), pid = atomic_load(&proc->seat.pid);
+    if (state == CW_SEAT_ENDED || !pid_gone(ward) || (pid && !pid_gone(pid)))
+        return;
+    atomic_store(&proc->seat.status, SIGKILL);
+    if (atomic_compare_exchange_strong(&proc->seat.state, &state, CW_SEAT_ENDED))
+        cw_futex_wake(&proc->seat.state, INT_MAX);
+}
+
+int crew_process_join(crew_process p, double timeout) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (!proc)
+        return last();
+    if (atomic_load(&proc->seat.pid) == getpid())
+        return cw_error_set(NULL, CREW_EINVAL, 0, "a process cannot wait for its own end");
+    struct cw_deadline deadline = cw_deadline_in(timeout);
+    while (!cw_proc_ended(proc)) {
+        if (cw_deadline_over(&deadline))
+            return cw_error_set(NULL, CREW_ETIMEDOUT, 0, "%s (pid %d) still runs", proc->name,
+                                atomic_load(&proc->seat.pid));
+        uint32_t state = atomic_load(&proc->seat.state);
+        double slice = cw_deadline_slice(&deadline);
+        if (state != CW_SEAT_ENDED &&
+            !cw_futex_wait(&proc->seat.state, state, slice < 0 || slice > 0.5 ? 0.5 : slice))
+            look_for_ward(proc);
+        if (!cw_object_same(&proc->head, p.check))
+            return cw_handle_stale(CW_PROCESS, p.place, p.check);
+    }
+    return cw_error_clear(NULL);
+}
+
+int crew_process_exitcode(crew_process p, int *code) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (!proc)
+        return last();
+    if (!code)
+        return cw_error_set(NULL, CREW_EINVAL, 0, "code is NULL");
+    if (!cw_proc_ended(proc))
+        return cw_error_set(NULL, CREW_EAGAIN, 0, "%s (pid %d) still runs", proc->name,
+                            atomic_load(&proc->seat.pid));
+    int status = atomic_load(&proc->seat.status);
+    if (atomic_load(&proc->seat.step) != CW_STEP_SETTLED && !WIFSIGNALED(status)) {
+        char how[160];
+        cw_failure_of_seat(&proc->seat, status, how, sizeof how);
+        return cw_error_set(NULL, CREW_EBROKEN, atomic_load(&proc->seat.sys), "%s was %s",
+                            proc->name, how);
+    }
+    *code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    return cw_error_clear(NULL);
+}
+
+int crew_process_alive(crew_process p) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (!proc)
+        return last();
+    look_for_ward(proc);
+    cw_error_clear(NULL);
+    return !cw_proc_ended(proc);
+}
+
+/* The number of a process that has ended may be another's: a descriptor, opened
+ * while the record says that it lives, is not. -1: it has ended. */
+static int descriptor_of(struct cw_proc *proc) {
+    while (atomic_load(&proc->seat.state) == CW_SEAT_ASKED) {
+        cw_futex_wait(&proc->seat.state, CW_SEAT_ASKED, 0.001);
+        look_for_ward(proc);
+    }
+    if (cw_proc_ended(proc))
+        return -1;
+    int fd = cw_descriptor_above_standard(cw_process_descriptor(atomic_load(&proc->seat.pid)));
+    if (fd >= 0 && cw_proc_ended(proc)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int signal_it(crew_process p, int signal) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (!proc)
+        return last();
+    int fd = descriptor_of(proc);
+    if (fd >= 0) {
+        long rc = syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+        int sys = errno;
+        close(fd);
+        if (rc != 0 && sys != ESRCH)
+            return cw_error_set(NULL, CREW_EPERM, sys, "%s could not be sent signal %d",
+                                proc->name, signal);
+    }
+    return cw_error_clear(NULL);
+}
+
+int crew_process_terminate(crew_process p) {
+    return signal_it(p, SIGTERM);
+}
+
+int crew_process_kill(crew_process p) {
+    return signal_it(p, SIGKILL);
+}
+
+int crew_process_pid(crew_process p) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (!proc)
+        return last();
+    while (!atomic_load(&proc->seat.pid) && !cw_proc_ended(proc))
+        cw_futex_wait(&proc->seat.state, CW_SEAT_ASKED, 0.001);
+    cw_error_clear(NULL);
+    return atomic_load(&proc->seat.pid);
+}
+
+int crew_process_fd(crew_process p) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (!proc)
+        return last();
+    int fd = descriptor_of(proc);
+    if (fd < 0 && cw_proc_ended(proc)) /* readable at once */
+        fd = cw_descriptor_above_standard(eventfd(1, EFD_CLOEXEC));
+    if (fd < 0)
+        return cw_error_set(NULL, CREW_EAGAIN, errno, "no descriptor for %s", proc->name);
+    cw_error_clear(NULL);
+    return fd;
+}
+
+const char *crew_process_name(crew_process p) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (proc)
+        cw_error_clear(NULL);
+    return proc ? proc->name : NULL;
+}
+
+int crew_process_close(crew_process p) {
+    struct cw_self *self;
+    struct cw_proc *proc = find(p, &self);
+    if (!proc)
+        return last();
+    look_for_ward(proc);
+    if (!cw_proc_ended(proc))
+        return cw_error_set(NULL, CREW_EAGAIN, 0,
+                            proc->itself ? "%s is this very process (pid %d)"
+                                         : "%s (pid %d) still runs: join it first",
+                            proc->name, atomic_load(&proc->seat.pid));
+    return cw_handle_end(CW_PROCESS, p.place, p.check);
+}
+
+/* ---- all of them ---- */
+
+static int fill_self(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
+    struct cw_proc *proc = (struct cw_proc *)head;
+    const struct cw_session *s = arg;
+    (void)err;
+    memset((char *)proc + sizeof *head, 0, sizeof *proc - sizeof *head);
+    atomic_store(&proc->seat.state, CW_SEAT_ALIVE);
+    atomic_store(&proc->seat.pid, getpid());
+    atomic_store(&proc->party, share->party);
+    proc->itself = true;
+    snprintf(proc->name, sizeof proc->name, s->depth ? "worker-%d" : "main", getpid());
+    return 0;
+}
+
+crew_process crew_self(void) {
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    crew_process p = {0};
+    struct cw_self *self = cw_self_get();
+    struct cw_session *s = self ? cw_session_self() : NULL;
+    if (!s)
+        return p;
+    pthread_mutex_lock(&once);
+    if (!s->self && cw_object_make(self->share, CW_PROCESS, fill_self, s, &p.place, &p.check,
+                                   cw_error_last()) == 0)
+        s->self = cw_object(self->share, CW_PROCESS, p.place, p.check);
+    if (s->self)
+        p = (crew_process){cw_proc_place(self->share, s->self),
+                           cw_proc_check(self->share, s->self)};
+    pthread_mutex_unlock(&once);
+    if (p.place)
+        cw_error_clear(NULL);
+    return p;
+}
+
+static bool is_child(const struct cw_share *share, const struct cw_proc *proc) {
+    return cw_head_live(&proc->head) && atomic_load(&proc->parent) == share->party;
+}
+
+int crew_children(crew_process *children, int cap) {
+    struct cw_self *self = cw_self_get();
+    if (!self)
+        return last();
+    if (cap < 0 || (cap && !children))
+        return cw_error_set(NULL, CREW_EINVAL, 0, "cap is %d, children is %p", cap,
+                            (void *)children);
+    int n = 0;
+    for (uint32_t i = 0, all = cw_cells(self->share, CW_PROCESS); i < all; i++) {
+        const struct cw_proc *proc = cw_proc_at(self->share, i);
+        if (!is_child(self->share, proc) || cw_proc_ended(proc))
+            continue;
+        if (n < cap)
+            children[n] = (crew_process){cw_proc_place(self->share, proc),
+                                         cw_proc_check(self->share, proc)};
+        n++;
+    }
+    cw_error_clear(NULL);
+    return n;
+}
+
+void cw_processes_tend(struct cw_session *s) {
+    struct cw_share *share = cw_share_here();
+    (void)s;
+    for (uint32_t i = 0, all = cw_cells(share, CW_PROCESS); i < all; i++) {
+        struct cw_proc *proc = cw_proc_at(share, i);
+        if (!is_child(share, proc) || !cw_proc_ended(proc) || atomic_exchange(&proc->noticed, 1))
+            continue;
+        /* Nobody but the process itself has read these. */
+        cw_free_cell(&share->arena, &proc->arg);
+        cw_free_cell(&share->arena, &proc->conns);
+    }
+}
+
+/* How long a daemon has to answer SIGTERM. */
+static const double GRACE = 1.0;
+
+void cw_processes_finish(struct cw_session *s) {
+    struct cw_share *share = cw_share_here();
+    (void)s;
+    if (!share || !share->party)
+        return;
+    for (int round = 0; round < 3; round++)
+        for (uint32_t i = 0, all = cw_cells(share, CW_PROCESS); i < all; i++) {
+            struct cw_proc *proc = cw_proc_at(share, i);
+            if (!is_child(share, proc))
+                continue;
+            crew_process p = {cw_proc_place(share, proc), cw_proc_check(share, proc)};
+            if (round == 0 && proc->daemon)
+                crew_process_terminate(p);
+            if (round == 1 && proc->daemon && crew_process_join(p, GRACE) == CREW_ETIMEDOUT)
+                crew_process_kill(p);
+            if (round == 2) {
+                crew_process_join(p, CREW_FOREVER);
+                crew_process_close(p);
+            }
+        }
+}

@@ -1,0 +1,99 @@
+/* A process that was started, from its first instruction to its last. */
+#include "api/session.h"
+#include "api/worker.h"
+#include "os/futex.h"
+#include "os/output.h"
+#include "os/process.h"
+#include "share/proc.h"
+#include "team/member.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct life {
+    struct cw_share *share;
+    struct cw_proc *proc;
+    int code;
+};
+
+/* 0 to 255 as they are; what does not fit is a failure all the same. */
+static int exit_code(const struct cw_frame *frame, int rc) {
+    int code = frame->failed ? frame->failed : rc;
+    return code >= 0 && code <= 255 ? code : 1;
+}
+
+static void *run(void *arg) {
+    struct life *life = arg;
+    struct cw_proc *proc = life->proc;
+    void *state = NULL;
+    struct cw_frame frame = {0};
+    crew_fn *fn = (crew_fn *)cw_fn_resolve(proc->fn);
+    cw_process_name(proc->name);
+    if (!fn) {
+        fprintf(stderr, "crew: %s: its function is not in this program or its libraries\n",
+                proc->name);
+        life->code = CW_EXIT_SETUP;
+        return NULL;
+    }
+    cw_call_set(&frame.call, &(crew_call){.in = cw_ptr(&life->share->arena, atomic_load(&proc->arg)),
+                                          .in_size = proc->arg_size,
+                                          .state = &state,
+                                          .worker = -1,
+                                          .attempt = 1});
+    atomic_store(&proc->seat.step, CW_STEP_SETTLED);
+    atomic_store(&proc->ready, 1);
+    cw_futex_wake(&proc->ready, INT_MAX);
+    cw_this_frame = &frame;
+    int rc = fn(&frame.call);
+    cw_this_frame = NULL;
+    if (frame.failed)
+        fprintf(stderr, "%s failed with code %d: %s\n", proc->name, frame.failed, frame.text);
+    life->code = exit_code(&frame, rc);
+    /* What it has started itself ends before it does. */
+    crew_finalize();
+    return NULL;
+}
+
+/* Its function runs on a thread of its own, as tasks do: see worker.c. The first
+ * thread lasts, and answers for the life of the process. */
+static _Noreturn void live(const cw_segment *root, uint64_t record) {
+    static cw_segment mapped;
+    mapped = *root;
+    struct cw_proc *proc = (struct cw_proc *)(mapped.base + record);
+    struct life life = {.proc = proc, .code = CW_EXIT_SETUP};
+    crew_error err;
+    atomic_store(&proc->ward, getppid());
+    atomic_store(&proc->seat.step, CW_STEP_OBJECTS);
+    cw_worker_settle(&mapped, proc->depth + 1, proc->cores, proc->name);
+    signal(SIGTERM, SIG_DFL); /* crew_process_terminate */
+    if (cw_session_join_objects(&mapped, &err) < 0)
+        _exit(CW_EXIT_SETUP);
+    life.share = cw_share_here();
+    cw_session_be(proc);
+    atomic_store(&proc->party, life.share->party);
+    atomic_store(&proc->seat.step, CW_STEP_THREAD);
+    pthread_t thread;
+    int rc = cw_process_thread(&thread, run, &life);
+    if (rc) {
+        atomic_store(&proc->seat.sys, rc);
+        _exit(CW_EXIT_SETUP);
+    }
+    pthread_join(thread, NULL);
+    cw_output_flush();
+    _exit(life.code);
+}
+
+/* The segment as the parent mapped it: a forked process has it at the same place. */
+void cw_process_enter(const struct cw_billet *billet) {
+    cw_segment root;
+    cw_session_segments(&root);
+    live(&root, billet->team);
+}
+
+void cw_process_enter_spawned(const cw_segment *root, const struct cw_billet *billet) {
+    live(root, billet->team);
+}

@@ -1,0 +1,37 @@
+/* Records of processes: their ends. */
+#include "share/proc.h"
+
+#include "os/futex.h"
+#include "share/kinds.h"
+
+#include <limits.h>
+
+static void scrub(struct cw_share *share, struct cw_head *head) {
+    struct cw_proc *proc = (struct cw_proc *)head;
+    cw_free_cell(&share->arena, &proc->arg);
+    cw_free_cell(&share->arena, &proc->conns);
+}
+
+static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
+    struct cw_proc *proc = (struct cw_proc *)head;
+    if (proc->itself && atomic_load(&proc->party) == party) {
+        atomic_store(&proc->seat.state, CW_SEAT_ENDED);
+        atomic_store(&proc->parent, 0);
+    }
+    uint32_t parent = party;
+    atomic_compare_exchange_strong(&proc->parent, &parent, 0);
+    if (!atomic_load(&proc->parent) && cw_proc_ended(proc))
+        cw_object_end(share, CW_PROCESS, cw_proc_place(share, proc), cw_proc_check(share, proc));
+}
+
+static void wake(struct cw_share *share, struct cw_head *head) {
+    struct cw_proc *proc = (struct cw_proc *)head;
+    (void)share;
+    cw_futex_wake(&proc->seat.state, INT_MAX);
+    cw_futex_wake(&proc->ready, INT_MAX);
+}
+
+const struct cw_kind cw_kind_process = {
+    .name = "process", .bytes = 256, .scrub = scrub, .bury = bury, .wake = wake};
+
+_Static_assert(sizeof(struct cw_proc) <= 256, "a cell");

@@ -1,0 +1,51 @@
+/* share/proc.h - a process that was started: its record.
+ *
+ * | word               | written by                                          |
+ * |--------------------|-----------------------------------------------------|
+ * | seat               | who starts it, then its ward, until ENDED           |
+ * | ready, party       | the process itself                                  |
+ * | parent             | who starts it; 0 when that party is dead            |
+ * | arg, conns         | who starts it; freed by the parent after the end    |
+ *
+ * A record whose process has not ended is never used again: its ward writes to it.
+ * One whose parent is dead goes with a later burial. */
+#ifndef CW_SHARE_PROC_H
+#define CW_SHARE_PROC_H
+
+#include "backend/seat.h"
+#include "os/object.h"
+#include "share/share.h"
+
+struct cw_proc {
+    struct cw_head head;
+    struct cw_seat seat;     /* seat.state is a futex: ENDED wakes all */
+    _Atomic uint32_t ready;  /* futex; 1: it has what it was given, and runs */
+    _Atomic uint32_t parent; /* number + 1 of the party */
+    _Atomic uint32_t party;  /* its own; 0: it has not joined */
+    _Atomic int32_t ward;    /* the pid of its ward, if that has no other children */
+    bool daemon, itself;     /* itself: the record of a process that nobody started so */
+    int depth, cores;
+    cw_fn_name fn;
+    _Atomic cw_off arg;
+    uint64_t arg_size;
+    _Atomic cw_off conns;
+    uint32_t nconns;
+    _Atomic uint32_t noticed; /* its parent knows of its end */
+    char name[48];
+};
+
+static inline struct cw_proc *cw_proc_at(const struct cw_share *share, uint32_t number) {
+    return (struct cw_proc *)cw_cell(share, CW_PROCESS, number);
+}
+static inline bool cw_proc_ended(const struct cw_proc *proc) {
+    return atomic_load_explicit(&proc->seat.state, memory_order_acquire) == CW_SEAT_ENDED;
+}
+/* The handle's first half; the second is the generation and the session. */
+static inline uint64_t cw_proc_place(const struct cw_share *share, const struct cw_proc *proc) {
+    return cw_share_off(share, proc) | (uint64_t)CW_PROCESS << 48;
+}
+static inline uint64_t cw_proc_check(const struct cw_share *share, const struct cw_proc *proc) {
+    return atomic_load(&proc->head.generation) | (uint64_t)share->commons->session << 48;
+}
+
+#endif
