@@ -1,6 +1,6 @@
 /* Processes, as whoever starts them sees them. */
 #include "api/objects.h"
-#include "api/session.h"
+#include "api/pool_impl.h"
 #include "backend/fork/fork.h"
 #include "os/clock.h"
 #include "os/descriptor.h"

@@ -22,7 +22,7 @@ struct life {
 
 /* 0 to 255 as they are; what does not fit is a failure all the same. */
 static int exit_code(const struct cw_frame *frame, int rc) {
-    int code = frame->failed ? frame->failed : rc;
+    int code = frame->refused ? 1 : frame->failed ? frame->failed : rc;
     return code >= 0 && code <= 255 ? code : 1;
 }
 
@@ -47,11 +47,11 @@ static void *run(void *arg) {
     atomic_store(&proc->seat.step, CW_STEP_SETTLED);
     atomic_store(&proc->ready, 1);
     cw_futex_wake(&proc->ready, INT_MAX);
-    cw_this_frame = &frame;
+    cw_lone_frame = &frame;
     int rc = fn(&frame.call);
-    cw_this_frame = NULL;
-    if (frame.failed)
-        fprintf(stderr, "%s failed with code %d: %s\n", proc->name, frame.failed, frame.text);
+    cw_lone_frame = NULL;
+    if (frame.failed || frame.refused)
+        fprintf(stderr, "%s failed with code %d: %s\n", proc->name, exit_code(&frame, rc), frame.text);
     life->code = exit_code(&frame, rc);
     /* What it has started itself ends before it does. */
     crew_finalize();
@@ -73,7 +73,7 @@ static _Noreturn void live(const cw_segment *root, uint64_t record) {
     if (cw_session_join_objects(&mapped, &err) < 0)
         _exit(CW_EXIT_SETUP);
     life.share = cw_share_here();
-    cw_session_be(proc);
+    cw_session_self()->self = proc;
     atomic_store(&proc->party, life.share->party);
     atomic_store(&proc->seat.step, CW_STEP_THREAD);
     pthread_t thread;

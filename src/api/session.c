@@ -80,7 +80,8 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
     /* What a worker left here is its place in the tree: depth, cores, root. */
-    struct cw_session fresh = {.depth = s->depth, .cores = s->cores, .root = s->root};
+    struct cw_session fresh = {
+        .depth = s->depth, .cores = s->cores, .root = s->root, .self = s->self};
     fresh.by_init = by_init || s->by_init;
     int rc = cw_config_load(&fresh.config, NULL, err);
     if (rc < 0 || (rc = cw_config_names(environ, err)) < 0)
@@ -141,6 +142,10 @@ static struct cw_session *get(bool by_init, crew_error *err) {
         session.by_init = true;
     pthread_mutex_unlock(&making);
     return rc < 0 ? NULL : &session;
+}
+
+struct cw_session *cw_session_self(void) {
+    return &session;
 }
 
 struct cw_session *cw_session_get(crew_error *err) {
@@ -359,7 +364,11 @@ static int finalize(struct cw_session *s) {
         cw_guard_forget();
     cw_segment_destroy(&s->own);
     made = false;
-    memset(&session, 0, sizeof session);
+    if (s->depth == 0)
+        memset(&session, 0, sizeof session);
+    else /* its place in the tree stays */
+        session = (struct cw_session){
+            .depth = s->depth, .cores = s->cores, .root = s->root, .self = s->self};
     pthread_mutex_unlock(&making);
     return code;
 }

@@ -16,6 +16,8 @@
 #include <crew/pool.h>
 #include <pthread.h>
 
+struct cw_proc;
+
 enum { CW_MAX_DEPTH = 4 }; /* pools in workers of pools in workers ... */
 
 struct cw_session {
@@ -105,5 +107,7 @@ bool cw_worker_was_spawned(void);
 cw_segment cw_session_segments(cw_segment *root);
 /* Where this process's session goes on as a worker's. */
 void cw_session_become_worker(const cw_segment *root, int depth, int cores);
+/* This process's session, made or not: its place in the tree. */
+struct cw_session *cw_session_self(void);
 
 #endif

@@ -11,7 +11,9 @@ static struct cw_frame *frame_of(crew_call *call) {
 }
 
 crew_call *crew_this_call(void) {
-    return cw_this_member && cw_this_member->top ? &cw_this_member->top->call : NULL;
+    if (cw_this_member && cw_this_member->top)
+        return &cw_this_member->top->call;
+    return cw_lone_frame ? &cw_lone_frame->call : NULL;
 }
 
 static int fail_with(crew_call *call, int code, const char *fmt, va_list args) {
@@ -97,6 +99,8 @@ int crew_reply(crew_call *call, const void *data, size_t size) {
 bool crew_cancelled(crew_call *call) {
     struct cw_frame *frame = frame_of(call);
     struct cw_member *m = frame->member;
+    if (!m)
+        return false; /* a process of its own: it is ended by signals */
     uint64_t over = atomic_load_explicit(&m->line->cancel, memory_order_relaxed);
     if (over && over == cw_line_key(m->line)) {
         frame->noted = 1; /* whatever the task returns now, it is over its limit */
@@ -115,7 +119,7 @@ bool crew_cancelled(crew_call *call) {
 int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size) {
     struct cw_frame *frame = frame_of(call);
     if (!frame->job && !frame->task)
-        return refuse(frame, CREW_EINVAL, "init and fini cannot spawn tasks");
+        return refuse(frame, CREW_EINVAL, "only tasks can spawn tasks: not init, fini, or a process");
     crew_error err = {0};
     int rc = cw_child_spawn(frame->member, frame, fn, in, size, &err);
     return rc < 0 ? refuse(frame, rc, "crew_spawn: %.170s", err.text) : 0;
@@ -125,7 +129,8 @@ crew_rng *crew_call_rng(crew_call *call) {
     struct cw_frame *frame = frame_of(call);
     if (!frame->rng_ready) {
         uint64_t stream = frame->job ? frame->job->stream : frame->task ? frame->task->stream : 0;
-        cw_rng_start(&frame->rng, frame->member->team->seed, stream, (uint64_t)call->index);
+        uint64_t seed = frame->member ? frame->member->team->seed : 0;
+        cw_rng_start(&frame->rng, seed, stream, (uint64_t)call->index);
         frame->rng_ready = 1;
     }
     return &frame->rng;

@@ -1,5 +1,5 @@
 /* What a worker process is from its first instruction to its last. */
-#include "api/session.h"
+#include "api/worker.h"
 #include "backend/fork/spawn.h"
 #include "base/sanitized.h"
 #include "os/openmp.h"
@@ -91,6 +91,15 @@ void cw_thread_enter(const struct cw_billet *billet) {
         live(&maps, billet);
 }
 
+void cw_worker_settle(const cw_segment *root, int depth, int cores, const char *name) {
+    cw_session_become_worker(root, depth, cores);
+    cw_process_expendable(getenv("CREW_CORE") && getenv("CREW_CORE")[0] == '1');
+    cw_process_clean_environment();
+    cw_process_name(name);
+    cw_output_by_line();
+    on_exit(leave, NULL);
+}
+
 struct life {
     struct cw_maps maps;
     struct cw_billet billet;
@@ -124,16 +133,11 @@ static _Noreturn void run_process(cw_segment *own, cw_segment *root,
         _exit(CW_EXIT_SETUP);
     const struct cw_team *team = cw_ptr(&life.maps.arena, billet->team);
     int cores = cw_team_place(&life.maps, team, billet->rank)->cores;
-    cw_session_become_worker(root, team->depth + 1, cores);
-    cw_process_expendable(getenv("CREW_CORE") && getenv("CREW_CORE")[0] == '1');
-    cw_process_clean_environment();
-    cw_process_name("crew-worker");
-    cw_output_by_line();
+    cw_worker_settle(root, team->depth + 1, cores, "crew-worker");
     atomic_store(&seat->step, CW_STEP_OBJECTS);
     crew_error err;
     if (cw_session_join_objects(root, &err) < 0)
         _exit(CW_EXIT_SETUP);
-    on_exit(leave, NULL);
     atomic_store(&seat->step, CW_STEP_THREAD);
     pthread_t thread;
     int rc = cw_process_thread(&thread, task_thread, &life);
@@ -185,5 +189,7 @@ void cw_worker_if_spawned(void) {
         worker_root = worker_segment;
     unsetenv(CW_SPAWN_VARIABLE);
     cw_signals_follow(&spawned.signals);
+    if (spawned.billet.rank == CW_BILLET_PROCESS)
+        cw_process_enter_spawned(&worker_root, &spawned.billet);
     run_process(&worker_segment, &worker_root, &spawned.billet);
 }

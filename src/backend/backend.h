@@ -12,11 +12,13 @@
 #include <crew/error.h>
 #include <stdbool.h>
 
+enum { CW_BILLET_PROCESS = -1 };
+
 /* What a member is told: whose it is. Offsets, for it may map the segment
  * elsewhere. */
 struct cw_billet {
     uint64_t team; /* offset of the cw_team */
-    int32_t rank;
+    int32_t rank; /* CW_BILLET_PROCESS: `team` is a process's record, in the root segment */
 };
 
 struct cw_hands_request {

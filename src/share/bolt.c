@@ -7,7 +7,7 @@
 enum { SPINS = 100 };
 
 /* How long a sleeper trusts that somebody else sees the holder's death. */
-static const double LOOK_AGAIN = 0.1;
+static const double LOOK_AGAIN = 0.25;
 
 /* Takes a free word. waited: the hand has slept, others may sleep on. */
 static bool take(struct cw_self *self, cw_bolt *bolt, uint32_t *word, uint32_t waited) {

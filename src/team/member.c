@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 _Thread_local struct cw_member *cw_this_member;
+_Thread_local struct cw_frame *cw_lone_frame;
 
 /* How long a member without work spins before it sleeps: about what a wake-up
  * through the kernel costs, so that at worst the wait takes twice as long. */

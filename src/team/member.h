@@ -31,6 +31,9 @@ struct cw_member {
 /* The member this thread is, NULL if it is none. */
 extern _Thread_local struct cw_member *cw_this_member;
 
+/* The call of a process that was started by itself; of no member. */
+extern _Thread_local struct cw_frame *cw_lone_frame;
+
 void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_team *team, int rank);
 
 /* A whole life: init, work until the team drains or it is recycled, fini. True

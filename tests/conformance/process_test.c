@@ -1,0 +1,392 @@
+/* conformance/process_test.c - processes of one's own, in each start mode: under
+ * the backends serial, threads and fork CREW_START_FORK, under server and spawn
+ * those. */
+#include "crewtest.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CELL_RAN = CELL_OWN, CELL_PID, CELL_SEEN };
+
+static crew_process_opts opts(void) {
+    crew_process_opts o = {0};
+    if (strcmp(crewtest_backend(), "server") == 0)
+        o.start = CREW_START_SERVER;
+    if (strcmp(crewtest_backend(), "spawn") == 0)
+        o.start = CREW_START_SPAWN;
+    return o;
+}
+
+static crew_process start(crew_fn *fn, const void *arg, size_t size, const crew_process_opts *o) {
+    crew_process_opts plain = opts();
+    crew_process p;
+    crew_error err;
+    assert_ok(crew_process_start(&p, fn, arg, size, o ? o : &plain, &err), &err);
+    return p;
+}
+
+static int code_of(crew_process p) {
+    int code = -1000;
+    assert_int_equal(crew_process_join(p, 30), 0);
+    if (crew_process_exitcode(p, &code) != 0)
+        fail_msg("exit code: %s", crew_last_error()->text);
+    return code;
+}
+
+static void end(crew_process p) {
+    assert_int_equal(crew_process_join(p, 30), 0);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+/* ---- what is run, and how it ends ---- */
+
+struct many {
+    int64_t n;
+    char text[100000];
+};
+
+static int look(crew_call *call) {
+    const struct many *m = CREW_IN(call, struct many);
+    if (call->in_size != sizeof *m || m->n != 42 || strspn(m->text, "x") != sizeof m->text - 1)
+        return 9;
+    if (call->worker != -1 || call->attempt != 1 || call->index != 0 || crew_cancelled(call) ||
+        crew_this_call() != call)
+        return 8;
+    crewtest_set(CELL_PID, getpid());
+    crewtest_add(CELL_RAN, 1);
+    return 7;
+}
+
+static void process__argument_and_code__travel(void **state) {
+    static struct many m = {.n = 42};
+    (void)state;
+    crewtest_need_fork();
+    memset(m.text, 'x', sizeof m.text - 1);
+    crewtest_set(CELL_RAN, 0);
+    crew_process p = start(look, &m, sizeof m, NULL);
+    m.n = 0; /* it was copied */
+    assert_int_equal(code_of(p), 7);
+    m.n = 42;
+    assert_int_equal(crewtest_get(CELL_RAN), 1);
+    assert_true(crewtest_get(CELL_PID) > 0 && crewtest_get(CELL_PID) != getpid());
+    assert_int_equal(crew_process_pid(p), crewtest_get(CELL_PID));
+    assert_int_equal(crew_process_alive(p), 0);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+static int with_code(crew_call *call) {
+    return *CREW_IN(call, int);
+}
+static int exits(crew_call *call) {
+    exit(*CREW_IN(call, int));
+}
+static int dies(crew_call *call) {
+    raise(*CREW_IN(call, int));
+    return 0;
+}
+static int fails(crew_call *call) {
+    return crew_fail(call, 5, "not today");
+}
+
+static void process__each_end__has_its_code(void **state) {
+    const struct {
+        crew_fn *fn;
+        int arg, code;
+    } ends[] = {{with_code, 0, 0}, {with_code, 255, 255}, {with_code, 256, 1}, {with_code, -3, 1},
+                {exits, 3, 3},     {exits, 0, 0},         {dies, SIGKILL, -SIGKILL},
+                {dies, SIGTERM, -SIGTERM}, {fails, 0, 5}};
+    (void)state;
+    crewtest_need_fork();
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        crew_process p = start(ends[i].fn, &ends[i].arg, sizeof ends[i].arg, NULL);
+        assert_int_equal(code_of(p), ends[i].code);
+        assert_int_equal(crew_process_close(p), 0);
+    }
+}
+
+static int wait_for_gate(crew_call *call) {
+    crewtest_add(CELL_STARTED, 1);
+    return crewtest_pass(call, CELL_GATE);
+}
+
+static void process__while_it_runs__is_alive_and_has_no_code(void **state) {
+    int code;
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_GATE, 0);
+    crew_process p = start(wait_for_gate, NULL, 0, NULL);
+    assert_int_equal(crew_process_alive(p), 1);
+    assert_int_equal(crew_process_join(p, 0), CREW_ETIMEDOUT);
+    double from = crewtest_now();
+    assert_int_equal(crew_process_join(p, 0.05), CREW_ETIMEDOUT);
+    assert_true(crewtest_now() - from >= 0.049);
+    assert_int_equal(crew_process_exitcode(p, &code), CREW_EAGAIN);
+    assert_int_equal(crew_process_close(p), CREW_EAGAIN);
+    assert_text(crew_last_error()->text, "still runs");
+    crewtest_set(CELL_GATE, 1);
+    assert_int_equal(code_of(p), 0);
+    assert_int_equal(crew_process_close(p), 0);
+    assert_int_equal(crew_process_close(p), CREW_EINVAL);
+    assert_int_equal(crew_process_join(p, 0), CREW_EINVAL);
+    assert_int_equal(crew_process_alive(p), CREW_EINVAL);
+    assert_null(crew_process_name(p));
+}
+
+static void process__terminated_or_killed__has_the_signal_as_code(void **state) {
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_GATE, 0);
+    crewtest_set(CELL_STARTED, 0);
+    for (int i = 0; i < 2; i++) {
+        crew_process p = start(wait_for_gate, NULL, 0, NULL);
+        assert_true(crewtest_reached(CELL_STARTED, i + 1, 20));
+        assert_int_equal(i ? crew_process_kill(p) : crew_process_terminate(p), 0);
+        assert_int_equal(code_of(p), i ? -SIGKILL : -SIGTERM);
+        assert_int_equal(crew_process_kill(p), 0); /* too late, and no error */
+        assert_int_equal(crew_process_close(p), 0);
+    }
+}
+
+static void process__descriptor__polls_readable_at_the_end(void **state) {
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_GATE, 0);
+    crew_process p = start(wait_for_gate, NULL, 0, NULL);
+    struct pollfd fd = {.fd = crew_process_fd(p), .events = POLLIN};
+    assert_true(fd.fd > 2);
+    assert_int_equal(poll(&fd, 1, 0), 0);
+    crewtest_set(CELL_GATE, 1);
+    assert_int_equal(poll(&fd, 1, 20000), 1);
+    close(fd.fd);
+    assert_int_equal(crew_process_join(p, 20), 0);
+    fd.fd = crew_process_fd(p);
+    assert_int_equal(poll(&fd, 1, 0), 1);
+    close(fd.fd);
+    end(p);
+}
+
+static void process__names__are_given_or_made(void **state) {
+    crew_process_opts o = opts();
+    (void)state;
+    crewtest_need_fork();
+    o.name = "a name of its own";
+    crew_process p = start(with_code, &(int){0}, sizeof(int), &o);
+    assert_string_equal(crew_process_name(p), "a name of its own");
+    end(p);
+    p = start(with_code, &(int){0}, sizeof(int), NULL);
+    assert_int_equal(strncmp(crew_process_name(p), "process-", 8), 0);
+    end(p);
+    crew_process self = crew_self();
+    assert_string_equal(crew_process_name(self), "main");
+    assert_int_equal(crew_process_pid(self), getpid());
+    assert_int_equal(crew_process_alive(self), 1);
+    assert_int_equal(crew_process_join(self, 0), CREW_EINVAL);
+    assert_int_equal(crew_process_close(self), CREW_EAGAIN);
+}
+
+/* ---- many, and families ---- */
+
+static int pass_lock(crew_call *call) {
+    crew_lock l = *CREW_IN(call, crew_lock);
+    crewtest_add(CELL_STARTED, 1);
+    return crew_lock_acquire(l, CREW_FOREVER) == 0 && crew_lock_release(l) == 0 ? 0 : 1;
+}
+
+static void process__hundreds_at_once__all_end(void **state) {
+    enum { MANY = 500 };
+    static crew_process p[MANY];
+    crew_lock l;
+    int many = strcmp(crewtest_backend(), "spawn") ? (int)crewtest_many(MANY) : 50;
+    (void)state;
+    crewtest_need_fork();
+    crewtest_may_take(120);
+    crewtest_set(CELL_STARTED, 0);
+    assert_int_equal(crew_lock_create(&l), 0);
+    assert_int_equal(crew_lock_acquire(l, 0), 0);
+    for (int i = 0; i < many; i++)
+        p[i] = start(pass_lock, &l, sizeof l, NULL);
+    assert_true(crewtest_reached(CELL_STARTED, many, 60));
+    assert_int_equal(crew_children(NULL, 0), many);
+    crew_process some[3];
+    assert_int_equal(crew_children(some, 3), many);
+    assert_int_equal(crew_process_alive(some[2]), 1);
+    assert_int_equal(crew_lock_release(l), 0);
+    for (int i = 0; i < many; i++) {
+        assert_int_equal(code_of(p[i]), 0);
+        assert_int_equal(crew_process_close(p[i]), 0);
+    }
+    assert_int_equal(crew_children(NULL, 0), 0);
+    assert_int_equal(crew_lock_destroy(l), 0);
+}
+
+static int with_child(crew_call *call) {
+    int depth = *CREW_IN(call, int);
+    crewtest_add(CELL_RAN, 1);
+    if (depth == 0)
+        return 0;
+    depth--;
+    crew_process p;
+    crew_error err;
+    if (crew_process_start(&p, with_child, &depth, sizeof depth, NULL, &err) < 0)
+        return crew_fail(call, 2, "%s", err.text);
+    if (depth % 2) /* left to the end of this process, which waits for it */
+        return 0;
+    int code = -1;
+    if (crew_process_join(p, 30) != 0 || crew_process_exitcode(p, &code) != 0 || code != 0)
+        return crew_fail(call, 3, "child: %d, %s", code, crew_last_error()->text);
+    return crew_process_close(p) == 0 ? 0 : 4;
+}
+
+static void process__children_of_children__are_waited_for(void **state) {
+    int depth = 5;
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_RAN, 0);
+    crew_process p = start(with_child, &depth, sizeof depth, NULL);
+    assert_int_equal(code_of(p), 0);
+    assert_int_equal(crewtest_get(CELL_RAN), 6);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+static int too_deep(crew_call *call) {
+    crew_process p;
+    crew_error err;
+    int code;
+    int rc = crew_process_start(&p, too_deep, NULL, 0, NULL, &err);
+    if (rc < 0)
+        return rc == CREW_EINVAL && strstr(err.text, "deep") ? 77 : 1;
+    (void)call;
+    return crew_process_join(p, 50) || crew_process_exitcode(p, &code) ? 2 : code;
+}
+
+static void process__of_itself_for_ever__is_refused_at_some_depth(void **state) {
+    (void)state;
+    crewtest_need_fork();
+    crew_process p = start(too_deep, NULL, 0, NULL);
+    assert_int_equal(code_of(p), 77);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+static int in_a_task(crew_call *call) {
+    int code = 3;
+    crew_process p;
+    crew_error err;
+    if (crew_process_start(&p, with_code, &code, sizeof code, NULL, &err) < 0)
+        return crew_fail(call, 1, "%s", err.text);
+    if (crew_process_join(p, 30) != 0 || crew_process_exitcode(p, &code) != 0 || code != 3)
+        return crew_fail(call, 2, "%d: %s", code, crew_last_error()->text);
+    return crew_process_close(p) == 0 ? 0 : 3;
+}
+
+static void process__from_workers_of_a_pool__works_too(void **state) {
+    crew_error err;
+    (void)state;
+    crewtest_need_fork();
+    crew_pool *p = crewtest_open(2);
+    assert_ok(crew_pool_map(p, in_a_task, NULL, 0, 8, NULL, 0, NULL, &err), &err);
+    crewtest_free(p);
+}
+
+static int count_up(crew_call *call) {
+    crew_lock l = *CREW_IN(call, crew_lock);
+    for (int i = 0; i < 1000; i++) {
+        if (crew_lock_acquire(l, CREW_FOREVER) != 0)
+            return 1;
+        crewtest_set(CELL_SEEN, crewtest_get(CELL_SEEN) + 1);
+        if (crew_lock_release(l) != 0)
+            return 2;
+    }
+    return 0;
+}
+
+static void process__lock_as_argument__is_the_same_for_all(void **state) {
+    crew_process p[4];
+    crew_lock l;
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_SEEN, 0);
+    assert_int_equal(crew_lock_create(&l), 0);
+    for (int i = 0; i < 4; i++)
+        p[i] = start(count_up, &l, sizeof l, NULL);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(code_of(p[i]), 0);
+        assert_int_equal(crew_process_close(p[i]), 0);
+    }
+    assert_int_equal(crewtest_get(CELL_SEEN), 4000);
+    assert_int_equal(crew_lock_destroy(l), 0);
+}
+
+static void *start_some(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        crew_process p;
+        crew_error err;
+        int code = 4;
+        crew_process_opts o = opts();
+        if (crew_process_start(&p, with_code, &code, sizeof code, &o, &err) < 0 ||
+            crew_process_join(p, 30) < 0 || crew_process_exitcode(p, &code) < 0 || code != 4 ||
+            crew_process_close(p) < 0)
+            return "a process of a thread went wrong";
+    }
+    return NULL;
+}
+
+static void process__from_several_threads__each_has_its_own(void **state) {
+    pthread_t threads[4];
+    void *wrong;
+    (void)state;
+    crewtest_need_fork();
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, start_some, NULL), 0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], &wrong);
+        if (wrong)
+            fail_msg("%s", (char *)wrong);
+    }
+}
+
+static void process__bad_requests__are_errors_in_a_sentence(void **state) {
+    crew_process p, none = {0};
+    crew_process_opts o = {.start = 17};
+    crew_error err;
+    int code;
+    (void)state;
+    assert_code(crew_process_start(NULL, with_code, NULL, 0, NULL, &err), CREW_EINVAL, &err);
+    assert_code(crew_process_start(&p, NULL, NULL, 0, NULL, &err), CREW_EINVAL, &err);
+    assert_code(crew_process_start(&p, with_code, NULL, 4, NULL, &err), CREW_EINVAL, &err);
+    assert_code(crew_process_start(&p, with_code, NULL, 0, &o, &err), CREW_EINVAL, &err);
+    o = (crew_process_opts){.node = 1};
+    assert_code(crew_process_start(&p, with_code, NULL, 0, &o, &err), CREW_ENOTSUP, &err);
+    o = (crew_process_opts){.nconns = 1};
+    assert_code(crew_process_start(&p, with_code, NULL, 0, &o, &err), CREW_EINVAL, &err);
+    assert_int_equal(crew_process_join(none, 0), CREW_EINVAL);
+    assert_text(crew_last_error()->text, "empty");
+    assert_int_equal(crew_process_exitcode(none, &code), CREW_EINVAL);
+    assert_int_equal(crew_children(NULL, 3), CREW_EINVAL);
+    assert_int_equal(crew_children(NULL, -1), CREW_EINVAL);
+}
+
+int main(int argc, char **argv) {
+    crewtest_begin(&argc, &argv);
+    const struct CMUnitTest tests[] = {
+        CREWTEST(process__argument_and_code__travel),
+        CREWTEST(process__each_end__has_its_code),
+        CREWTEST(process__while_it_runs__is_alive_and_has_no_code),
+        CREWTEST(process__terminated_or_killed__has_the_signal_as_code),
+        CREWTEST(process__descriptor__polls_readable_at_the_end),
+        CREWTEST(process__names__are_given_or_made),
+        CREWTEST(process__hundreds_at_once__all_end),
+        CREWTEST(process__children_of_children__are_waited_for),
+        CREWTEST(process__of_itself_for_ever__is_refused_at_some_depth),
+        CREWTEST(process__from_workers_of_a_pool__works_too),
+        CREWTEST(process__lock_as_argument__is_the_same_for_all),
+        CREWTEST(process__from_several_threads__each_has_its_own),
+        CREWTEST(process__bad_requests__are_errors_in_a_sentence),
+    };
+    return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
+}
