@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/descriptor.h"
 #include "os/futex.h"
+#include "os/output.h"
 #include "os/process.h"
 #include "share/proc.h"
 
@@ -111,6 +112,7 @@ static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc
     cw_signals_get(&order.signals);
     if (plan->start == CREW_START_FORK)
         return cw_nursery_single(&order, err);
+    cw_output_flush(); /* what was printed before it comes before what it prints */
     return cw_fork_server_ask(&order, err);
 }
 

@@ -1,0 +1,291 @@
+/* fault/process_death_test.c - deaths around processes of one's own: theirs,
+ * their wards', their parents'. Nothing waits for ever, nothing stays. */
+#include "crewtest.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CELL_PID = CELL_OWN, CELL_WAITED = CELL_OWN + 1, CELL_DONE = CELL_OWN + 2 };
+
+static crew_process_opts opts(void) {
+    crew_process_opts o = {0};
+    if (strcmp(crewtest_backend(), "server") == 0)
+        o.start = CREW_START_SERVER;
+    if (strcmp(crewtest_backend(), "spawn") == 0)
+        o.start = CREW_START_SPAWN;
+    return o;
+}
+
+/* In helpers too: says why it could not. */
+static crew_process start(crew_fn *fn, const void *arg, size_t size, bool daemon) {
+    crew_process_opts o = opts();
+    crew_process p = {0};
+    crew_error err;
+    o.daemon = daemon;
+    if (crew_process_start(&p, fn, arg, size, &o, &err) < 0)
+        fprintf(stderr, "crew_process_start: %s\n", err.text);
+    return p;
+}
+
+static int stay(crew_call *call) {
+    crewtest_set(CELL_PID, getpid());
+    crewtest_add(CELL_STARTED, 1);
+    return crewtest_pass(call, CELL_GATE);
+}
+
+static int stay_with_child(crew_call *call) {
+    start(stay, NULL, 0, false);
+    return stay(call);
+}
+
+static int stay_deaf(crew_call *call) {
+    signal(SIGTERM, SIG_IGN);
+    return stay(call);
+}
+
+static void clear(void) {
+    for (int cell = 0; cell < CELL_WORKER; cell++)
+        crewtest_set(cell, 0);
+}
+
+/* ---- one process ---- */
+
+static void process__killed__is_joined_at_once_with_the_signal(void **state) {
+    int code;
+    (void)state;
+    clear();
+    crew_process p = start(stay, NULL, 0, false);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    double from = crewtest_now();
+    kill((pid_t)crewtest_get(CELL_PID), SIGKILL);
+    assert_int_equal(crew_process_join(p, 10), 0);
+    assert_within(from, 2);
+    assert_int_equal(crew_process_exitcode(p, &code), 0);
+    assert_int_equal(code, -SIGKILL);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+static void process__ward_killed__the_process_ends_and_is_joined(void **state) {
+    int code;
+    (void)state;
+    if (strcmp(crewtest_backend(), "fork") != 0)
+        skip(); /* the session's nursery is another test's */
+    clear();
+    crew_process p = start(stay, NULL, 0, false);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    pid_t ward = crewtest_parent((pid_t)crewtest_get(CELL_PID));
+    assert_true(ward > 1 && ward != getpid());
+    double from = crewtest_now();
+    kill(ward, SIGKILL);
+    assert_int_equal(crew_process_join(p, 10), 0);
+    assert_within(from, 4);
+    assert_int_equal(crew_process_exitcode(p, &code), 0);
+    assert_int_equal(code, -SIGKILL);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+static int hold(crew_call *call) {
+    if (crew_lock_acquire(*CREW_IN(call, crew_lock), CREW_FOREVER) != 0)
+        return 1;
+    return stay(call);
+}
+
+static void process__killed_with_a_lock__the_next_is_told(void **state) {
+    crew_lock l;
+    (void)state;
+    clear();
+    assert_int_equal(crew_lock_create(&l), 0);
+    crew_process p = start(hold, &l, sizeof l, false);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    assert_int_equal(crew_lock_acquire(l, 0), CREW_ETIMEDOUT);
+    assert_int_equal(crew_process_kill(p), 0);
+    assert_int_equal(crew_lock_acquire(l, 5), CREW_OWNERDEAD);
+    assert_int_equal(crew_lock_release(l), 0);
+    assert_int_equal(crew_process_join(p, 10), 0);
+    assert_int_equal(crew_process_close(p), 0);
+    assert_int_equal(crew_lock_destroy(l), 0);
+}
+
+static int at_once(crew_call *call) {
+    (void)call;
+    return 0;
+}
+
+/* Kills while they start, run and end: each is joined, each has a code. */
+static void processes__killed_at_any_moment__all_are_joined(void **state) {
+    int64_t many = crewtest_many(strcmp(crewtest_backend(), "spawn") ? 500 : 50);
+    (void)state;
+    crewtest_may_take(120);
+    for (int64_t i = 0; i < many; i++) {
+        crew_process p = start(at_once, NULL, 0, false);
+        for (uint64_t n = crewtest_random() % (1u << crewtest_random() % 20); n > 0; n--)
+            __asm__ volatile("" : "+r"(n));
+        int code = 77;
+        assert_int_equal(crew_process_kill(p), 0);
+        assert_int_equal(crew_process_join(p, 20), 0);
+        int rc = crew_process_exitcode(p, &code);
+        if (rc != 0 && rc != CREW_EBROKEN)
+            fail_msg("%ld: %s", (long)i, crew_last_error()->text);
+        if (rc == 0 && code != 0 && code != -SIGKILL)
+            fail_msg("%ld: code %d", (long)i, code);
+        assert_int_equal(crew_process_close(p), 0);
+    }
+}
+
+/* The program's own wait() sees none of them. */
+static void process__beside_the_programs_own_children__is_none_of_them(void **state) {
+    int status;
+    (void)state;
+    clear();
+    crew_process p = start(stay, NULL, 0, false);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    assert_int_equal(waitpid(-1, &status, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+    crewtest_set(CELL_GATE, 1);
+    assert_int_equal(crew_process_join(p, 20), 0);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+/* ---- parents: helpers ---- */
+
+static void is_killed(void) {
+    start(stay, NULL, 0, false);
+    start(stay, NULL, 0, true);
+    start(stay_with_child, NULL, 0, false);
+    crewtest_reached(CELL_WAITED, 1, 40);
+}
+
+static void returns(void) {
+    start(stay, NULL, 0, false);
+    start(stay_with_child, NULL, 0, false);
+    crewtest_reached(CELL_STARTED, 3, 20);
+    crewtest_add(CELL_STARTED, 1);
+}
+
+static int end_later(crew_call *call) {
+    crewtest_add(CELL_STARTED, 1);
+    int rc = crewtest_pass(call, CELL_GATE);
+    crewtest_add(CELL_DONE, 1);
+    return rc;
+}
+
+/* Joins the one, ends the others, also the one that does not listen. */
+static void finalizes(void) {
+    start(end_later, NULL, 0, false);
+    start(stay, NULL, 0, true);
+    start(stay_deaf, NULL, 0, true);
+    crewtest_reached(CELL_STARTED, 3, 20);
+    crewtest_add(CELL_STARTED, 1);
+    crew_finalize();
+    crewtest_add(CELL_WAITED, 1);
+}
+
+static int says(crew_call *call) {
+    printf("%s says something\n", *CREW_IN(call, int) ? "one" : "another");
+    return 0;
+}
+
+static void prints(void) {
+    printf("before\n");
+    for (int i = 0; i < 2; i++) {
+        crew_process p = start(says, &i, sizeof i, false);
+        crew_process_join(p, 20);
+        crew_process_close(p);
+    }
+    printf("after\n");
+    crew_finalize();
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} helpers[] = {{"is_killed", is_killed},
+               {"returns", returns},
+               {"finalizes", finalizes},
+               {"prints", prints}};
+
+static int helper(const char *mode) {
+    for (size_t i = 0; i < sizeof helpers / sizeof *helpers; i++)
+        if (strcmp(helpers[i].name, mode) == 0)
+            helpers[i].run();
+    return 3;
+}
+
+static void nobody_is_left(int before) {
+    CREWTEST_WAIT(crewtest_family(NULL, 0) <= before, 2);
+}
+
+static void parent__killed__takes_all_along_within_2_s(void **state) {
+    int before = crewtest_family(NULL, 0);
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        clear();
+        pid_t pid = crewtest_helper("is_killed", NULL, NULL);
+        assert_true(crewtest_reached(CELL_STARTED, 4, 20));
+        kill(i ? -pid : pid, i ? SIGINT : SIGKILL);
+        crewtest_helper_wait(pid, 5);
+        nobody_is_left(before);
+    }
+}
+
+static void parent__returns_from_main__its_code_counts_and_nothing_stays(void **state) {
+    int before = crewtest_family(NULL, 0);
+    (void)state;
+    clear();
+    pid_t pid = crewtest_helper("returns", NULL, NULL);
+    assert_true(crewtest_reached(CELL_STARTED, 4, 30));
+    int status = crewtest_helper_wait(pid, 20);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 3);
+    nobody_is_left(before);
+}
+
+static void parent__finalizes__waits_for_all_but_daemons(void **state) {
+    int before = crewtest_family(NULL, 0);
+    (void)state;
+    clear();
+    pid_t pid = crewtest_helper("finalizes", NULL, NULL);
+    assert_true(crewtest_reached(CELL_STARTED, 4, 30));
+    /* The daemons end, also the deaf one; finalize goes on waiting for the other. */
+    CREWTEST_WAIT(crewtest_family(NULL, 0) <= before + 4, 10);
+    assert_int_equal(crewtest_get(CELL_WAITED), 0);
+    crewtest_set(CELL_GATE, 1);
+    int status = crewtest_helper_wait(pid, 20);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    assert_int_equal(crewtest_get(CELL_DONE), 1);
+    assert_int_equal(crewtest_get(CELL_WAITED), 1);
+    nobody_is_left(before);
+}
+
+static void output__of_processes__comes_once_and_whole(void **state) {
+    char *text;
+    (void)state;
+    int status = crewtest_helper_run("prints", NULL, 30, &text);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    /* A spawned process runs main up to crew_init, and prints nothing there. */
+    assert_string_equal(text, "before\nanother says something\none says something\nafter\n");
+    free(text);
+}
+
+int main(int argc, char **argv) {
+    crewtest_begin(&argc, &argv);
+    if (argc > 1)
+        return helper(argv[1]);
+    const struct CMUnitTest tests[] = {
+        CREWTEST(process__killed__is_joined_at_once_with_the_signal),
+        CREWTEST(process__ward_killed__the_process_ends_and_is_joined),
+        CREWTEST(process__killed_with_a_lock__the_next_is_told),
+        CREWTEST(processes__killed_at_any_moment__all_are_joined),
+        CREWTEST(process__beside_the_programs_own_children__is_none_of_them),
+        CREWTEST(parent__killed__takes_all_along_within_2_s),
+        CREWTEST(parent__returns_from_main__its_code_counts_and_nothing_stays),
+        CREWTEST(parent__finalizes__waits_for_all_but_daemons),
+        CREWTEST(output__of_processes__comes_once_and_whole),
+    };
+    return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
+}
