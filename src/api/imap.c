@@ -119,6 +119,40 @@ static void release_source(crew_source *s) {
     s->ctx = NULL;
 }
 
+static int check_array(const struct array_source *s, crew_error *err) {
+    size_t bytes;
+    if (s->count < 0)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "the source's count is %lld: it may not be negative",
+                            (long long)s->count);
+    if (s->count && s->size && !s->in)
+        return cw_error_set(err, CREW_EINVAL, 0, "the source's items are NULL, their count is %lld",
+                            (long long)s->count);
+    if (__builtin_mul_overflow((size_t)s->count, s->size, &bytes) || bytes > PTRDIFF_MAX)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "%lld items of %zu bytes are more than memory can hold",
+                            (long long)s->count, s->size);
+    return 0;
+}
+
+/* What the makers of sources, which return no error, were given. */
+static int check_source(const crew_source *s, crew_error *err) {
+    bool ours = s->next == next_of_array || s->next == next_of_range || s->next == next_of_lines;
+    if (!s->next)
+        return cw_error_set(err, CREW_EINVAL, 0, "the source has no function");
+    if (ours && !s->ctx)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for the source");
+    if (s->next == next_of_array)
+        return check_array(s->ctx, err);
+    if (s->next == next_of_range && ((struct range_source *)s->ctx)->left < 0)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "the source's count is %lld: it may not be negative",
+                            (long long)((struct range_source *)s->ctx)->left);
+    if (s->next == next_of_lines && !((struct lines_source *)s->ctx)->file)
+        return cw_error_set(err, CREW_EINVAL, 0, "the source's file is NULL");
+    return 0;
+}
+
 /* ---- making one ---- */
 
 static int64_t choose_window(crew_pool *p, const crew_map_opts *o) {
@@ -164,11 +198,8 @@ static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, size
         (rc = cw_pool_function(p, (cw_fn *)fn, -1, (ptrdiff_t)out_size, (ptrdiff_t)o->common_size,
                                &name, err)) < 0)
         return rc;
-    if (!s->next)
-        return cw_error_set(err, CREW_EINVAL, 0, "the source has no function");
-    if (!s->ctx &&
-        (s->next == next_of_array || s->next == next_of_range || s->next == next_of_lines))
-        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for the source");
+    if ((rc = check_source(s, err)) < 0)
+        return rc;
     if (o->window > 1 << 24)
         return cw_error_set(err, CREW_EINVAL, 0, "window is %lld: 0 to %d are possible",
                             (long long)o->window, 1 << 24);

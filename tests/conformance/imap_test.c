@@ -319,6 +319,11 @@ static void imap__bad_requests__are_refused_at_the_call(void **state) {
         {p, square_task, crew_source_range(0, 9, 1), 8, &window, CREW_EINVAL},
         {p, square_task, crew_source_range(0, 9, 1), 8, &schedule, CREW_EINVAL},
         {p, square_task, crew_source_range(0, 9, 1), 5, NULL, CREW_EMISMATCH},
+        {p, square_task, crew_source_range(0, -1, 1), 8, NULL, CREW_EINVAL},
+        {p, square_task, crew_source_lines(NULL), 8, NULL, CREW_EINVAL},
+        {p, square_task, crew_source_array(NULL, 8, 9), 8, NULL, CREW_EINVAL},
+        {p, square_task, crew_source_array(&err, 8, -9), 8, NULL, CREW_EINVAL},
+        {p, square_task, crew_source_array(&err, SIZE_MAX, 2), 8, NULL, CREW_EINVAL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (crew_imap(cases[i].pool, cases[i].fn, cases[i].source, cases[i].out_size, cases[i].opts,
@@ -326,6 +331,8 @@ static void imap__bad_requests__are_refused_at_the_call(void **state) {
             fail_msg("case %zu was taken", i);
         assert_code(err.code, cases[i].code, &err);
     }
+    assert_int_equal(crew_next(NULL, NULL, NULL, 0, &err), CREW_EINVAL);
+    crew_iter_free(NULL);
     crewtest_free(p);
 }
 
