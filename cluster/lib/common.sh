@@ -12,6 +12,12 @@ die() {
     exit 1
 }
 
+# A command line that means nothing.
+misused() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 2
+}
+
 # How many processors this script may use.
 cores() {
     nproc 2>/dev/null || echo 1
