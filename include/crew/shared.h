@@ -24,6 +24,39 @@ enum {
     CREW_F64
 };
 
+/* ---- values: one number ---- */
+
+typedef struct crew_value {
+    uint64_t place, check;
+} crew_value;
+
+/* 0, of one of the types above. */
+CREW_API int crew_value_create(crew_value *v, int type);
+CREW_API int crew_value_destroy(crew_value v);
+/* In this process's memory, for one's own atomics; NULL for a stale handle. */
+CREW_API void *crew_value_ptr(crew_value v);
+/* A lock beside the number, for changes that take more than one step. A thread may
+ * take it again. 0, or CREW_OWNERDEAD: its holder died holding it. The calls below
+ * do not take it. */
+CREW_API int crew_value_lock(crew_value v);
+CREW_API int crew_value_unlock(crew_value v);
+
+/* Each is one atomic step, for every type: converted as C converts (a number that
+ * an integer type cannot hold wraps around; from floating point it is cut off).
+ * A stale handle gives 0 or false and is told by crew_last_error. add gives the
+ * number before; cas puts `next` there if it still is *expected, else it fills
+ * *expected with what it is. */
+CREW_API int64_t crew_value_get_i64(crew_value v);
+CREW_API int crew_value_set_i64(crew_value v, int64_t n);
+CREW_API int64_t crew_value_add_i64(crew_value v, int64_t n);
+CREW_API bool crew_value_cas_i64(crew_value v, int64_t *expected, int64_t next);
+CREW_API double crew_value_get_f64(crew_value v);
+CREW_API int crew_value_set_f64(crew_value v, double x);
+CREW_API double crew_value_add_f64(crew_value v, double x);
+CREW_API bool crew_value_cas_f64(crew_value v, double *expected, double next);
+
+/* ---- arrays ---- */
+
 typedef struct crew_array {
     uint64_t place, check;
 } crew_array;

@@ -8,6 +8,7 @@ static const struct cw_kind none = {.name = "object", .bytes = 64};
 static const struct cw_kind *const kinds[CW_KINDS] = {
     [CW_PARTY] = &party, [CW_HAND] = &hand, [CW_LOCK] = &cw_kind_lock, [CW_RLOCK] = &cw_kind_rlock,
     [CW_PROCESS] = &cw_kind_process,
+    [CW_VALUE] = &cw_kind_value,
 };
 
 const struct cw_kind *cw_kind(enum cw_kind_of kind) {

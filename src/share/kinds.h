@@ -4,6 +4,6 @@
 
 #include "share/share.h"
 
-extern const struct cw_kind cw_kind_lock, cw_kind_rlock, cw_kind_process;
+extern const struct cw_kind cw_kind_lock, cw_kind_rlock, cw_kind_process, cw_kind_value;
 
 #endif

@@ -37,6 +37,7 @@ static void lock__holder_killed__the_next_is_told_and_holds_it(void **state) {
 struct pair {
     crew_lock lock;
     crew_rlock rlock;
+    crew_value value;
 };
 
 /* A and B are equal whenever nobody is inside; a death inside may leave them
@@ -74,6 +75,17 @@ static int hammer_rlock(crew_call *call) {
     return 0;
 }
 
+static int hammer_value(crew_call *call) {
+    crew_value v = CREW_COMMON(call, struct pair)->value;
+    while (hammer_on(call)) {
+        crew_value_add_i64(v, 1);
+        int rc = crew_value_lock(v);
+        if (rc < 0 || !inside(rc) || crew_value_unlock(v) != 0)
+            return crew_fail(call, 1, "lock gave %d", rc);
+    }
+    return 0;
+}
+
 static void hammer(crew_fn *task, struct pair *pair) {
     crewtest_set(CELL_A, 0);
     crewtest_set(CELL_B, 0);
@@ -104,6 +116,17 @@ static void rlock__users_killed_anywhere__it_goes_from_hand_to_hand(void **state
     assert_int_equal(crew_rlock_destroy(pair.rlock), 0);
 }
 
+static void value__users_killed_anywhere__its_lock_goes_from_hand_to_hand(void **state) {
+    struct pair pair;
+    (void)state;
+    assert_int_equal(crew_value_create(&pair.value, CREW_I64), 0);
+    hammer(hammer_value, &pair);
+    assert_true(crew_value_get_i64(pair.value) >= crewtest_get(CELL_A));
+    assert_true(crew_value_lock(pair.value) >= 0);
+    assert_int_equal(crew_value_unlock(pair.value), 0);
+    assert_int_equal(crew_value_destroy(pair.value), 0);
+}
+
 /* Makers and destroyers die too: no cell is lost, no handle means two. */
 static int hammer_making(crew_call *call) {
     while (hammer_on(call)) {
@@ -130,6 +153,7 @@ int main(int argc, char **argv) {
         CREWTEST(lock__holder_killed__the_next_is_told_and_holds_it),
         CREWTEST(lock__users_killed_anywhere__it_goes_from_hand_to_hand),
         CREWTEST(rlock__users_killed_anywhere__it_goes_from_hand_to_hand),
+        CREWTEST(value__users_killed_anywhere__its_lock_goes_from_hand_to_hand),
         CREWTEST(locks__makers_killed_anywhere__making_goes_on),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
