@@ -103,11 +103,23 @@ CREW_API int crew_pool_workers(crew_pool *p);
  * since it was last read (read 8 bytes to reset it). Owned by the pool. */
 CREW_API int crew_pool_fd(crew_pool *p);
 
+/* What workers have done since the pool opened.
+ *
+ * A call is an item of a map or stream, an index of a crew_for or crew_reduce, a
+ * submitted task, one that a task has spawned, or a worker's part of a
+ * crew_pool_each. Maps and tasks inside a task count beside it. What is cancelled
+ * before it begins does not count, nor do init and fini. */
 typedef struct crew_stats {
-    int64_t items, failures, restarts;
-    double busy, idle; /* seconds */
+    int64_t items;    /* calls that have returned, failed or not; one that runs again counts again.
+                       * A worker adds the items of a map up when it is through a claim */
+    int64_t failures; /* calls that failed (of a crew_for: blocks), and those that were lost for
+                       * good with their worker: died, or over a limit */
+    int64_t restarts; /* how often another worker has taken the place of one that died, was ended
+                       * for a limit, or had done its tasks_per_worker */
+    double busy;      /* seconds with work, waits in it included */
+    double idle;      /* other seconds of workers that were ready */
 } crew_stats;
-/* worker -1: all together. */
+/* worker -1: all together. An item may be waited for a moment before it is counted. */
 CREW_API int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats);
 
 /* fn once on every worker, with a copy of in[0, size). */

@@ -287,6 +287,17 @@ static void sentence(crew_pool *p, crew_job *j, int rank, int64_t lo, int64_t hi
     }
 }
 
+/* How many calls the blocks of [lo, hi) that are marked stand for. */
+static int64_t done_of(const struct cw_job *job, const unsigned char *marks, int64_t lo,
+                       int64_t hi) {
+    int64_t last = job->count - 1;
+    if (lo >= hi)
+        return 0;
+    int64_t calls = cw_marks_count(marks, lo - job->base, hi - job->base) * job->grain;
+    bool has_last = lo <= last && last < hi && marks[last - job->base];
+    return has_last ? calls - (job->count * job->grain - job->total) : calls;
+}
+
 static void take_back_redo(struct cw_job *job, int rank, uint32_t held) {
     for (uint32_t i = 0; i < CW_REDO_SLOTS; i++)
         if (atomic_load(&job->redo[i].state) == 2 + (uint32_t)rank)
@@ -311,6 +322,7 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
     int64_t from = index / job->grain, to = from + 1;
     bool blamed = index >= 0 && lo <= from && to <= hi &&
                   !atomic_load(&marks[from - job->base]);
+    atomic_fetch_add(&line->items, done_of(job, (const unsigned char *)marks, lo, hi));
     take_back_redo(job, rank, held);
     if (blamed) {
         disown(p, job, from, to);

@@ -465,13 +465,14 @@ static void add_stats(crew_pool *p, int rank, int64_t now, crew_stats *stats) {
     int64_t busy = atomic_load_explicit(&line->busy_ns, memory_order_relaxed);
     int64_t since = atomic_load_explicit(&line->busy_since, memory_order_relaxed);
     int64_t ready = atomic_load_explicit(&line->ready_ns, memory_order_relaxed);
-    if (since)
-        busy += now - since;
+    int64_t lived = atomic_load_explicit(&line->lived_ns, memory_order_relaxed);
+    busy += since ? now - since : 0;
+    lived += ready ? now - ready : 0;
     stats->items += atomic_load_explicit(&line->items, memory_order_relaxed);
     stats->failures += atomic_load_explicit(&line->failures, memory_order_relaxed);
     stats->restarts += p->restarts[rank];
     stats->busy += (double)busy * 1e-9;
-    stats->idle += ready ? (double)(now - ready - busy) * 1e-9 : 0;
+    stats->idle += lived > busy ? (double)(lived - busy) * 1e-9 : 0;
 }
 
 int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats) {

@@ -483,6 +483,8 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
         snprintf(f.text, sizeof f.text, "%.191s", p->broken.text);
     }
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
+    if (verdict != CW_WAS_CANCELLED)
+        atomic_fetch_add(&line->failures, 1);
     /* The dead member's line serves for its accounting: the sections see it. */
     if (cw_task_is_child(task)) {
         cw_child_end(&p->maps, p->team, line, number, &f);

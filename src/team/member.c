@@ -144,8 +144,11 @@ static void run_claim(struct cw_run *run, int64_t lo, int64_t hi, int attempt, b
         atomic_store_explicit(&line->lo, lo, memory_order_release);
         atomic_store_explicit(&line->hi, hi, memory_order_release);
     }
-    cw_run_range(run, lo, hi, attempt, again);
-    add(&m->line->items, hi - lo);
+    int64_t calls = cw_run_range(run, lo, hi, attempt, again);
+    /* From here on the supervisor does not count what is marked of the range. */
+    if (m->level == 1)
+        atomic_store_explicit(&m->line->hi, 0, memory_order_release);
+    add(&m->line->items, calls);
     if (m->tasks_left > 0)
         m->tasks_left -= hi - lo < m->tasks_left ? hi - lo : m->tasks_left;
     if (m->own_process)
@@ -312,7 +315,8 @@ static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task
     /* One that gave up because nobody wants it any more has not failed. */
     if (code == CREW_EFAILED && unwanted(m, task))
         failure.code = code = CREW_ECANCELLED;
-    if (code)
+    add(&m->line->items, 1);
+    if (code && code != CREW_ECANCELLED)
         add(&m->line->failures, 1);
     if (cw_task_is_child(task))
         cw_child_end(&m->maps, m->team, m->line, number, code ? &failure : NULL);
@@ -379,7 +383,6 @@ bool cw_member_run_task(struct cw_member *m) {
         call_task(m, number, task, m->top ? &nested : &m->line->frame);
     }
     name_task(m, outer);
-    add(&m->line->items, 1);
     if (m->tasks_left > 0)
         m->tasks_left--;
     return true;
@@ -487,9 +490,9 @@ bool cw_member_begin(struct cw_member *m) {
     /* What init keeps is not its tasks' doing. */
     if (m->own_process && t->task_memory)
         atomic_store(&m->line->idle_bytes, cw_process_private_bytes(getpid()));
-    int64_t now = cw_now_ns();
-    atomic_store_explicit(&m->line->ready_ns, now, memory_order_relaxed);
-    atomic_store_explicit(&m->line->busy_since, now, memory_order_relaxed);
+    /* A serial member that starts over has been there all the time. */
+    if (!atomic_load_explicit(&m->line->ready_ns, memory_order_relaxed))
+        atomic_store_explicit(&m->line->ready_ns, cw_now_ns(), memory_order_relaxed);
     atomic_store_explicit(&m->line->ready, CW_READY_YES, memory_order_release);
     /* The opener waits for all of them: the last one says so. */
     if (atomic_fetch_add(&t->ready_count, 1) + 1 >= (uint32_t)t->workers)
@@ -509,6 +512,7 @@ bool cw_member_live(struct cw_member *m) {
     cw_this_member = m;
     bool in_order = false;
     if (cw_member_begin(m)) {
+        atomic_store_explicit(&m->line->busy_since, cw_now_ns(), memory_order_relaxed);
         for (;;) {
             uint32_t quit = atomic_load_explicit(&t->quit, memory_order_acquire);
             if (quit == CW_TERMINATE)
@@ -517,7 +521,7 @@ bool cw_member_live(struct cw_member *m) {
                 in_order = true;
                 break;
             }
-            if (!has_work(m))
+            if (m->tasks_left != 0 && !has_work(m)) /* else its successor comes at once */
                 rest(m);
         }
         if (in_order)

@@ -91,8 +91,8 @@ struct cw_run {
 };
 void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
                   struct cw_frame *frame);
-/* Items [lo, hi); again: some may have been done before. */
-void cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again);
+/* Items [lo, hi); again: some may have been done before. Returns how many it called. */
+int64_t cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again);
 void cw_run_leave(struct cw_run *run);
 
 /* ---- a job's shared ends (team/job.c) ---- */

@@ -46,7 +46,8 @@ static bool failed(struct cw_member *m, struct cw_job *job, struct cw_frame *fra
     return true;
 }
 
-static void run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
+/* These return how many calls they made; an index of a block counts as one. */
+static int64_t run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
     struct cw_member *const m = run->member;
     struct cw_job *const job = run->job;
     struct cw_frame *const frame = run->frame;
@@ -58,14 +59,16 @@ static void run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool aga
     uint64_t value = (uint64_t)job->first + (uint64_t)lo * step;
     _Atomic unsigned char *mark = v.marks + (lo - v.base);
     char *in = v.in + (size_t)lo * v.in_step, *out = v.out ? v.out + (size_t)lo * v.out_step : NULL;
+    int64_t skipped = 0, i = lo;
     if (is_index)
         call->in = &frame->value;
-    for (int64_t i = lo; i < hi;
-         i++, mark++, value += step, in += v.in_step, out += v.out_step) {
+    for (; i < hi; i++, mark++, value += step, in += v.in_step, out += v.out_step) {
         if (UNLIKELY(i > atomic_load_explicit(&job->stop_at, memory_order_relaxed)))
-            return;
-        if (UNLIKELY(again && atomic_load_explicit(mark, memory_order_relaxed)))
+            break;
+        if (UNLIKELY(again && atomic_load_explicit(mark, memory_order_relaxed))) {
+            skipped++;
             continue;
+        }
         if (is_index)
             frame->value = (int64_t)value;
         else
@@ -80,18 +83,20 @@ static void run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool aga
         else
             set_mark(mark);
     }
+    return i - lo - skipped;
 }
 
-static void run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
+static int64_t run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
     struct cw_member *const m = run->member;
     struct cw_job *const job = run->job;
     struct cw_frame *const frame = run->frame;
     const struct cw_view v = run->view;
     const struct cw_slice *slices = cw_ptr(&m->maps.arena, job->slices);
     struct cw_answer *answers = cw_ptr(&m->maps.arena, job->answers);
+    int64_t calls = 0;
     for (int64_t i = lo; i < hi; i++) {
         if (i > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
-            return;
+            break;
         if (atomic_load_explicit(&v.marks[i], memory_order_relaxed))
             continue;
         frame->call.in = v.in + slices[i].at;
@@ -99,26 +104,29 @@ static void run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
         begin(frame, i);
         cw_free_cell(&m->maps.arena, &answers[i].cell); /* of an attempt that died */
         answers[i].size = 0;
+        calls++;
         int rc = v.fn(&frame->call);
         if ((rc | frame->noted) && failed(m, job, frame, rc, i))
             continue;
         mark_unless(&v.marks[i]);
     }
+    return calls;
 }
 
 /* An item is a block of `grain` indices: one call. Which block an index lies in is
  * the same in every run, so a failure is named alike whoever claimed how much. */
-static void run_for(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
+static int64_t run_for(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
     struct cw_member *const m = run->member;
     struct cw_job *const job = run->job;
     struct cw_frame *const frame = run->frame;
     const struct cw_view v = run->view;
     typedef int body(crew_call * call, int64_t lo, int64_t hi);
+    int64_t calls = 0;
     frame->call.in = &frame->value;
     for (int64_t b = lo; b < hi; b++) {
         _Atomic unsigned char *mark = &v.marks[b - v.base];
         if (b > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
-            return;
+            break;
         if (again && atomic_load_explicit(mark, memory_order_relaxed))
             continue;
         int64_t from = b * job->grain;
@@ -126,6 +134,7 @@ static void run_for(const struct cw_run *run, int64_t lo, int64_t hi, bool again
         frame->value = from;
         frame->failed_at = -1;
         begin(frame, from);
+        calls += to - from;
         int rc = ((body *)(cw_fn *)v.fn)(&frame->call, from, to);
         if ((rc | frame->noted) && failed(m, job, frame, rc, b))
             continue;
@@ -134,11 +143,12 @@ static void run_for(const struct cw_run *run, int64_t lo, int64_t hi, bool again
         else
             set_mark(mark);
     }
+    return calls;
 }
 
 /* One block of a reduce: its calls in order, combined from the left. */
 static bool fold_block(struct cw_member *m, struct cw_job *job, const struct cw_view *v,
-                       int64_t block, struct cw_frame *frame, void *one) {
+                       int64_t block, struct cw_frame *frame, void *one, int64_t *calls) {
     typedef int combine(void *into, const void *from);
     combine *join = (combine *)v->combine;
     char *into = v->out + (size_t)block * v->out_step;
@@ -149,6 +159,7 @@ static bool fold_block(struct cw_member *m, struct cw_job *job, const struct cw_
         frame->call.in = job->is_index ? (void *)&frame->value : v->in + (size_t)i * v->in_step;
         frame->call.out = i == from ? into : one;
         begin(frame, i);
+        ++*calls;
         int rc = v->fn(&frame->call);
         if (rc == 0 && !frame->noted && i != from)
             rc = join(into, one);
@@ -158,12 +169,13 @@ static bool fold_block(struct cw_member *m, struct cw_job *job, const struct cw_
     return true;
 }
 
-static void run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
+static int64_t run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
     struct cw_member *const m = run->member;
     struct cw_job *const job = run->job;
     struct cw_frame *const frame = run->frame;
     const struct cw_view v = run->view;
     void *one = aligned_alloc(64, (job->out_size + 63) / 64 * 64);
+    int64_t calls = 0;
     for (int64_t b = lo; b < hi; b++) {
         if (b > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
             break;
@@ -173,11 +185,12 @@ static void run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
             frame->refused = CREW_ENOMEM;
             frame->noted = 1;
             failed(m, job, frame, 0, b);
-        } else if (fold_block(m, job, &v, b, frame, one)) {
+        } else if (fold_block(m, job, &v, b, frame, one, &calls)) {
             mark_unless(&v.marks[b]);
         }
     }
     free(one);
+    return calls;
 }
 
 /* The object was there when the call was made, so this is a worker that lost it:
@@ -230,23 +243,20 @@ void cw_run_leave(struct cw_run *run) {
     cw_frame_leave(run->member, run->frame);
 }
 
-void cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
+int64_t cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
     run->frame->call.attempt = attempt;
     if (!run->known) {
         no_function(run, lo, hi);
-        return;
+        return 0;
     }
     switch (run->job->kind) {
     case CW_JOB_FOR:
-        run_for(run, lo, hi, again);
-        break;
+        return run_for(run, lo, hi, again);
     case CW_JOB_FOLD:
-        run_fold(run, lo, hi);
-        break;
+        return run_fold(run, lo, hi);
     case CW_JOB_BYTES:
-        run_bytes(run, lo, hi);
-        break;
+        return run_bytes(run, lo, hi);
     default:
-        run_items(run, lo, hi, again);
+        return run_items(run, lo, hi, again);
     }
 }
