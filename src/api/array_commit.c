@@ -46,13 +46,13 @@ static crew_pool *largest(struct cw_session *s) {
  * as it would have workers, anywhere. */
 static int assign(struct cw_session *s, struct share *shares, uint64_t size) {
     int most = size / LEAST < MOST ? (int)(size / LEAST) : MOST;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     crew_pool *p = largest(s);
     int workers = p ? p->workers : s->cores ? s->cores : crew_cpu_count();
     int n = workers < most ? workers : most;
     for (int i = 0; p && i < n; i++)
         shares[i].cpus = cw_team_place(&p->maps, p->team, (int)((int64_t)i * workers / n))->cpus;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&cw_session_lock);
     return n;
 }
 

@@ -25,12 +25,18 @@ static _Atomic bool made;
 /* Lock order: ending, making, session.lock. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
+/* It outlives the session: a thread may come to free a pool, or wait
+ * for one to be gone, while another ends the session. */
+pthread_mutex_t cw_session_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t visited = PTHREAD_COND_INITIALIZER; /* something of the list has changed */
 
 static void in_fork_child(void) {
     cw_epoch++;
     cw_guard_after_fork();
     pthread_mutex_init(&making, NULL);
     pthread_mutex_init(&ending, NULL);
+    pthread_mutex_init(&cw_session_lock, NULL);
+    pthread_cond_init(&visited, NULL);
 }
 
 static void watch_forks(void) {
@@ -91,8 +97,6 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     fresh.epoch = cw_epoch;
     if (gethostname(fresh.host, sizeof fresh.host - 1) != 0)
         snprintf(fresh.host, sizeof fresh.host, "localhost");
-    pthread_mutex_init(&fresh.lock, NULL);
-    pthread_cond_init(&fresh.visited, NULL);
     *s = fresh;
     s->arena.seg = &s->own;
     s->arrays.seg = &s->own;
@@ -177,21 +181,21 @@ int crew_init(int *argc, char ***argv) {
 
 static double visit_all(struct cw_session *s) {
     double next = 1.0;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     for (crew_pool *p = s->pools; p;) {
         s->visiting = p;
-        pthread_mutex_unlock(&s->lock);
+        pthread_mutex_unlock(&cw_session_lock);
         double wish = cw_pool_tend(p);
         next = wish < next ? wish : next;
-        pthread_mutex_lock(&s->lock);
+        pthread_mutex_lock(&cw_session_lock);
         s->visiting = NULL;
-        pthread_cond_broadcast(&s->visited);
+        pthread_cond_broadcast(&visited);
         crew_pool *q = s->pools; /* p may have been taken off meanwhile */
         while (q && q != p)
             q = q->next;
         p = q ? q->next : NULL;
     }
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&cw_session_lock);
     return next;
 }
 
@@ -208,11 +212,11 @@ static void *serve(void *arg) {
     crew_error err = {0};
     if (joins)
         cw_party_join(share, &err);
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     s->unsettled = err;
     s->settled = true;
-    pthread_cond_broadcast(&s->visited);
-    pthread_mutex_unlock(&s->lock);
+    pthread_cond_broadcast(&visited);
+    pthread_mutex_unlock(&cw_session_lock);
     while (!atomic_load(&s->quit)) {
         uint32_t seen = atomic_load(&s->bell->count);
         double next = visit_all(s);
@@ -259,38 +263,36 @@ static int start_service(struct cw_session *s, crew_error *err) {
         s->serving = true;
     }
     while (!s->settled)
-        pthread_cond_wait(&s->visited, &s->lock);
+        pthread_cond_wait(&visited, &cw_session_lock);
     return s->unsettled.code ? cw_error_copy(err, &s->unsettled) : 0;
 }
 
 int cw_session_serve(struct cw_session *s, crew_error *err) {
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     int rc = start_service(s, err);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&cw_session_lock);
     return rc;
 }
 
 int cw_session_add(struct cw_session *s, crew_pool *p, crew_error *err) {
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     int rc = start_service(s, err);
     if (rc == 0) {
         p->next = s->pools;
         s->pools = p;
     }
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&cw_session_lock);
     return rc;
 }
 
 bool cw_session_claim(crew_pool *p) {
+    pthread_mutex_lock(&cw_session_lock);
     struct cw_session *s = cw_session_if_any();
-    if (!s)
-        return false;
-    pthread_mutex_lock(&s->lock);
-    crew_pool *at = s->pools;
+    crew_pool *at = s ? s->pools : NULL;
     while (at && at != p)
         at = at->next;
     if (at && cw_pool_may_wait(p, "crew_pool_free", NULL) < 0) {
-        pthread_mutex_unlock(&s->lock);
+        pthread_mutex_unlock(&cw_session_lock);
         return false;
     }
     bool claimed = at && !p->leaving;
@@ -300,55 +302,55 @@ bool cw_session_claim(crew_pool *p) {
     }
     /* Another thread is at it: it has to be gone when this one returns, too. The
      * thread that the other one may be waiting for does not. */
-    while (!claimed && s->leaving && !cw_in_callback && !cw_session_is_service(s))
-        pthread_cond_wait(&s->visited, &s->lock);
-    pthread_mutex_unlock(&s->lock);
+    while (!claimed && s && s->leaving && !cw_in_callback && !cw_session_is_service(s))
+        pthread_cond_wait(&visited, &cw_session_lock);
+    pthread_mutex_unlock(&cw_session_lock);
     return claimed;
 }
 
 void cw_session_remove(struct cw_session *s, crew_pool *p) {
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     for (crew_pool **at = &s->pools; *at; at = &(*at)->next)
         if (*at == p) {
             *at = p->next;
             break;
         }
     while (s->visiting == p && !cw_session_is_service(s))
-        pthread_cond_wait(&s->visited, &s->lock);
-    pthread_mutex_unlock(&s->lock);
+        pthread_cond_wait(&visited, &cw_session_lock);
+    pthread_mutex_unlock(&cw_session_lock);
 }
 
 void cw_session_left(struct cw_session *s) {
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     s->leaving--;
-    pthread_cond_broadcast(&s->visited);
-    pthread_mutex_unlock(&s->lock);
+    pthread_cond_broadcast(&visited);
+    pthread_mutex_unlock(&cw_session_lock);
 }
 
 /* Frees what pools there are; returns when those that others free are gone too. */
 static void free_pools(struct cw_session *s) {
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     while (s->pools || s->leaving) {
         crew_pool *p = s->pools;
         while (p && p->leaving)
             p = p->next;
         if (!p) {
-            pthread_cond_wait(&s->visited, &s->lock);
+            pthread_cond_wait(&visited, &cw_session_lock);
             continue;
         }
-        pthread_mutex_unlock(&s->lock);
+        pthread_mutex_unlock(&cw_session_lock);
         crew_pool_free(p); /* nothing, if another thread was faster */
-        pthread_mutex_lock(&s->lock);
+        pthread_mutex_lock(&cw_session_lock);
     }
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&cw_session_lock);
 }
 
 static int finalize(struct cw_session *s) {
     free_pools(s);
     cw_processes_finish(s);
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     bool serving = s->serving;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&cw_session_lock);
     if (serving) {
         atomic_store(&s->quit, 1);
         cw_session_ring(s);
@@ -363,12 +365,14 @@ static int finalize(struct cw_session *s) {
     if (s->depth == 0)
         cw_guard_forget();
     cw_segment_destroy(&s->own);
+    pthread_mutex_lock(&cw_session_lock); /* see cw_session_claim */
     made = false;
     if (s->depth == 0)
         memset(&session, 0, sizeof session);
     else /* its place in the tree stays */
         session = (struct cw_session){
             .depth = s->depth, .cores = s->cores, .root = s->root, .self = s->self};
+    pthread_mutex_unlock(&cw_session_lock);
     pthread_mutex_unlock(&making);
     return code;
 }
@@ -378,10 +382,10 @@ static int may_finalize(struct cw_session *s) {
     int rc = cw_may_wait("crew_finalize", NULL);
     if (!s || rc < 0)
         return rc;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&cw_session_lock);
     for (crew_pool *p = s->pools; p && rc == 0; p = p->next)
         rc = cw_pool_may_wait(p, "crew_finalize", NULL);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&cw_session_lock);
     return rc;
 }
 

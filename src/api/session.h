@@ -35,8 +35,7 @@ struct cw_session {
     char host[64];
     bool stopped;       /* a map was stopped: finalize returns 85 */
 
-    pthread_mutex_t lock; /* from here to `serving` */
-    pthread_cond_t visited; /* `visiting` or `leaving` has changed */
+    /* From here to `serving`: guarded by cw_session_lock. */
     crew_pool *pools;
     crew_pool *visiting; /* the pool that the service thread is in */
     int leaving;         /* pools that some thread is freeing */
@@ -48,6 +47,9 @@ struct cw_session {
     _Atomic bool deaths; /* a process of ours has ended: its objects are to be looked at */
     _Atomic uint32_t ended; /* futex of this process: futures that somebody watches ended */
 };
+
+/* Of the session's list of pools; "session.lock" where lock orders are told. */
+extern pthread_mutex_t cw_session_lock;
 
 /* Counts the forks on the way from the first process to this one: a pool or
  * session that remembers another number belongs to another process. */

@@ -176,19 +176,11 @@ static const struct scene {
     {"nursery_dies_beside_a_child", nursery_dies_beside_a_child},
 };
 
-#ifdef CREWTEST_TSAN
-enum { TSAN = 1 };
-#else
-enum { TSAN = 0 };
-#endif
-
 static void descriptors__closed_or_kept_by_others__nothing_hangs(void **state) {
     (void)state;
     crewtest_may_take(120);
     int before = crewtest_family(NULL, 0);
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
-        if (TSAN && strcmp(scenes[i].name, "forks_beside") == 0)
-            continue; /* the thread sanitizer knows no fork beside threads */
         print_message("%s\n", scenes[i].name);
         for (int cell = 0; cell < CELL_ITEM; cell++)
             crewtest_set(cell, 0);
@@ -204,6 +196,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; argc > 1 && i < sizeof scenes / sizeof *scenes; i++)
         if (strcmp(argv[1], scenes[i].name) == 0)
             return scenes[i].run();
+#ifdef CREWTEST_TSAN
+    return crewtest_skip_all(); /* it would report what is done here on purpose */
+#endif
     if (!crewtest_has(CREWTEST_PROCESSES))
         return crewtest_skip_all();
     const struct CMUnitTest tests[] = {

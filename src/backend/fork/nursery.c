@@ -103,6 +103,8 @@ static int closed(struct cw_nursery *n, crew_error *err) {
 }
 
 static int gone(struct cw_nursery *n, crew_error *err) {
+    if (!cw_descriptor_is(n->socket, n->id)) /* since we looked last */
+        return closed(n, err);
     return cw_error_set(err, CREW_EBROKEN, 0,
                         "the process that forks and watches workers (pid %d) has ended",
                         (int)n->pid);
@@ -128,6 +130,10 @@ bool cw_nursery_lost(struct cw_nursery *n, crew_error *err) {
     if (n->process >= 0) {
         struct pollfd end = {.fd = n->process, .events = POLLIN};
         lost = poll(&end, 1, 0) > 0;
+        if (end.revents & POLLNVAL) {
+            closed(n, err);
+            return true;
+        }
     } else {
         char byte;
         ssize_t got = recv(n->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
