@@ -13,7 +13,8 @@
  *
  * When a process dies: a lock it held goes to the next who acquires it, with
  * CREW_OWNERDEAD (1) instead of 0: that one holds it, and what it guards may be
- * half changed. Nobody else is stuck. */
+ * half changed. Who dies while it waits takes no wake-up with it. Nobody else is
+ * stuck. What happens to permits of a semaphore and to a barrier: see there. */
 #ifndef CREW_SYNC_H
 #define CREW_SYNC_H
 
@@ -29,6 +30,12 @@ typedef struct crew_lock {
 typedef struct crew_rlock {
     uint64_t place, check;
 } crew_rlock;
+typedef struct crew_sem {
+    uint64_t place, check;
+} crew_sem;
+typedef struct crew_event {
+    uint64_t place, check;
+} crew_event;
 
 /* ---- lock: one holder; any thread may release it ---- */
 
@@ -47,6 +54,33 @@ CREW_API int crew_rlock_acquire(crew_rlock l, double timeout);
 /* As often as it was acquired. CREW_EPERM if this thread does not hold it. */
 CREW_API int crew_rlock_release(crew_rlock l);
 CREW_API int crew_rlock_destroy(crew_rlock l);
+
+/* ---- semaphore: a number of permits that any thread takes and gives ---- */
+
+/* max: the most there may be, a release beyond it is an error (Python's
+ * BoundedSemaphore); 0: unbounded. At most 2^40 - 1 in any case.
+ *
+ * Permits belong to nobody: those that a process holds when it dies are not
+ * returned. Where that matters let what survives it release for it, or use a lock. */
+CREW_API int crew_sem_create(crew_sem *s, int64_t value, int64_t max);
+/* Takes one: 0 or CREW_ETIMEDOUT. Whoever comes first when there is one gets it. */
+CREW_API int crew_sem_acquire(crew_sem s, double timeout);
+/* Gives one, by any thread. CREW_EINVAL: there are max already. */
+CREW_API int crew_sem_release(crew_sem s);
+/* How many are left just now, or a negative code. */
+CREW_API int64_t crew_sem_value(crew_sem s);
+CREW_API int crew_sem_destroy(crew_sem s);
+
+/* ---- event: a flag that threads wait for ---- */
+
+CREW_API int crew_event_create(crew_event *e); /* not set */
+/* Releases all who wait, also those that wake up only after it was cleared again. */
+CREW_API int crew_event_set(crew_event e);
+CREW_API int crew_event_clear(crew_event e);
+CREW_API int crew_event_is_set(crew_event e); /* 1, 0, or a negative code */
+/* 0 once it is set, or CREW_ETIMEDOUT. */
+CREW_API int crew_event_wait(crew_event e, double timeout);
+CREW_API int crew_event_destroy(crew_event e);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,18 @@ static inline struct cw_self *cw_self_get(void) {
 /* Why a handle of that kind means nothing. Returns CREW_EINVAL. */
 int cw_handle_stale(enum cw_kind_of kind, uint64_t place, uint64_t check);
 
+/* The object of a handle, and this thread; NULL with the reason in its last error. */
+static inline void *cw_handle_use(enum cw_kind_of kind, uint64_t place, uint64_t check,
+                                  struct cw_self **self) {
+    *self = cw_self_get();
+    if (!*self)
+        return NULL;
+    void *object = cw_object((*self)->share, kind, place, check);
+    if (!object)
+        cw_handle_stale(kind, place, check);
+    return object;
+}
+
 /* Makes an object and fills its handle. */
 int cw_handle_make(enum cw_kind_of kind,
                    int (*init)(struct cw_share *share, struct cw_head *head, void *arg,

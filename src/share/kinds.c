@@ -6,7 +6,12 @@ static const struct cw_kind hand = {.name = "thread", .bytes = 128};
 static const struct cw_kind none = {.name = "object", .bytes = 64};
 
 static const struct cw_kind *const kinds[CW_KINDS] = {
-    [CW_PARTY] = &party, [CW_HAND] = &hand, [CW_LOCK] = &cw_kind_lock, [CW_RLOCK] = &cw_kind_rlock,
+    [CW_PARTY] = &party,
+    [CW_HAND] = &hand,
+    [CW_LOCK] = &cw_kind_lock,
+    [CW_RLOCK] = &cw_kind_rlock,
+    [CW_SEM] = &cw_kind_sem,
+    [CW_EVENT] = &cw_kind_event,
     [CW_PROCESS] = &cw_kind_process,
     [CW_VALUE] = &cw_kind_value,
 };
