@@ -81,6 +81,51 @@ CREW_API void *crew_array_row(crew_array a, int64_t row);
 CREW_API int crew_array_shape(crew_array a, int64_t *shape, int cap);
 CREW_API int crew_array_destroy(crew_array a);
 
+/* ---- named shared memory ---- */
+
+/* Memory with a name, for programs that are not related: as POSIX shm_open has it,
+ * so that others (Python's SharedMemory too) find it by the same name. A name is 1 to
+ * 200 bytes, without a slash and not beginning with a dot. The memory is zeroed and
+ * of exactly the size that was asked for (up to the end of its last page more can be
+ * touched), committed, readable and writable by this user only, aligned to pages. */
+typedef struct crew_shm {
+    uint64_t place, check;
+} crew_shm;
+
+/* Who makes memory that nobody owns keeps it until somebody unlinks its name, also
+ * beyond the program's end. An owned one goes with the program: at crew_finalize,
+ * or, if it was killed, when the next program of this user that uses crew starts. */
+typedef struct crew_shm_opts {
+    bool owned;
+} crew_shm_opts;
+
+/* CREW_EEXIST; CREW_ENOMEM with how much there is. */
+CREW_API int crew_shm_create(crew_shm *s, const char *name, size_t size,
+                             const crew_shm_opts *opts);
+/* CREW_ENOENT. Its size is that of the memory. */
+CREW_API int crew_shm_attach(crew_shm *s, const char *name);
+/* In this process's memory, mapped by the first call in it: a handle that came from
+ * another process needs the name to be there still. NULL with the reason. */
+CREW_API void *crew_shm_data(crew_shm s);
+CREW_API size_t crew_shm_size(crew_shm s);
+CREW_API const char *crew_shm_name(crew_shm s);
+/* The handle is stale and this process's mapping gone; the name stays (so does the
+ * mapping of an owned one, with its owner). */
+CREW_API int crew_shm_close(crew_shm s);
+/* Takes the name away; the memory stays for those who have mapped it. */
+CREW_API int crew_shm_unlink(crew_shm s);
+
+typedef struct crew_shm_info {
+    const char *name;
+    size_t size; /* 0: it is not there (any more) */
+    int owner;   /* the pid of who made it; 0: that one is dead */
+} crew_shm_info;
+/* Calls fn for each owned one of this user, until it returns something else than 0;
+ * returns that. */
+CREW_API int crew_shm_each(int (*fn)(void *ctx, const crew_shm_info *info), void *ctx);
+/* Takes away those whose owner is dead: how many. Every program's start does. */
+CREW_API int crew_shm_sweep(void);
+
 #ifdef __cplusplus
 }
 #endif

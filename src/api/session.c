@@ -2,10 +2,12 @@
 #include "api/session.h"
 
 #include "api/pool_impl.h"
+#include "api/shm_impl.h"
 #include "backend/fork/fork.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "os/shm.h"
 #include "share/share.h"
 
 #include <errno.h>
@@ -37,6 +39,7 @@ static void in_fork_child(void) {
     pthread_mutex_init(&ending, NULL);
     pthread_mutex_init(&cw_session_lock, NULL);
     pthread_cond_init(&visited, NULL);
+    cw_shm_forked();
 }
 
 static void watch_forks(void) {
@@ -113,6 +116,8 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
         return rc;
     }
     cw_objects_take(&s->at_init);
+    if (s->depth == 0)
+        cw_shm_sweep(); /* what a program that was killed has left */
     /* The image for START_SERVER: as early as there is one. The environment has the
      * last word, so these two will want none. */
     if (by_init && s->config.backend != CREW_SERIAL && s->config.backend != CREW_THREADS)
@@ -357,6 +362,7 @@ static int finalize(struct cw_session *s) {
         pthread_join(s->service, NULL);
     }
     cw_fork_server_stop();
+    cw_shm_finish();
     if (s->depth == 0)
         cw_share_leave();
     int code = s->stopped ? 85 : 0;

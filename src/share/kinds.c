@@ -14,6 +14,7 @@ static const struct cw_kind *const kinds[CW_KINDS] = {
     [CW_EVENT] = &cw_kind_event,
     [CW_PROCESS] = &cw_kind_process,
     [CW_VALUE] = &cw_kind_value,
+    [CW_SHM] = &cw_kind_shm,
 };
 
 const struct cw_kind *cw_kind(enum cw_kind_of kind) {

@@ -4,8 +4,12 @@
 
 #include "share/share.h"
 
-extern const struct cw_kind cw_kind_lock, cw_kind_rlock;
-extern const struct cw_kind cw_kind_sem, cw_kind_event;
-extern const struct cw_kind cw_kind_process, cw_kind_value;
+extern const struct cw_kind cw_kind_event;
+extern const struct cw_kind cw_kind_lock;
+extern const struct cw_kind cw_kind_process;
+extern const struct cw_kind cw_kind_rlock;
+extern const struct cw_kind cw_kind_sem;
+extern const struct cw_kind cw_kind_shm;
+extern const struct cw_kind cw_kind_value;
 
 #endif

@@ -46,6 +46,7 @@ enum cw_kind_of {
     CW_DICT,
     CW_LIST,
     CW_PROCESS,
+    CW_SHM,
     CW_KINDS
 };
 

@@ -1,0 +1,236 @@
+/* conformance/shm_test.c - shared memory with a name. */
+#include "crewtest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A name of this test's own. */
+static const char *name_of(const char *what) {
+    static char names[8][64];
+    static int next;
+    char *name = names[next++ % 8];
+    snprintf(name, sizeof names[0], "crewtest-%s-%d", what, (int)getpid());
+    return name;
+}
+
+static bool is_there(const char *name) {
+    char path[128];
+    snprintf(path, sizeof path, "/dev/shm/%s", name);
+    return access(path, F_OK) == 0;
+}
+
+static void shm__made_and_attached__is_the_same_memory(void **state) {
+    crew_shm a, b;
+    const char *name = name_of("same");
+    (void)state;
+    assert_int_equal(crew_shm_create(&a, name, 5000, NULL), 0);
+    char *data = crew_shm_data(a);
+    assert_non_null(data);
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(data[i], 0);
+    assert_int_equal(crew_shm_size(a), 5000);
+    assert_string_equal(crew_shm_name(a), name);
+    assert_int_equal(crew_shm_attach(&b, name), 0);
+    assert_int_equal(crew_shm_size(b), 5000);
+    strcpy(data, "hello");
+    assert_string_equal(crew_shm_data(b), "hello");
+    assert_int_equal(crew_shm_close(a), 0);
+    assert_null(crew_shm_data(a));
+    assert_int_equal(crew_shm_close(a), CREW_EINVAL);
+    assert_string_equal(crew_shm_data(b), "hello");
+    assert_int_equal(crew_shm_unlink(b), 0);
+    assert_false(is_there(name));
+    assert_string_equal(crew_shm_data(b), "hello"); /* it is mapped still */
+    assert_int_equal(crew_shm_unlink(b), CREW_ENOENT);
+    assert_int_equal(crew_shm_attach(&a, name), CREW_ENOENT);
+    assert_int_equal(crew_shm_close(b), 0);
+}
+
+static int fill_in(crew_call *call) {
+    int64_t *data = crew_shm_data(*CREW_COMMON(call, crew_shm));
+    if (!data)
+        return crew_fail(call, 1, "%s", crew_last_error()->text);
+    data[call->index] = call->index * call->index;
+    return 0;
+}
+
+static void shm__handle_in_tasks__is_mapped_there(void **state) {
+    enum { ITEMS = 1000 };
+    crew_shm s;
+    crew_error err;
+    (void)state;
+    crew_pool *p = crewtest_open(2); /* it is made when the workers are there */
+    assert_int_equal(crew_shm_create(&s, name_of("tasks"), ITEMS * sizeof(int64_t), NULL), 0);
+    crew_map_opts opts = {.common = &s, .common_size = sizeof s};
+    assert_ok(crew_pool_map(p, fill_in, NULL, 0, ITEMS, NULL, 0, &opts, &err), &err);
+    const int64_t *data = crew_shm_data(s);
+    for (int64_t i = 0; i < ITEMS; i++)
+        assert_int_equal(data[i], i * i);
+    assert_int_equal(crew_shm_unlink(s), 0);
+    assert_int_equal(crew_shm_close(s), 0);
+    crewtest_free(p);
+}
+
+/* As POSIX has it: others find it by shm_open, and we find theirs. */
+static void shm__plain_posix_names__are_the_same_ones(void **state) {
+    crew_shm s;
+    char posix[80];
+    struct stat st;
+    const char *name = name_of("posix");
+    (void)state;
+    snprintf(posix, sizeof posix, "/%s", name);
+    assert_int_equal(crew_shm_create(&s, name, 100, NULL), 0);
+    int fd = shm_open(posix, O_RDWR, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 100);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    close(fd);
+    assert_int_equal(crew_shm_close(s), 0);
+    assert_true(is_there(name));
+    assert_int_equal(shm_unlink(posix), 0);
+    fd = shm_open(posix, O_RDWR | O_CREAT | O_EXCL, 0600);
+    assert_int_equal(ftruncate(fd, 64), 0);
+    assert_int_equal(pwrite(fd, "theirs", 7, 0), 7);
+    assert_int_equal(crew_shm_attach(&s, name), 0);
+    assert_int_equal(crew_shm_size(s), 64);
+    assert_string_equal(crew_shm_data(s), "theirs");
+    close(fd);
+    assert_int_equal(crew_shm_unlink(s), 0);
+    assert_int_equal(crew_shm_close(s), 0);
+}
+
+static void shm__bad_requests__are_errors_in_a_sentence(void **state) {
+    static char too_long[300];
+    crew_shm s, none = {0};
+    (void)state;
+    memset(too_long, 'x', sizeof too_long - 1);
+    assert_int_equal(crew_shm_create(&s, too_long, 10, NULL), CREW_EINVAL);
+    assert_text(crew_last_error()->text, "at most 200");
+    assert_int_equal(crew_shm_create(&s, "a/b", 10, NULL), CREW_EINVAL);
+    assert_text(crew_last_error()->text, "slash");
+    assert_int_equal(crew_shm_create(&s, ".hidden", 10, NULL), CREW_EINVAL);
+    assert_int_equal(crew_shm_create(&s, "", 10, NULL), CREW_EINVAL);
+    assert_int_equal(crew_shm_create(&s, NULL, 10, NULL), CREW_EINVAL);
+    assert_int_equal(crew_shm_create(&s, name_of("zero"), 0, NULL), CREW_EINVAL);
+    assert_int_equal(crew_shm_create(NULL, name_of("null"), 10, NULL), CREW_EINVAL);
+    assert_int_equal(crew_shm_create(&s, name_of("huge"), (size_t)1 << 60, NULL), CREW_ENOMEM);
+    assert_text(crew_last_error()->text, "free in");
+    assert_false(is_there(name_of("huge")));
+    assert_int_equal(crew_shm_attach(&s, name_of("nobody")), CREW_ENOENT);
+    assert_int_equal(crew_shm_attach(&s, too_long), CREW_EINVAL);
+    assert_null(crew_shm_data(none));
+    assert_int_equal(crew_shm_size(none), 0);
+    assert_int_equal(crew_shm_create(&s, name_of("twice"), 10, NULL), 0);
+    crew_shm again;
+    assert_int_equal(crew_shm_create(&again, name_of("twice"), 10, NULL), CREW_EEXIST);
+    assert_int_equal(crew_shm_create(&again, name_of("twice"), 10, &(crew_shm_opts){.owned = true}),
+                     CREW_EEXIST);
+    assert_int_equal(crew_shm_unlink(s), 0);
+    assert_int_equal(crew_shm_close(s), 0);
+}
+
+/* ---- owners ---- */
+
+static int find_one(void *ctx, const crew_shm_info *info) {
+    crew_shm_info *wanted = ctx;
+    if (strcmp(info->name, wanted->name) != 0)
+        return 0;
+    wanted->size = info->size;
+    wanted->owner = info->owner;
+    return 1;
+}
+
+static void shm__owned__is_listed_with_its_owner(void **state) {
+    crew_shm s;
+    const char *name = name_of("owned");
+    crew_shm_info info = {.name = name};
+    (void)state;
+    assert_int_equal(crew_shm_create(&s, name, 12345, &(crew_shm_opts){.owned = true}), 0);
+    assert_int_equal(crew_shm_each(find_one, &info), 1);
+    assert_int_equal(info.size, 12345);
+    assert_int_equal(info.owner, getpid());
+    crew_shm_sweep();
+    assert_true(is_there(name)); /* its owner lives */
+    crew_shm again;
+    assert_int_equal(crew_shm_create(&again, name, 1, &(crew_shm_opts){.owned = true}),
+                     CREW_EEXIST);
+    assert_int_equal(crew_shm_unlink(s), 0);
+    assert_int_equal(crew_shm_each(find_one, &info), 0);
+    assert_int_equal(crew_shm_close(s), 0);
+}
+
+/* The helper's segment: named by its parent, this test. */
+static const char *helpers_name(void) {
+    static char name[64];
+    snprintf(name, sizeof name, "crewtest-helper-%s", getenv("CREWTEST_SHM"));
+    return name;
+}
+
+static int helper(const char *mode) {
+    crew_shm s;
+    if (crew_shm_create(&s, helpers_name(), 4096, &(crew_shm_opts){.owned = true}) != 0)
+        return 1;
+    crewtest_set(CELL_STARTED, 1);
+    if (strcmp(mode, "is_killed") == 0)
+        crewtest_reached(CELL_GATE, 1, 30);
+    return crew_finalize();
+}
+
+static void shm__owned_by_a_program_that_is_killed__goes_with_the_next_sweep(void **state) {
+    char setting[64], name[64];
+    crew_shm_info info = {.name = name};
+    (void)state;
+    snprintf(setting, sizeof setting, "CREWTEST_SHM=%d", (int)getpid());
+    snprintf(name, sizeof name, "crewtest-helper-%d", (int)getpid());
+    const char *const settings[] = {setting, NULL};
+    crewtest_set(CELL_STARTED, 0);
+    crewtest_set(CELL_GATE, 0);
+    pid_t pid = crewtest_helper("is_killed", settings, NULL);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    crew_shm_sweep();
+    assert_true(is_there(name));
+    kill(pid, SIGKILL);
+    crewtest_helper_wait(pid, 10);
+    CREWTEST_WAIT(crew_shm_each(find_one, &info) == 1 && info.owner == 0, 5);
+    assert_true(crew_shm_sweep() >= 1);
+    assert_false(is_there(name));
+    assert_int_equal(crew_shm_each(find_one, &info), 0);
+}
+
+static void shm__owned__goes_with_crew_finalize(void **state) {
+    char setting[64], name[64];
+    char *text;
+    (void)state;
+    snprintf(setting, sizeof setting, "CREWTEST_SHM=%d", (int)getpid());
+    snprintf(name, sizeof name, "crewtest-helper-%d", (int)getpid());
+    const char *const settings[] = {setting, NULL};
+    int status = crewtest_helper_run("ends", settings, 20, &text);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_false(is_there(name));
+    free(text);
+}
+
+int main(int argc, char **argv) {
+    crewtest_begin(&argc, &argv);
+    if (argc > 1)
+        return helper(argv[1]);
+    const struct CMUnitTest tests[] = {
+        CREWTEST(shm__made_and_attached__is_the_same_memory),
+        CREWTEST(shm__handle_in_tasks__is_mapped_there),
+        CREWTEST(shm__plain_posix_names__are_the_same_ones),
+        CREWTEST(shm__bad_requests__are_errors_in_a_sentence),
+        CREWTEST(shm__owned__is_listed_with_its_owner),
+        CREWTEST(shm__owned_by_a_program_that_is_killed__goes_with_the_next_sweep),
+        CREWTEST(shm__owned__goes_with_crew_finalize),
+    };
+    return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
+}
