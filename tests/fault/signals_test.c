@@ -49,10 +49,12 @@ static int map_gated(void) {
     return crew_finalize();
 }
 
-static void signals__that_the_program_handles__pass_by_its_workers(void **state) {
-    (void)state;
+/* The handlers are there before crew_init, or only when the pool opens. */
+static void pass_by(const char *mode) {
     int before = crewtest_family(NULL, 0);
-    pid_t pid = crewtest_helper("handles", NULL, NULL);
+    for (int cell = 0; cell < CELL_WORKER; cell++)
+        crewtest_set(cell, 0);
+    pid_t pid = crewtest_helper(mode, NULL, NULL);
     CREWTEST_WAIT(crewtest_get(CELL_STARTED) >= 2, 20);
     for (int round = 0; round < 20; round++)
         for (const int *s = handled; *s; s++) {
@@ -67,6 +69,12 @@ static void signals__that_the_program_handles__pass_by_its_workers(void **state)
     assert_int_equal(crewtest_get(CELL_STARTED), COUNT); /* nothing ran twice */
     assert_int_equal(crewtest_get(CELL_ASTRAY), 0);
     CREWTEST_WAIT(crewtest_family(NULL, 0) <= before, 2);
+}
+
+static void signals__that_the_program_handles__pass_by_its_workers(void **state) {
+    (void)state;
+    pass_by("handles");
+    pass_by("handles_later");
 }
 
 static int nothing(crew_call *call) {
@@ -185,6 +193,7 @@ static void spawned_program__before_crew_init__lets_signals_through(void **state
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "says_mask") == 0)
         look_at_mask();
+    bool later = argc > 1 && strcmp(argv[1], "handles_later") == 0;
     if (argc > 1 && strcmp(argv[1], "says_mask") != 0 && getenv("CREW_SPAWNED_AS") == NULL) {
         /* the cells are there only after crewtest_begin: handlers wait for it */
         sigset_t some;
@@ -192,14 +201,17 @@ int main(int argc, char **argv) {
         for (const int *s = handled; *s; s++)
             sigaddset(&some, *s);
         sigprocmask(SIG_BLOCK, &some, NULL);
-        handle(handled);
+        if (!later)
+            handle(handled);
     }
     crewtest_begin(&argc, &argv);
     if (argc > 1) {
         sigset_t none;
         sigemptyset(&none);
+        if (later)
+            handle(handled);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        return strcmp(argv[1], "handles") == 0      ? map_gated()
+        return strncmp(argv[1], "handles", 7) == 0  ? map_gated()
                : strcmp(argv[1], "opens_many") == 0 ? opens_many()
                                                     : says_mask();
     }

@@ -154,6 +154,7 @@ void cw_nursery_stop(struct cw_nursery *n) {
         close(n->socket);
         if (n->process >= 0)
             close(n->process);
+        cw_process_sweep(n->pid); /* if it was killed it could not do so itself */
     }
     /* Nobody's child, unless this process is the one that orphans fall to (pid 1 of
      * a container): then it is ours to bury. */

@@ -247,6 +247,7 @@ _Noreturn void cw_ward_main(const struct cw_ward_start *start) {
     end_all(&w);
     /* Its end must show even where somebody holds a copy of this socket. */
     shutdown(w.socket, SHUT_RDWR);
+    cw_process_sweep(w.pid); /* the runtime registers each fork of a program that has used it */
     _exit(0);
 }
 
