@@ -71,10 +71,14 @@ typedef struct crew_array_opts {
 } crew_array_opts;
 
 /* An array of C numbers, row-major, zeroed, aligned to 64 bytes. Its memory is
- * there when this returns: one for which there is no room is CREW_ENOMEM. */
+ * there when this returns: one for which there is no room is CREW_ENOMEM. Each
+ * worker of the largest open pool finds its contiguous share on its NUMA node;
+ * with opts.interleave all nodes have parts. Behind an array of 32 KiB and more
+ * lies a page that ends who touches it. */
 CREW_API int crew_array_create(crew_array *a, int type, int ndim, const int64_t *shape,
                                const crew_array_opts *opts);
-/* In this process's memory; NULL for a stale handle. */
+/* In this process's memory; NULL for a stale handle. Each process asks for itself:
+ * an address that another has found may be guarded here. */
 CREW_API void *crew_array_data(crew_array a);
 CREW_API void *crew_array_row(crew_array a, int64_t row);
 /* How many dimensions; fills the first cap of shape (may be NULL with 0). */

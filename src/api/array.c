@@ -114,7 +114,8 @@ static int measure(struct header *h, int type, int ndim, const int64_t *shape) {
         if (i > 0 && __builtin_mul_overflow(row, (size_t)shape[i], &row))
             return cw_error_set(NULL, CREW_EINVAL, 0, "the array is larger than memory can be");
     }
-    if (__builtin_mul_overflow(row, (size_t)shape[0], &all) || all > PTRDIFF_MAX - 4 * CW_ARENA_GRANULE)
+    if (__builtin_mul_overflow(row, (size_t)shape[0], &all) ||
+        all > PTRDIFF_MAX - 4 * CW_ARENA_GRANULE)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the array is larger than memory can be");
     h->row_bytes = row;
     h->bytes = all;

@@ -68,8 +68,7 @@ static int touch_all(struct share *shares, int n) {
         if (shares[i].started)
             pthread_join(shares[i].thread, NULL);
         else
-            shares[i].sys =
-                cw_segment_populate(shares[i].seg, shares[i].offset, shares[i].size);
+            shares[i].sys = cw_segment_populate(shares[i].seg, shares[i].offset, shares[i].size);
         sys = sys ? sys : shares[i].sys;
     }
     return sys;

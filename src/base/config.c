@@ -88,7 +88,7 @@ static const struct row rows[] = {
     {"CREW_SEGMENT_SIZE", .kind = BYTES, .offset = FIELD(segment), .least = 16ll << 20,
      .most = 256ll << 40, .accepted = "a number of bytes from 16M to 256T (suffixes K, M, G, T)",
      .standard = "twice the machine's memory",
-     .meaning = "Address space reserved for shared memory. It costs nothing until used."},
+     .meaning = "Addresses reserved for shared memory, half of them for arrays. Free."},
     {"CREW_SEED", .kind = SEED, .offset = FIELD(seed),
      .accepted = "a number from 0 to 18446744073709551615", .standard = "the code's choice",
      .meaning = "The seed of the random numbers of tasks."},

@@ -44,8 +44,8 @@ static bool open_view(char *base, uint64_t size) {
         return true;
     close_view(); /* of a session that ended, or is another process's */
     size_t bytes = (size / CW_ARENA_GRANULE + 64) / 64 * 8;
-    void *bits =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *bits = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bits == MAP_FAILED)
         return false;
     view.base = base;

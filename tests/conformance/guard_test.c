@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- sizes -------------------------------------------------------------- */
@@ -49,9 +51,9 @@ static void try_size(crew_pool *p, int64_t size) {
 
 static void array__of_any_size__is_zero_aligned_and_whole(void **state) {
     (void)state;
-    static const int64_t sizes[] = {0,     1,     63,     64,     65,     4096,    32767,  32768,
-                                    61183, 61184, 61248,  61249,  65344,  65536,   126784, 130000,
-                                    1 << 20, (3 << 20) + 7, 40 << 20};
+    static const int64_t sizes[] = {
+        0,     1,     63,    64,    65,     4096,   32767,   32768,         61183,   61184,
+        61248, 61249, 65344, 65536, 126784, 130000, 1 << 20, (3 << 20) + 7, 40 << 20};
     crew_pool *p = crewtest_open(2);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int again = 0; again < 2; again++)
@@ -289,8 +291,8 @@ static void array__of_a_bad_shape__is_refused_in_a_sentence(void **state) {
 
 static void array__unknown_handle__is_refused_in_a_sentence(void **state) {
     (void)state;
-    const crew_array none[] = {{0}, {64, 1}, {1ull << 40, 3}, {UINT64_MAX, UINT64_MAX}, {4096, 0},
-                               {65, 1}};
+    const crew_array none[] = {{0},       {64, 1}, {1ull << 40, 3}, {UINT64_MAX, UINT64_MAX},
+                               {4096, 0}, {65, 1}};
     int64_t shape[2], n = 5;
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         assert_null(crew_array_data(none[i]));
@@ -310,8 +312,53 @@ static void array__unknown_handle__is_refused_in_a_sentence(void **state) {
     crew_array_destroy(a);
 }
 
+/* ---- little address space ------------------------------------------------ */
+
+/* A program under `ulimit -v`. */
+static int helper_limited(void) {
+    const struct rlimit two = {2ull << 30, 2ull << 30};
+    crew_finalize();
+    crewtest_check(setrlimit(RLIMIT_AS, &two) == 0, "setrlimit");
+    crewtest_check(crew_init(NULL, NULL) == 0, "%s", crew_last_error()->text);
+    crew_pool_opts opts = crewtest_opts(2);
+    crew_error err;
+    crew_pool *p = crew_pool_open(&opts, &err);
+    crewtest_check(p, "%s", err.text);
+    const int64_t fits = 50 << 20, does_not = 1 << 30;
+    struct {
+        crew_array array;
+        int64_t size;
+    } c = {.size = fits};
+    crewtest_check(crew_array_create(&c.array, CREW_U8, 1, &fits, NULL) == 0, "%s",
+                   crew_last_error()->text);
+    crew_map_opts map = {.common = &c, .common_size = sizeof c};
+    int rc = crew_pool_map(p, fill, NULL, 0, 4, NULL, 0, &map, &err);
+    crewtest_check(rc == 0, "%s", err.text);
+    crewtest_check(crew_array_create(&c.array, CREW_U8, 1, &does_not, NULL) == CREW_ENOMEM &&
+                       strstr(crew_last_error()->text, "ulimit -v"),
+                   "%s", crew_last_error()->text);
+    crew_pool_free(p);
+    return crew_finalize();
+}
+
+static void array__under_a_limit_of_address_space__says_what_limits_it(void **state) {
+    (void)state;
+#ifdef CREWTEST_SANITIZED
+    (void)helper_limited;
+    skip();
+#else
+    char *text;
+    int status = crewtest_helper_run("limited", NULL, 50, &text);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("status %#x, said \"%s\"", status, text);
+    free(text);
+#endif
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
+    if (argc > 1)
+        return helper_limited();
     const struct CMUnitTest tests[] = {
         CREWTEST(array__of_any_size__is_zero_aligned_and_whole),
         CREWTEST(array__after_array_over_the_same_place__is_whole_everywhere),
@@ -321,6 +368,7 @@ int main(int argc, char **argv) {
         CREWTEST(array__its_maker_is_killed__nothing_is_half_done),
         CREWTEST(array__too_large_for_the_machine__is_refused_with_the_figures),
         CREWTEST(array__interleaved__is_an_array),
+        CREWTEST(array__under_a_limit_of_address_space__says_what_limits_it),
         CREWTEST(array__of_a_bad_shape__is_refused_in_a_sentence),
         CREWTEST(array__unknown_handle__is_refused_in_a_sentence),
     };

@@ -140,7 +140,8 @@ static void slices__item_fails_in_a_later_one__stop_means_the_same(void **state)
         crew_map_opts opts = {
             .common = &every, .common_size = sizeof every, .statuses = statuses, .first = 2};
         crew_error err;
-        assert_code(crew_pool_map(p, picky, NULL, 0, COUNT, NULL, 0, &opts, &err), CREW_EFAILED, &err);
+        assert_code(crew_pool_map(p, picky, NULL, 0, COUNT, NULL, 0, &opts, &err), CREW_EFAILED,
+                    &err);
         assert_int_equal(err.item, 599);
         assert_text(err.text, "item 599 of 1000");
         for (int64_t i = 0; i < COUNT; i++) {
@@ -171,7 +172,8 @@ static void slices__items_fail_in_many__continue_tells_them_in_order(void **stat
                               .errors = errors,
                               .errors_cap = 4,
                               .on_error = CREW_CONTINUE};
-        assert_code(crew_pool_map(p, picky, NULL, 0, COUNT, NULL, 0, &opts, &err), CREW_EFAILED, &err);
+        assert_code(crew_pool_map(p, picky, NULL, 0, COUNT, NULL, 0, &opts, &err), CREW_EFAILED,
+                    &err);
         assert_text(err.text, "10 of 1000 items failed: item 1 of 1000");
         assert_ran(COUNT, 1);
         for (int64_t i = 0; i < COUNT; i++)
@@ -204,10 +206,8 @@ static void slices__workers_die_in_later_ones__their_items_are_lost_alone(void *
         int statuses[COUNT];
         int64_t out[COUNT] = {0};
         crew_error errors[3], err;
-        crew_map_opts opts = {.statuses = statuses,
-                              .errors = errors,
-                              .errors_cap = 3,
-                              .on_error = CREW_CONTINUE};
+        crew_map_opts opts = {
+            .statuses = statuses, .errors = errors, .errors_cap = 3, .on_error = CREW_CONTINUE};
         assert_code(crew_map_index(p, deadly, COUNT, out, &opts, &err), CREW_EFAILED, &err);
         for (int64_t i = 0; i < COUNT; i++) {
             bool lost = i == 450 || i == 777;
@@ -240,8 +240,7 @@ static void slices__cancelled_in_a_later_one__the_rest_never_begins(void **state
     int statuses[COUNT];
     crew_map_opts opts = {.statuses = statuses};
     crew_error err;
-    crew_job *j =
-        crew_map_async(p, gate_at_500, NULL, 0, COUNT, NULL, 0, &opts, &err);
+    crew_job *j = crew_map_async(p, gate_at_500, NULL, 0, COUNT, NULL, 0, &opts, &err);
     assert_non_null(j);
     assert_true(crewtest_reached(CELL_STARTED, 1, 20));
     assert_ok(crew_job_cancel(j), NULL);
@@ -263,7 +262,8 @@ static void slices__over_the_time_limit__ends_in_a_later_one(void **state) {
     crew_pool *p = open_sliced(2, 64);
     crew_map_opts opts = {.timeout = 0.3};
     crew_error err;
-    assert_code(crew_pool_map(p, gate_at_500, NULL, 0, COUNT, NULL, 0, &opts, &err), CREW_ETIMEDOUT, &err);
+    assert_code(crew_pool_map(p, gate_at_500, NULL, 0, COUNT, NULL, 0, &opts, &err), CREW_ETIMEDOUT,
+                &err);
     assert_text(err.text, "of 1000 items");
     crewtest_set(CELL_GATE, 1);
     assert_usable(p);

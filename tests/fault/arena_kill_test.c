@@ -131,6 +131,16 @@ static void allocate(void *arg) {
     if (!off)
         _exit(3);
 }
+static int commit(void *unused, cw_segment *seg, uint64_t offset, uint64_t size, crew_error *err) {
+    (void)unused;
+    return cw_segment_commit(seg, offset, size, err);
+}
+static void allocate_pages(void *arg) {
+    struct world *w = arg;
+    crew_error err;
+    if (!cw_alloc_pages(&w->arena, w->size, commit, NULL, &w->board->cells[0], &err))
+        _exit(3);
+}
 static void free_plain(void *arg) {
     struct world *w = arg;
     cw_free(&w->arena, w->plain);
@@ -251,6 +261,8 @@ static const struct trial trials[] = {
     {"a large block of a free span", large_split, allocate, 0},
     {"a large block to be zeroed", large_zero, allocate, 0},
     {"a large block of a hole", large_hole, allocate, 0},
+    {"a block of pages at the end", large_first, allocate_pages, 0},
+    {"a block of pages of a hole", large_hole, allocate_pages, 0},
     {"free a small block", free_small_one, free_plain, 128},
     {"free a small block of a full slab", free_small_full, free_plain, 32768},
     {"free the last block of a slab", free_small_slab, free_plain, 32768},
@@ -343,8 +355,10 @@ static void worker(struct world *w, int number, uint64_t seed) {
                 b->wrong = 2;
         } else {
             size_t size = sizes[next_random(&seed) % 8];
-            bool zero = next_random(&seed) % 4 == 0;
-            off = zero ? cw_alloc_zero(&w->arena, size, &b->cells[i], &err)
+            bool pages = next_random(&seed) % 8 == 0;
+            bool zero = pages || next_random(&seed) % 4 == 0;
+            off = pages  ? cw_alloc_pages(&w->arena, size, commit, NULL, &b->cells[i], &err)
+                  : zero ? cw_alloc_zero(&w->arena, size, &b->cells[i], &err)
                        : cw_alloc(&w->arena, size, &b->cells[i], &err);
             if (!off || b->cells[i] != off)
                 _exit(4);
