@@ -60,7 +60,7 @@ int cw_job_post(crew_pool *p, crew_job *j, crew_error *err) {
                           slot < 0 ? CW_JOB_SLOTS : CW_NESTED);
     if (rc == 0 && j->shared->count == 0) {
         j->state = CW_J_RETIRED;
-    } else if (slot >= 0) {
+    } else if (rc == 0 && slot >= 0) {
         cw_job_put_up(p, j, slot);
     } else if (rc == 0) {
         j->next = NULL;
