@@ -635,9 +635,9 @@ static int be_patient(crew_call *call) {
  * not even a hint is in a ring. */
 static void priority__behind_a_full_ring__waits_for_none_of_it(void **state) {
     enum { MANY = (1 << 17) + 5000 };
-    crew_future **f = malloc(MANY * sizeof *f);
     (void)state;
     crewtest_need(CREWTEST_ASYNC);
+    crew_future **f = malloc(MANY * sizeof *f);
     assert_non_null(f);
     crew_pool *p = crewtest_open(1);
     crew_future *gate = gated(p, 0);
