@@ -62,6 +62,9 @@ CREW_API int crew_process_close(crew_process p);
 /* This process: the program itself ("main"), a worker, or one that was started. An
  * empty handle if there is no memory. */
 CREW_API crew_process crew_self(void);
+/* Who has started this process; an empty handle in the program itself and in
+ * workers. */
+CREW_API crew_process crew_parent(void);
 /* Those that this process has started and that still run: how many; fills the
  * first cap. */
 CREW_API int crew_children(crew_process *children, int cap);

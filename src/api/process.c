@@ -33,6 +33,7 @@ struct plan {
     const crew_process_opts *opts;
     cw_fn_name name;
     int start;
+    crew_process parent;
 };
 
 static int check(struct plan *plan, crew_error *err) {
@@ -84,6 +85,8 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
     proc->depth = plan->session->depth;
     proc->cores = plan->session->cores;
     proc->fn = plan->name;
+    proc->from_place = plan->parent.place;
+    proc->from_check = plan->parent.check;
     if (plan->opts->name)
         snprintf(proc->name, sizeof proc->name, "%s", plan->opts->name);
     else
@@ -141,6 +144,8 @@ int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t siz
         rc = check(&plan, to);
     if (rc == 0 && !(self = cw_self_get()))
         rc = cw_error_copy(to, crew_last_error());
+    if (rc == 0)
+        plan.parent = crew_self();
     if (rc == 0)
         rc = cw_object_make(self->share, CW_PROCESS, fill, &plan, &place, &check_half, to);
     if (rc == 0) {
@@ -366,6 +371,14 @@ crew_process crew_self(void) {
     if (p.place)
         cw_error_clear(NULL);
     return p;
+}
+
+crew_process crew_parent(void) {
+    crew_process none = {0};
+    if (!crew_self().place)
+        return none;
+    const struct cw_proc *proc = cw_session_self()->self;
+    return proc->itself ? none : (crew_process){proc->from_place, proc->from_check};
 }
 
 static bool is_child(const struct cw_share *share, const struct cw_proc *proc) {

@@ -31,6 +31,7 @@ struct cw_proc {
     _Atomic cw_off conns;
     uint32_t nconns;
     _Atomic uint32_t noticed; /* its parent knows of its end */
+    uint64_t from_place, from_check; /* its parent's handle */
     char name[48];
 };
 

@@ -3,10 +3,13 @@
  * those. */
 #include "crewtest.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -187,6 +190,85 @@ static void process__names__are_given_or_made(void **state) {
     assert_int_equal(crew_process_alive(self), 1);
     assert_int_equal(crew_process_join(self, 0), CREW_EINVAL);
     assert_int_equal(crew_process_close(self), CREW_EAGAIN);
+}
+
+static int count_descriptors(void) {
+    DIR *folder = opendir("/proc/self/fd");
+    int n = 0;
+    while (folder && readdir(folder))
+        n++;
+    if (folder)
+        closedir(folder);
+    return n;
+}
+
+static int tell_descriptors(crew_call *call) {
+    crewtest_set(CELL_SEEN, count_descriptors());
+    return crewtest_get(CELL_SEEN) > 0 ? crewtest_pass(call, CELL_GATE) : 1;
+}
+
+static void process__descriptors__do_not_grow_with_processes_before_it(void **state) {
+    enum { MANY = 20 };
+    crew_process p[MANY];
+    int64_t first = 0;
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_GATE, 0);
+    int here = count_descriptors();
+    for (int i = 0; i < MANY; i++) {
+        crewtest_set(CELL_SEEN, 0);
+        p[i] = start(tell_descriptors, NULL, 0, NULL);
+        CREWTEST_WAIT(crewtest_get(CELL_SEEN) > 0, 20);
+        first = first ? first : crewtest_get(CELL_SEEN);
+        assert_int_equal(crewtest_get(CELL_SEEN), first);
+    }
+    assert_int_equal(count_descriptors(), here);
+    crewtest_set(CELL_GATE, 1);
+    for (int i = 0; i < MANY; i++)
+        end(p[i]);
+}
+
+static int look_at_parent(crew_call *call) {
+    const crew_process *p = CREW_IN(call, crew_process);
+    crew_process parent = crew_parent(), self = crew_self();
+    if (parent.place != p->place || parent.check != p->check)
+        return 2;
+    if (crew_process_alive(parent) != 1 || strcmp(crew_process_name(parent), "main") != 0)
+        return 3;
+    if (crew_process_pid(self) != getpid() || strncmp(crew_process_name(self), "process-", 8) != 0)
+        return 4;
+    return crew_children(NULL, 0);
+}
+
+static void process__parent_and_self__are_known(void **state) {
+    (void)state;
+    crewtest_need_fork();
+    crew_process self = crew_self();
+    assert_int_equal(crew_parent().place, 0);
+    crew_process p = start(look_at_parent, &self, sizeof self, NULL);
+    assert_int_equal(code_of(p), 0);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+/* Output that cannot be flushed keeps nobody from starting or ending. */
+static void process__standard_output_closed__runs_all_the_same(void **state) {
+    (void)state;
+    crewtest_need_fork();
+    fflush(stdout);
+    int kept = dup(1), full = open("/dev/full", O_WRONLY);
+    dup2(full, 1);
+    printf("this has no room");
+    crew_process p = start(with_code, &(int){4}, sizeof(int), NULL);
+    close(1);
+    crew_process q = start(with_code, &(int){5}, sizeof(int), NULL);
+    dup2(kept, 1);
+    close(kept);
+    close(full);
+    clearerr(stdout);
+    assert_int_equal(code_of(p), 4);
+    assert_int_equal(code_of(q), 5);
+    assert_int_equal(crew_process_close(p), 0);
+    assert_int_equal(crew_process_close(q), 0);
 }
 
 /* ---- many, and families ---- */
@@ -380,6 +462,9 @@ int main(int argc, char **argv) {
         CREWTEST(process__terminated_or_killed__has_the_signal_as_code),
         CREWTEST(process__descriptor__polls_readable_at_the_end),
         CREWTEST(process__names__are_given_or_made),
+        CREWTEST(process__descriptors__do_not_grow_with_processes_before_it),
+        CREWTEST(process__parent_and_self__are_known),
+        CREWTEST(process__standard_output_closed__runs_all_the_same),
         CREWTEST(process__hundreds_at_once__all_end),
         CREWTEST(process__children_of_children__are_waited_for),
         CREWTEST(process__of_itself_for_ever__is_refused_at_some_depth),
