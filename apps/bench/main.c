@@ -31,6 +31,7 @@ static const struct measurement {
     {"auto-skew", "items whose cost grows 1000-fold: automatic beside the best fixed chunk",
      measure_auto_skew},
     {"array", "an array of doubles updated in place, beside OpenMP", measure_array},
+    {"queue", "64-byte messages between two processes, beside multiprocessing.Queue", measure_queue},
     {"peers", "maps beside multiprocessing.Pool and xargs", measure_peers},
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };

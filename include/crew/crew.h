@@ -2,6 +2,7 @@
 #ifndef CREW_CREW_H
 #define CREW_CREW_H
 
+#include <crew/channel.h>
 #include <crew/error.h>
 #include <crew/future.h>
 #include <crew/pool.h>
