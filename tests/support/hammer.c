@@ -55,7 +55,7 @@ static void wait_a_moment(void) {
 /* What differs between the ways to start workers is little: forked ones bear the
  * brunt. */
 static int64_t usual_kills(void) {
-    int64_t kills = crewtest_many(crewtest_long() ? 100000 : 2000);
+    int64_t kills = crewtest_many(crewtest_long() ? 10000 : 2000);
     return strcmp(crewtest_backend(), "fork") == 0 ? kills : kills / 10;
 }
 

@@ -19,8 +19,9 @@ struct hammer {
     crew_fn *task;
     const void *common; /* the handles */
     size_t common_size;
-    int64_t kills; /* 0: CREW_TEST_KILLS, else 2,000; 100,000 with CREW_TEST_LONG=1; a tenth
-                    * in slow builds, and where workers are not forked from here */
+    int64_t kills; /* 0: CREW_TEST_KILLS, else 2,000; 10,000 with CREW_TEST_LONG=1, which some
+                    * ten such tests must end under in their stage; a tenth in slow builds,
+                    * and where workers are not forked from here */
     /* After each kill, when the survivors have gone on: the object's invariants,
      * as far as they hold while others use it. May be NULL. */
     void (*check)(void *ctx, int64_t kill);
