@@ -1,5 +1,6 @@
 /* Processes, as whoever starts them sees them. */
 #include "api/objects.h"
+#include "api/pipe.h"
 #include "api/pool_impl.h"
 #include "backend/fork/fork.h"
 #include "os/clock.h"
@@ -50,6 +51,9 @@ static int check(struct plan *plan, crew_error *err) {
     if (o->nconns < 0 || (o->nconns && !o->conns))
         return cw_error_set(err, CREW_EINVAL, 0, "nconns is %d, conns is %p", o->nconns,
                             (const void *)o->conns);
+    int rc = cw_conns_check(o->conns, o->nconns, err);
+    if (rc < 0)
+        return rc;
     if (plan->session->depth >= MAX_DEPTH)
         return cw_error_set(err, CREW_EINVAL, 0,
                             "processes are nested %d deep already, which is the limit", MAX_DEPTH);
@@ -64,11 +68,10 @@ static int check(struct plan *plan, crew_error *err) {
 
 static int put_conns(struct cw_share *share, struct cw_proc *proc, const crew_process_opts *o,
                      crew_error *err) {
-    enum { CONN = 16 }; /* handles are values of so many bytes */
     proc->nconns = (uint32_t)o->nconns;
     if (!o->nconns)
         return 0;
-    size_t bytes = CONN * (size_t)o->nconns;
+    size_t bytes = sizeof *o->conns * (size_t)o->nconns;
     cw_off at = cw_alloc(&share->arena, bytes, &proc->conns, err);
     if (at)
         memcpy(cw_ptr(&share->arena, at), o->conns, bytes);

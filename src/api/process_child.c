@@ -1,4 +1,5 @@
 /* A process that was started, from its first instruction to its last. */
+#include "api/pipe.h"
 #include "api/session.h"
 #include "api/worker.h"
 #include "os/futex.h"
@@ -44,6 +45,7 @@ static void *run(void *arg) {
                                           .state = &state,
                                           .worker = -1,
                                           .attempt = 1});
+    cw_conns_take(cw_ptr(&life->share->arena, atomic_load(&proc->conns)), (int)proc->nconns);
     atomic_store(&proc->seat.step, CW_STEP_SETTLED);
     atomic_store(&proc->ready, 1);
     cw_futex_wake(&proc->ready, INT_MAX);

@@ -13,6 +13,7 @@ static const struct cw_kind *const kinds[CW_KINDS] = {
     [CW_SEM] = &cw_kind_sem,
     [CW_EVENT] = &cw_kind_event,
     [CW_QUEUE] = &cw_kind_queue,
+    [CW_PIPE] = &cw_kind_pipe,
     [CW_PROCESS] = &cw_kind_process,
     [CW_VALUE] = &cw_kind_value,
     [CW_SHM] = &cw_kind_shm,

@@ -6,6 +6,7 @@
 
 extern const struct cw_kind cw_kind_event;
 extern const struct cw_kind cw_kind_lock;
+extern const struct cw_kind cw_kind_pipe;
 extern const struct cw_kind cw_kind_process;
 extern const struct cw_kind cw_kind_queue;
 extern const struct cw_kind cw_kind_rlock;

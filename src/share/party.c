@@ -19,8 +19,10 @@ static int make_party(struct cw_share *share, struct cw_head *head, void *arg, c
     (void)share, (void)err, (void)arg;
     /* Once in the cell's life: somebody may still be trying the mutex on behalf of
      * the party before. */
-    if (atomic_load_explicit(&head->generation, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&head->generation, memory_order_relaxed) == 0) {
         cw_robust_init(&party->alive);
+        cw_robust_init(&party->asked);
+    }
     if (cw_robust_lock(&party->alive) == EOWNERDEAD)
         pthread_mutex_consistent(&party->alive);
     atomic_store(&party->pid, getpid());
@@ -67,6 +69,8 @@ static void bury(struct cw_share *share, struct cw_party *party) {
             struct cw_head *head = cw_cell(share, kind, i);
             if (cw_head_live(head))
                 ops->bury(share, head, number);
+            else if (ops->let_go)
+                ops->let_go(share, head, number);
         }
     }
     for (uint32_t i = 0, n = cw_cells(share, CW_HAND); i < n; i++) {
@@ -82,18 +86,40 @@ static void bury(struct cw_share *share, struct cw_party *party) {
     cw_object_end(share, CW_PARTY, place, check);
 }
 
-static bool bury_if_dead(struct cw_share *share, struct cw_party *party) {
-    if (!cw_head_live(&party->head))
-        return false;
-    int rc = pthread_mutex_trylock(&party->alive);
-    if (rc == 0) /* it has parted in order */
+/* Holding `asked`. 0: it is gone, and was buried, earlier; EOWNERDEAD: now; EBUSY: it
+ * is alive. */
+static int ask(struct cw_share *share, struct cw_party *party) {
+    int rc = cw_head_live(&party->head) ? pthread_mutex_trylock(&party->alive) : ENOENT;
+    if (rc == ENOENT)
+        return 0;
+    if (rc == EOWNERDEAD) {
+        bury(share, party);
+        pthread_mutex_consistent(&party->alive);
+    }
+    if (rc != EBUSY)
         pthread_mutex_unlock(&party->alive);
-    if (rc != EOWNERDEAD)
+    return rc;
+}
+
+/* True if it was dead, and has been buried by this call. */
+static bool bury_if_dead(struct cw_share *share, struct cw_party *party) {
+    int rc = cw_head_live(&party->head) ? pthread_mutex_trylock(&party->asked) : EBUSY;
+    if (rc == EBUSY)
         return false;
-    bury(share, party);
-    pthread_mutex_consistent(&party->alive);
-    pthread_mutex_unlock(&party->alive);
-    return true;
+    if (rc == EOWNERDEAD)
+        pthread_mutex_consistent(&party->asked);
+    rc = ask(share, party);
+    pthread_mutex_unlock(&party->asked);
+    return rc == EOWNERDEAD;
+}
+
+bool cw_party_dead(struct cw_share *share, uint32_t number) {
+    struct cw_party *party = (struct cw_party *)cw_cell(share, CW_PARTY, number - 1);
+    if (cw_robust_lock(&party->asked) == EOWNERDEAD)
+        pthread_mutex_consistent(&party->asked);
+    int rc = ask(share, party);
+    pthread_mutex_unlock(&party->asked);
+    return rc != EBUSY;
 }
 
 int cw_party_bury(struct cw_share *share) {

@@ -20,7 +20,7 @@
  * | cw_hand                  | its thread; after its death who buries the party   |
  * | an object                | its kind: see there                                |
  *
- * Lock order: an object's bolts, then a party's `alive`, then commons.making,
+ * Lock order: an object's bolts, then a party's `asked` and `alive`, then commons.making,
  * then the arena. A burial may come while any bolt is held, so `bury` takes none. */
 #ifndef CW_SHARE_SHARE_H
 #define CW_SHARE_SHARE_H
@@ -85,7 +85,9 @@ struct cw_share {
 struct cw_party {
     struct cw_head head;
     _Atomic int32_t pid;
-    pthread_mutex_t alive; /* robust; initialised once in the cell's life */
+    pthread_mutex_t alive; /* robust; initialised once in the cell's life, as is ... */
+    pthread_mutex_t asked; /* ... this: whoever tries `alive` holds it, so that an
+                            * `alive` that is taken means just that */
 };
 
 enum { CW_HAND_BLOCKS = 4 };
@@ -117,6 +119,10 @@ struct cw_kind {
     /* The party is dead: what its hands held passes on, what they had begun is
      * undone or finished. May come twice for one death. Takes no bolt. */
     void (*bury)(struct cw_share *share, struct cw_head *head, uint32_t party);
+    /* The same for a cell that has no object: of what was, and is no more, a hand
+     * may hold a bolt that it waited for, or that it ended the object with. Takes
+     * away bolts, and looks at nothing else. */
+    void (*let_go)(struct cw_share *share, struct cw_head *head, uint32_t party);
     /* Wakes all who sleep at it: the object was destroyed. */
     void (*wake)(struct cw_share *share, struct cw_head *head);
 };
@@ -143,6 +149,9 @@ int cw_party_join(struct cw_share *share, crew_error *err);
 void cw_party_part(struct cw_share *share);
 /* Looks for dead parties and buries them. How many there were. */
 int cw_party_bury(struct cw_share *share);
+/* False if the party is alive. True: it has been buried (and the number may mean
+ * another one by now). If somebody is at that it waits. */
+bool cw_party_dead(struct cw_share *share, uint32_t party);
 /* True if the hand's process is dead; then it has been buried. */
 bool cw_hand_dead(struct cw_share *share, uint32_t hand);
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "os/robust.h"
+#include "share/pipe.h"
 
 #include <errno.h>
 #include <time.h>
@@ -59,6 +60,7 @@ int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew
 }
 
 void cw_share_leave(void) {
+    cw_notes_drop();
     here = (struct cw_share){0};
     cw_share_era++;
 }

@@ -1,0 +1,12 @@
+/* api/pipe.h - ends of pipes that are given to a process when it starts. */
+#ifndef CW_API_PIPE_H
+#define CW_API_PIPE_H
+
+#include <crew/channel.h>
+
+/* Whether all of them can be given: by who starts it, before. */
+int cw_conns_check(const crew_conn *conns, int count, crew_error *err);
+/* By the process: they are its own. One that was closed meanwhile is not. */
+void cw_conns_take(const crew_conn *conns, int count);
+
+#endif
