@@ -36,6 +36,9 @@ typedef struct crew_sem {
 typedef struct crew_event {
     uint64_t place, check;
 } crew_event;
+typedef struct crew_cond {
+    uint64_t place, check;
+} crew_cond;
 
 /* ---- lock: one holder; any thread may release it ---- */
 
@@ -81,6 +84,30 @@ CREW_API int crew_event_is_set(crew_event e); /* 1, 0, or a negative code */
 /* 0 once it is set, or CREW_ETIMEDOUT. */
 CREW_API int crew_event_wait(crew_event e, double timeout);
 CREW_API int crew_event_destroy(crew_event e);
+
+/* ---- condition: waiting for what others change under a lock ---- */
+
+/* The lock stays the caller's; the threads that use the condition use it too. */
+CREW_API int crew_cond_create(crew_cond *c, crew_lock lock);
+/* Gives up the lock, waits for a notify, acquires the lock again (without a limit):
+ * 0, or CREW_ETIMEDOUT, and the thread holds the lock again, with errors too. Only if
+ * the lock itself was destroyed it does not: CREW_ENOENT. CREW_EPERM: it did not hold
+ * it. CREW_OWNERDEAD (1), whatever else there is to say: it holds the lock, whose last
+ * holder died holding it; put right what that one left, and look at the condition
+ * again.
+ *
+ * A waiter that was notified and dies before it has the lock passes the notify on to
+ * the one who waits longest. When processes die, a wait may end without a notify. */
+CREW_API int crew_cond_wait(crew_cond c, double timeout);
+/* Waits, with the lock held, until test(ctx) is true, which is called with the lock
+ * held: 0; or CREW_ETIMEDOUT if it is false and the time is over. CREW_OWNERDEAD at
+ * once, without a test of what may be half changed; otherwise as crew_cond_wait. */
+CREW_API int crew_cond_wait_for(crew_cond c, bool (*test)(void *ctx), void *ctx, double timeout);
+/* Ends the waits of the n who wait longest, or of all. By the holder of the lock:
+ * CREW_EPERM by others. Nobody waits: nothing happens. */
+CREW_API int crew_cond_notify(crew_cond c, int64_t n);
+CREW_API int crew_cond_notify_all(crew_cond c);
+CREW_API int crew_cond_destroy(crew_cond c);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 
 #include "share/share.h"
 
+extern const struct cw_kind cw_kind_cond;
 extern const struct cw_kind cw_kind_event;
 extern const struct cw_kind cw_kind_lock;
 extern const struct cw_kind cw_kind_pipe;

@@ -1,0 +1,75 @@
+/* Conditions, as their callers see them. */
+#include "share/cond.h"
+
+#include "api/objects.h"
+
+#include <crew/sync.h>
+
+int crew_cond_create(crew_cond *c, crew_lock lock) {
+    struct cw_self *self;
+    struct cw_cond_plan plan = {.lock_place = lock.place, .lock_check = lock.check};
+    if (!cw_handle_use(CW_LOCK, lock.place, lock.check, &self))
+        return crew_last_error()->code;
+    return cw_handle_make(CW_COND, cw_cond_init, &plan, c ? &c->place : NULL,
+                          c ? &c->check : NULL);
+}
+
+/* What a result of the kind's is to the caller. */
+static int result(crew_cond c, int rc) {
+    switch (rc) {
+    case CREW_ETIMEDOUT:
+        return cw_error_set(NULL, rc, 0, "no notify came");
+    case CREW_EPERM:
+        return cw_error_set(NULL, rc, 0, "this thread does not hold the condition's lock");
+    case CREW_ENOENT:
+        return cw_error_set(NULL, rc, 0, "the condition's lock was destroyed");
+    case CREW_EINVAL:
+        return cw_handle_stale(CW_COND, c.place, c.check);
+    default:
+        cw_error_clear(NULL);
+        return rc;
+    }
+}
+
+int crew_cond_wait(crew_cond c, double timeout) {
+    struct cw_self *self;
+    struct cw_cond *cond = cw_handle_use(CW_COND, c.place, c.check, &self);
+    if (!cond)
+        return crew_last_error()->code;
+    struct cw_deadline deadline = cw_deadline_in(timeout);
+    return result(c, cw_cond_wait(self, cond, c.check, &deadline));
+}
+
+int crew_cond_wait_for(crew_cond c, bool (*test)(void *ctx), void *ctx, double timeout) {
+    struct cw_self *self;
+    struct cw_cond *cond = cw_handle_use(CW_COND, c.place, c.check, &self);
+    if (!cond)
+        return crew_last_error()->code;
+    if (!test)
+        return cw_error_set(NULL, CREW_EINVAL, 0, "the test to wait for is NULL");
+    struct cw_deadline deadline = cw_deadline_in(timeout);
+    int rc = cw_cond_mine(self, cond, c.check);
+    while (rc == 0 && !test(ctx))
+        rc = cw_cond_wait(self, cond, c.check, &deadline);
+    if (rc == CREW_ETIMEDOUT && test(ctx))
+        rc = 0;
+    return result(c, rc);
+}
+
+int crew_cond_notify(crew_cond c, int64_t n) {
+    struct cw_self *self;
+    struct cw_cond *cond = cw_handle_use(CW_COND, c.place, c.check, &self);
+    if (!cond)
+        return crew_last_error()->code;
+    if (n < 0)
+        return cw_error_set(NULL, CREW_EINVAL, 0, "%lld is no number to notify", (long long)n);
+    return result(c, cw_cond_notify(self, cond, c.check, n));
+}
+
+int crew_cond_notify_all(crew_cond c) {
+    return crew_cond_notify(c, INT64_MAX);
+}
+
+int crew_cond_destroy(crew_cond c) {
+    return cw_handle_end(CW_COND, c.place, c.check);
+}
