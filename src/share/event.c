@@ -61,8 +61,8 @@ static void wake(struct cw_share *share, struct cw_head *head) {
 
 /* It may have set the event and woken nobody. */
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
-    (void)party;
-    wake(share, head);
+    (void)share, (void)party;
+    cw_gate_bury(&((struct cw_event *)head)->gate);
 }
 
 const struct cw_kind cw_kind_event = {.name = "event", .bytes = 64, .bury = bury, .wake = wake};

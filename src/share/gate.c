@@ -3,8 +3,6 @@
 
 #include "os/futex.h"
 
-#include <limits.h>
-
 /* How long a sleeper trusts that somebody else sees deaths. */
 static const double LOOK_AGAIN = 0.5;
 

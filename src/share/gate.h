@@ -8,13 +8,16 @@
  *
  * Whoever changes it calls cw_gate_wake afterwards; while nobody sleeps that is a
  * fence and a load. A sleeper that is killed after it was woken took the wake-up
- * with it: its burial wakes all others at the gate. At rest both words may have
- * any value. */
+ * with it, and who is killed in cw_gate_wake may have said that nobody sleeps any
+ * more and woken nobody: so `bury` of a kind with gates calls cw_gate_bury for each.
+ * At rest both words may have any value. */
 #ifndef CW_SHARE_GATE_H
 #define CW_SHARE_GATE_H
 
 #include "os/clock.h"
 #include "share/share.h"
+
+#include <limits.h>
 
 typedef struct cw_gate {
     _Atomic uint32_t turn;     /* futex */
@@ -43,6 +46,11 @@ static inline void cw_gate_wake(cw_gate *gate, int how_many) {
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&gate->sleepers, memory_order_relaxed))
         cw_gate_open(gate, how_many);
+}
+
+/* Wakes all, whatever is said about sleepers. */
+static inline void cw_gate_bury(cw_gate *gate) {
+    cw_gate_open(gate, INT_MAX);
 }
 
 #endif

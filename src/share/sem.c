@@ -47,8 +47,8 @@ static void wake(struct cw_share *share, struct cw_head *head) {
 
 /* It may have released and woken nobody, or have been woken and taken nothing. */
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
-    (void)party;
-    wake(share, head);
+    (void)share, (void)party;
+    cw_gate_bury(&((struct cw_sem *)head)->gate);
 }
 
 const struct cw_kind cw_kind_sem = {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CELL_PID = CELL_OWN, CELL_ITEMS, CELL_END, CELL_NEWS, CELL_TESTS };
+enum { CELL_PID = CELL_OWN, CELL_ITEMS, CELL_TAKEN, CELL_END, CELL_NEWS, CELL_TESTS };
 
 struct scene {
     crew_lock lock;
@@ -190,9 +190,26 @@ static bool told(const struct scene *s, int rc) {
     return crew_cond_notify_all(s->cond) == 0 && crew_cond_notify_all(s->room) == 0;
 }
 
+/* The replacement of a taker stands back until the others have gone on without it:
+ * else it would take the item whose notify the dead one took with it. */
+static bool others_go_on(const struct scene *s) {
+    int64_t taken = crewtest_get(CELL_TAKEN);
+    double from = crewtest_now();
+    if (!told(s, crew_lock_acquire(s->lock, CREW_FOREVER)) || crew_lock_release(s->lock) != 0)
+        return false;
+    while (crewtest_get(CELL_TAKEN) < taken + 2 && !crewtest_get(CELL_END)) {
+        if (crewtest_now() - from > HAMMER_LIMIT_S)
+            return false;
+        usleep(20);
+    }
+    return true;
+}
+
 static int hammer_items(crew_call *call) {
     const struct scene *s = CREW_COMMON(call, struct scene);
     bool makes = call->index == 0;
+    if (call->attempt > 1 && !makes && !others_go_on(s))
+        return crew_fail(call, 5, "the others do not go on");
     while (hammer_on(call)) {
         if (!told(s, crew_lock_acquire(s->lock, CREW_FOREVER)))
             return crew_fail(call, 1, "acquire: %s", crew_last_error()->text);
@@ -201,6 +218,8 @@ static int hammer_items(crew_call *call) {
                 return crew_fail(call, 2, "wait: %s", crew_last_error()->text);
         if (!crewtest_get(CELL_END))
             crewtest_set(CELL_ITEMS, makes ? 1 : 0);
+        if (!makes)
+            crewtest_add(CELL_TAKEN, 1);
         if (crew_cond_notify(makes ? s->cond : s->room, 1) != 0 ||
             crew_lock_release(s->lock) != 0)
             return crew_fail(call, 3, "release: %s", crew_last_error()->text);
