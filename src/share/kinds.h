@@ -5,7 +5,9 @@
 #include "share/share.h"
 
 extern const struct cw_kind cw_kind_cond;
+extern const struct cw_kind cw_kind_dict;
 extern const struct cw_kind cw_kind_event;
+extern const struct cw_kind cw_kind_list;
 extern const struct cw_kind cw_kind_lock;
 extern const struct cw_kind cw_kind_pipe;
 extern const struct cw_kind cw_kind_process;

@@ -25,9 +25,15 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
         cw_bolt_bury(&lock->bolt, true);
 }
 
+static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
+    struct cw_lock *lock = (struct cw_lock *)head;
+    if (cw_bolt_is_of(share, &lock->bolt, party))
+        cw_bolt_bury(&lock->bolt, false);
+}
+
 const struct cw_kind cw_kind_lock = {
-    .name = "lock", .bytes = 64, .scrub = scrub, .bury = bury, .wake = wake};
+    .name = "lock", .bytes = 64, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
 const struct cw_kind cw_kind_rlock = {
-    .name = "rlock", .bytes = 64, .scrub = scrub, .bury = bury, .wake = wake};
+    .name = "rlock", .bytes = 64, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
 
 _Static_assert(sizeof(struct cw_lock) <= 64, "a cell");
