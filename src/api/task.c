@@ -20,7 +20,7 @@ static int fail_with(crew_call *call, int code, const char *fmt, va_list args) {
     struct cw_frame *frame = frame_of(call);
     vsnprintf(frame->text, sizeof frame->text, fmt, args);
     frame->failed = code ? code : 1;
-    frame->noted = 1;
+    frame->touched = frame->noted = 1;
     return frame->failed;
 }
 
@@ -48,7 +48,7 @@ static int refuse(struct cw_frame *frame, int code, const char *fmt, ...) {
     vsnprintf(frame->text, sizeof frame->text, fmt, args);
     va_end(args);
     frame->refused = code;
-    frame->noted = 1;
+    frame->touched = frame->noted = 1;
     return code;
 }
 
@@ -103,7 +103,7 @@ bool crew_cancelled(crew_call *call) {
         return false; /* a process of its own: it is ended by signals */
     uint64_t over = atomic_load_explicit(&m->line->cancel, memory_order_relaxed);
     if (over && over == cw_line_key(m->line)) {
-        frame->noted = 1; /* whatever the task returns now, it is over its limit */
+        frame->touched = frame->noted = 1; /* whatever the task returns now, it is over its limit */
         return true;
     }
     if (atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE)
@@ -131,7 +131,7 @@ crew_rng *crew_call_rng(crew_call *call) {
         uint64_t stream = frame->job ? frame->job->stream : frame->task ? frame->task->stream : 0;
         uint64_t seed = frame->member ? frame->member->team->seed : 0;
         cw_rng_start(&frame->rng, seed, stream, (uint64_t)call->index);
-        frame->rng_ready = 1;
+        frame->touched = frame->rng_ready = 1;
     }
     return &frame->rng;
 }

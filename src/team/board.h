@@ -75,6 +75,7 @@ struct cw_frame {
     struct cw_frame *up;
     struct cw_job *job;   /* one of the two is set */
     struct cw_task *task;
+    int touched;          /* any of the following was used: what a loop looks at */
     int noted;            /* one of the next two is set */
     int failed;           /* crew_fail's code */
     int64_t failed_at;    /* crew_fail_at's index, -1: none */

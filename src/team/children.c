@@ -59,6 +59,7 @@ static void inherit(struct cw_member *m, struct cw_frame *frame, struct cw_task 
     child->priority = task ? task->priority : 0;
     child->stream = mix((task ? task->stream : frame->job->stream) * 0x9e3779b97f4a7c15ull +
                         ++frame->spawned);
+    frame->touched = 1;
     if (!task) {
         child->root_slot = frame->job->slot + 1;
         child->root_generation = frame->job->generation;

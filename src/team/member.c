@@ -42,7 +42,7 @@ cw_fn *cw_member_fn(struct cw_member *m, const cw_fn_name *name) {
 void cw_frame_enter(struct cw_member *m, struct cw_frame *frame) {
     frame->member = m;
     frame->up = m->top;
-    frame->noted = frame->refused = frame->failed = frame->rng_ready = 0;
+    frame->touched = frame->noted = frame->refused = frame->failed = frame->rng_ready = 0;
     m->top = frame;
 }
 

@@ -9,11 +9,15 @@
 
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+static void publish(struct cw_frame *frame, int64_t index) {
+    /* Relaxed: the supervisor samples it, and reads it after a death. */
+    __atomic_store_n(&frame->call.index, index, __ATOMIC_RELAXED);
+}
+
 static void begin(struct cw_frame *frame, int64_t index) {
     frame->rng_ready = 0;
     frame->spawned = 0;
-    /* Relaxed: the supervisor samples it, and reads it after a death. */
-    __atomic_store_n(&frame->call.index, index, __ATOMIC_RELAXED);
+    publish(frame, index);
 }
 
 /* For calls that may have spawned: a child that has failed already has marked
@@ -46,44 +50,70 @@ static bool failed(struct cw_member *m, struct cw_job *job, struct cw_frame *fra
     return true;
 }
 
-/* These return how many calls they made; an index of a block counts as one. */
-static int64_t run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
-    struct cw_member *const m = run->member;
+/* After a call that used something of its frame: an answer other than "done",
+ * random numbers, children. */
+static void settle(const struct cw_run *run, int rc, int64_t i, _Atomic unsigned char *mark) {
+    struct cw_frame *const frame = run->frame;
+    /* One that has failed is marked so. */
+    if (!((rc | frame->noted) && failed(run->member, run->job, frame, rc, i)))
+        mark_unless(mark);
+    frame->touched = 0;
+    frame->spawned = 0;
+    frame->rng_ready = 0;
+}
+
+/* These return how many calls they made; an index of a block counts as one.
+ *
+ * Addresses are numbers here, because there may be no input, or no results. The
+ * two flags are constants where this is called. */
+static inline __attribute__((always_inline)) int64_t run_items_as(const struct cw_run *run,
+                                                                  int64_t lo, int64_t hi,
+                                                                  const bool again,
+                                                                  const bool is_index) {
     struct cw_job *const job = run->job;
     struct cw_frame *const frame = run->frame;
     const struct cw_view v = run->view;
     crew_call *call = &frame->call;
     const uint64_t step = (uint64_t)job->step;
-    const bool is_index = job->is_index != 0;
     /* Unsigned: beyond the last item nobody asks for the value. */
     uint64_t value = (uint64_t)job->first + (uint64_t)lo * step;
     _Atomic unsigned char *mark = v.marks + (lo - v.base);
-    char *in = v.in + (size_t)lo * v.in_step, *out = v.out ? v.out + (size_t)lo * v.out_step : NULL;
+    uintptr_t in = (uintptr_t)v.in + (uintptr_t)lo * v.in_step;
+    uintptr_t out = (uintptr_t)v.out + (uintptr_t)lo * v.out_step;
     int64_t skipped = 0, i = lo;
     if (is_index)
         call->in = &frame->value;
+    frame->touched = 0;
+    frame->spawned = 0;
+    frame->rng_ready = 0;
     for (; i < hi; i++, mark++, value += step, in += v.in_step, out += v.out_step) {
         if (UNLIKELY(i > atomic_load_explicit(&job->stop_at, memory_order_relaxed)))
             break;
-        if (UNLIKELY(again && atomic_load_explicit(mark, memory_order_relaxed))) {
+        if (again && atomic_load_explicit(mark, memory_order_relaxed)) {
             skipped++;
             continue;
         }
         if (is_index)
             frame->value = (int64_t)value;
         else
-            call->in = in;
-        call->out = out;
-        begin(frame, i);
+            call->in = (const void *)in;
+        call->out = (void *)out;
+        publish(frame, i);
         int rc = v.fn(call);
-        if (UNLIKELY(rc | frame->noted) && failed(m, job, frame, rc, i))
-            continue;
-        if (UNLIKELY(frame->spawned))
-            mark_unless(mark);
+        if (UNLIKELY(rc | frame->touched))
+            settle(run, rc, i, mark);
         else
             set_mark(mark);
     }
     return i - lo - skipped;
+}
+
+static int64_t run_items(const struct cw_run *run, int64_t lo, int64_t hi, bool again) {
+    if (again)
+        return run->job->is_index ? run_items_as(run, lo, hi, true, true)
+                                  : run_items_as(run, lo, hi, true, false);
+    return run->job->is_index ? run_items_as(run, lo, hi, false, true)
+                              : run_items_as(run, lo, hi, false, false);
 }
 
 static int64_t run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
