@@ -48,8 +48,7 @@ static void copy_out(crew_pool *p, crew_job *j, const unsigned char *marks) {
     /* Runs of good items; a failed one's slot is left as it was. */
     for (int64_t i = 0; i < n;) {
         int64_t lo = i;
-        while (i < n && marks[i] == CW_MARK_DONE)
-            i++;
+        i = cw_marks_run(marks, lo, n, CW_MARK_DONE);
         if (i > lo)
             memcpy(to + (size_t)lo * size, from + (size_t)lo * size, (size_t)(i - lo) * size);
         while (i < n && marks[i] != CW_MARK_DONE)

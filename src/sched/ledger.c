@@ -44,6 +44,19 @@ bool cw_marks_gap(const unsigned char *marks, int64_t from, int64_t to, int64_t 
     return true;
 }
 
+int64_t cw_marks_run(const unsigned char *marks, int64_t at, int64_t to, unsigned char mark) {
+    const uint64_t all = mark * 0x0101010101010101ull;
+    while (at < to && !aligned(marks + at) && __atomic_load_n(marks + at, __ATOMIC_RELAXED) == mark)
+        at++;
+    if (at < to && aligned(marks + at))
+        while (to - at >= EIGHT &&
+               __atomic_load_n((const eight *)(const void *)(marks + at), __ATOMIC_RELAXED) == all)
+            at += EIGHT;
+    while (at < to && __atomic_load_n(marks + at, __ATOMIC_RELAXED) == mark)
+        at++;
+    return at;
+}
+
 int64_t cw_marks_count(const unsigned char *marks, int64_t from, int64_t to) {
     int64_t n = 0;
     while (from < to) {

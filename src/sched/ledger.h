@@ -11,6 +11,9 @@
 /* The first run [*lo, *hi) of unmarked items in [from, to). False: none. */
 bool cw_marks_gap(const unsigned char *marks, int64_t from, int64_t to, int64_t *lo, int64_t *hi);
 
+/* Where the run of marks that are all `mark` ends which begins at `at`. */
+int64_t cw_marks_run(const unsigned char *marks, int64_t at, int64_t to, unsigned char mark);
+
 /* How many of [from, to) are marked: progress. */
 int64_t cw_marks_count(const unsigned char *marks, int64_t from, int64_t to);
 

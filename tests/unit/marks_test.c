@@ -25,6 +25,12 @@ static int64_t plain_count(const unsigned char *marks, int64_t from, int64_t to)
     return n;
 }
 
+static int64_t plain_run(const unsigned char *marks, int64_t at, int64_t to, unsigned char mark) {
+    while (at < to && marks[at] == mark)
+        at++;
+    return at;
+}
+
 static void check_range(unsigned char *marks, int64_t from, int64_t to) {
     int64_t lo = -1, hi = -1, want_lo, want_hi;
     bool want = plain_gap(marks, from, to, &want_lo, &want_hi);
@@ -34,6 +40,9 @@ static void check_range(unsigned char *marks, int64_t from, int64_t to) {
         assert_int_equal(hi, want_hi);
     }
     assert_int_equal(cw_marks_count(marks, from, to), plain_count(marks, from, to));
+    for (unsigned mark = 0; mark < 3; mark++)
+        assert_int_equal(cw_marks_run(marks, from, to, (unsigned char)mark),
+                         plain_run(marks, from, to, (unsigned char)mark));
 }
 
 static void marks__one_unmarked_anywhere__is_the_gap(void **state) {
