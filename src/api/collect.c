@@ -72,8 +72,10 @@ static void count_marks(crew_job *j, const unsigned char *marks) {
     const struct cw_job *job = j->shared;
     int64_t n = job->end - job->base, done = 0, bad = 0;
     for (int64_t i = 0; i < n; i++) {
-        done += marks[i] == CW_MARK_DONE;
-        bad += marks[i] > CW_MARK_DONE;
+        int64_t end = cw_marks_run(marks, i, n, CW_MARK_DONE);
+        done += end - i;
+        i = end;
+        bad += i < n && marks[i] > CW_MARK_DONE;
     }
     if (bad && !j->bad) {
         int64_t i = 0;
