@@ -271,6 +271,42 @@ static void process__standard_output_closed__runs_all_the_same(void **state) {
     assert_int_equal(crew_process_close(q), 0);
 }
 
+/* ---- ends of pipes ---- */
+
+/* It has used its end never: all the same its death is end-of-file. */
+static void process__killed_with_an_end_of_a_pipe__is_end_of_file(void **state) {
+    crew_conn ours, its;
+    char byte;
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_GATE, 0);
+    assert_int_equal(crew_pipe_create(&ours, &its, true), 0);
+    crew_process_opts o = opts();
+    o.conns = &its;
+    o.nconns = 1;
+    crew_process p = start(wait_for_gate, NULL, 0, &o);
+    assert_int_equal(crew_conn_recv(ours, &byte, 1, 0), CREW_ETIMEDOUT);
+    assert_int_equal(crew_process_kill(p), 0);
+    assert_int_equal(crew_conn_recv(ours, &byte, 1, 20), CREW_ECLOSED);
+    assert_int_equal(code_of(p), -SIGKILL);
+    assert_int_equal(crew_process_close(p), 0);
+    assert_int_equal(crew_conn_close(ours), 0);
+}
+
+static void process__stale_end_of_a_pipe__is_refused(void **state) {
+    crew_conn a, b;
+    crew_process p;
+    crew_error err;
+    (void)state;
+    assert_int_equal(crew_pipe_create(&a, &b, false), 0);
+    assert_int_equal(crew_conn_close(a), 0);
+    assert_int_equal(crew_conn_close(b), 0);
+    crew_process_opts o = opts();
+    o.conns = &a;
+    o.nconns = 1;
+    assert_code(crew_process_start(&p, wait_for_gate, NULL, 0, &o, &err), CREW_EINVAL, &err);
+}
+
 /* ---- many, and families ---- */
 
 static int pass_lock(crew_call *call) {
@@ -465,6 +501,8 @@ int main(int argc, char **argv) {
         CREWTEST(process__descriptors__do_not_grow_with_processes_before_it),
         CREWTEST(process__parent_and_self__are_known),
         CREWTEST(process__standard_output_closed__runs_all_the_same),
+        CREWTEST(process__killed_with_an_end_of_a_pipe__is_end_of_file),
+        CREWTEST(process__stale_end_of_a_pipe__is_refused),
         CREWTEST(process__hundreds_at_once__all_end),
         CREWTEST(process__children_of_children__are_waited_for),
         CREWTEST(process__of_itself_for_ever__is_refused_at_some_depth),
