@@ -39,7 +39,7 @@ extern "C" {
     X(EFAILED, -11, "a task reported a failure")                                                   \
     X(EDIED, -12, "a task's worker died")                                                          \
     X(ELIMIT, -13, "a task passed its time or memory limit")                                       \
-    X(EBROKEN, -14, "the pool has lost its processes")                                             \
+    X(EBROKEN, -14, "broken: the pool has lost its processes, or the barrier was given up")          \
     X(ENOTSUP, -15, "not supported by this backend")                                               \
     X(EMISMATCH, -16, "sizes or programs do not match")                                            \
     X(ESTOPPED, -17, "stopped before the end")

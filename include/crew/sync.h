@@ -19,6 +19,7 @@
 #define CREW_SYNC_H
 
 #include <crew/error.h>
+#include <crew/task.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,6 +40,9 @@ typedef struct crew_event {
 typedef struct crew_cond {
     uint64_t place, check;
 } crew_cond;
+typedef struct crew_barrier {
+    uint64_t place, check;
+} crew_barrier;
 
 /* ---- lock: one holder; any thread may release it ---- */
 
@@ -108,6 +112,35 @@ CREW_API int crew_cond_wait_for(crew_cond c, bool (*test)(void *ctx), void *ctx,
 CREW_API int crew_cond_notify(crew_cond c, int64_t n);
 CREW_API int crew_cond_notify_all(crew_cond c);
 CREW_API int crew_cond_destroy(crew_cond c);
+
+/* ---- barrier: so many parties wait for each other, round after round ---- */
+
+/* parties: at least 1. action (may be NULL) runs in the thread that arrives last,
+ * before any is released; its call has no item, no common and no place for a result
+ * (crew_fail works, a reply is dropped). It is a function as a task is: one that every
+ * process has which may be the last. */
+CREW_API int crew_barrier_create(crew_barrier *b, int parties, crew_fn *action);
+/* Waits until all parties are there: 0 for all of them. Otherwise the barrier breaks,
+ * and stays so until crew_barrier_reset: CREW_ETIMEDOUT for the one whose time is over,
+ * CREW_EFAILED for the one whose action failed (its code in task_code), CREW_EBROKEN
+ * for all others, those too who come later. A process that dies inside the wait breaks
+ * it, also in the action, also if the others pass that round before this is known: then
+ * it is the next that breaks. One that dies outside is missed by a limit of time only. */
+CREW_API int crew_barrier_wait(crew_barrier b, double timeout);
+/* The same, and as how many-eth this thread has arrived: 0 to parties - 1, what
+ * Python's wait returns. One of them is 0 in each round. */
+CREW_API int crew_barrier_wait_index(crew_barrier b, double timeout);
+/* Breaks it: all who wait have CREW_EBROKEN. */
+CREW_API int crew_barrier_abort(crew_barrier b);
+/* As if it were new. Those who wait have CREW_EBROKEN; nobody waits, and it is not
+ * broken: nothing happens. */
+CREW_API int crew_barrier_reset(crew_barrier b);
+/* Each of these, or a negative code. n_waiting: as it is just now. broken: 1 or 0. */
+CREW_API int crew_barrier_parties(crew_barrier b);
+CREW_API int crew_barrier_n_waiting(crew_barrier b);
+CREW_API int crew_barrier_broken(crew_barrier b);
+/* Those whose round was complete have 0, though they may wake up only now. */
+CREW_API int crew_barrier_destroy(crew_barrier b);
 
 #ifdef __cplusplus
 }

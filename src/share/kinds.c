@@ -13,6 +13,7 @@ static const struct cw_kind *const kinds[CW_KINDS] = {
     [CW_SEM] = &cw_kind_sem,
     [CW_EVENT] = &cw_kind_event,
     [CW_COND] = &cw_kind_cond,
+    [CW_BARRIER] = &cw_kind_barrier,
     [CW_QUEUE] = &cw_kind_queue,
     [CW_PIPE] = &cw_kind_pipe,
     [CW_DICT] = &cw_kind_dict,
