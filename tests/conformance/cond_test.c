@@ -2,6 +2,7 @@
 #include "crewtest.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -224,6 +225,36 @@ static void cond__without_the_lock__everything_is_refused(void **state) {
         assert_int_equal(pthread_join(thread, NULL), 0);
     }
     assert_int_equal(crewtest_get(CELL_TESTS), 0);
+    close_scene(&s);
+}
+
+static void count_signal(int signal) {
+    (void)signal;
+    crewtest_add(CELL_TESTS, 1);
+}
+
+static void cond__signal_during_a_wait__the_wait_goes_on(void **state) {
+    struct sigaction count = {.sa_handler = count_signal}, before;
+    struct scene s;
+    pthread_t thread;
+    void *rc;
+    (void)state;
+    open_scene(&s);
+    crewtest_set(CELL_TESTS, 0);
+    assert_int_equal(sigaction(SIGUSR2, &count, &before), 0);
+    assert_int_equal(pthread_create(&thread, NULL, sleeper_thread, &s), 0);
+    assert_int_equal(crew_sem_acquire(s.sleeping, 30), 0);
+    assert_int_equal(crew_lock_acquire(s.lock, 30), 0);
+    assert_int_equal(crew_lock_release(s.lock), 0);
+    for (int i = 1; i <= 10; i++) {
+        assert_int_equal(pthread_kill(thread, SIGUSR2), 0);
+        assert_true(crewtest_reached(CELL_TESTS, i, 30));
+    }
+    woken_are(&s, 0);
+    notify(&s, 1);
+    assert_int_equal(pthread_join(thread, &rc), 0);
+    assert_int_equal((intptr_t)rc, 0);
+    assert_int_equal(sigaction(SIGUSR2, &before, NULL), 0);
     close_scene(&s);
 }
 
@@ -472,6 +503,7 @@ int main(int argc, char **argv) {
         CREWTEST(cond__notify_all__wakes_all_after_all_have_timed_out_once),
         CREWTEST(cond__wait_with_a_limit__is_over_in_time_and_has_the_lock),
         CREWTEST(cond__without_the_lock__everything_is_refused),
+        CREWTEST(cond__signal_during_a_wait__the_wait_goes_on),
         CREWTEST(cond__notified_one_by_one__in_the_order_of_waiting),
         CREWTEST(cond__wait_for__ends_when_the_test_is_true_or_the_time_is_over),
         CREWTEST(cond__wait_for_what_is_true__does_not_wait),
