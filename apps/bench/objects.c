@@ -78,7 +78,7 @@ int measure_processes(const struct bench *b) {
     static const char python[] =
         "import time, multiprocessing as m\n"
         "def f(): pass\n"
-        "m.set_start_method('fork')\n"
+        "m.set_start_method(\"fork\")\n"
         "t = time.perf_counter()\n"
         "p = [m.Process(target=f) for i in range(200)]\n"
         "for x in p: x.start()\n"
