@@ -601,6 +601,27 @@ static void dict__handles_as_values__lead_to_the_same_objects(void **state) {
 
 /* ---- as Python's ---- */
 
+static void queue__in_a_dictionary_and_in_a_list__is_that_queue(void **state) {
+    crew_dict d = make();
+    crew_list l;
+    crew_queue q, got;
+    int32_t key = 0, n = 456;
+    (void)state;
+    assert_int_equal(crew_list_create(&l), 0);
+    assert_int_equal(crew_queue_create(&q, 0, NULL), 0);
+    assert_int_equal(crew_dict_set(d, &key, sizeof key, &q, sizeof q), 0);
+    assert_int_equal(crew_list_append(l, &q, sizeof q), 0);
+    assert_int_equal(crew_list_get(l, 0, &got, sizeof got), sizeof got);
+    assert_int_equal(crew_queue_put(got, &n, sizeof n, 0), 0);
+    assert_int_equal(crew_dict_get(d, &key, sizeof key, &got, sizeof got, 0), sizeof got);
+    n = 0;
+    assert_int_equal(crew_queue_get(got, &n, sizeof n, 0), sizeof n);
+    assert_int_equal(n, 456);
+    assert_int_equal(crew_queue_destroy(q), 0);
+    assert_int_equal(crew_list_destroy(l), 0);
+    assert_int_equal(crew_dict_destroy(d), 0);
+}
+
 static int one_letter(void *ctx, const void *key, size_t ksize, const void *val, size_t vsize) {
     int32_t k;
     if (ksize != sizeof k || vsize != 1)
@@ -676,6 +697,7 @@ int main(int argc, char **argv) {
         CREWTEST(each__its_function_uses_the_dictionary_and_stops__as_it_says),
         CREWTEST(dict__stale_handles__are_errors_in_a_sentence),
         CREWTEST(dict__handles_as_values__lead_to_the_same_objects),
+        CREWTEST(queue__in_a_dictionary_and_in_a_list__is_that_queue),
         CREWTEST(dict__five_letters__are_its_keys_and_values),
         CREWTEST(each__cleared_in_the_middle__goes_on_over_its_copy),
         CREWTEST(namespace__is_a_dictionary_of_names),
