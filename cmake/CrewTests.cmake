@@ -95,6 +95,14 @@ if(TARGET crew_program)
     ${PROJECT_SOURCE_DIR}/tests/apps/crew.sh $<TARGET_FILE:crew_program> ${PROJECT_SOURCE_DIR})
 endif()
 if(TARGET example_first)
-  crew_script(apps.examples 60
-    ${PROJECT_SOURCE_DIR}/tests/apps/examples.sh ${PROJECT_BINARY_DIR}/apps/examples)
+  foreach(backend serial threads fork)
+    crew_script(apps.examples.${backend} 60
+      ${PROJECT_SOURCE_DIR}/tests/apps/examples.sh ${PROJECT_BINARY_DIR}/apps/examples)
+    set_tests_properties(apps.examples.${backend} PROPERTIES ENVIRONMENT CREW_BACKEND=${backend})
+  endforeach()
+  foreach(start fork server spawn)
+    crew_script(apps.processes.${start} 120
+      ${PROJECT_SOURCE_DIR}/tests/apps/processes.sh ${PROJECT_BINARY_DIR}/apps/examples)
+    set_tests_properties(apps.processes.${start} PROPERTIES ENVIRONMENT CREW_START=${start})
+  endforeach()
 endif()

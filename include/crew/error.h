@@ -3,8 +3,8 @@
  * An int result is 0 (or a count, or 1 for news such as CREW_OWNERDEAD) on
  * success and one of the negative codes below on failure; constructors return
  * NULL on failure. A crew_error passed in may be NULL; a success leaves code 0
- * in it. Calls that take none leave theirs in crew_last_error(), which belongs
- * to the calling thread. */
+ * in it. Calls that take none, or are given NULL, leave theirs in crew_last_error(),
+ * which belongs to the calling thread. */
 #ifndef CREW_ERROR_H
 #define CREW_ERROR_H
 

@@ -1,0 +1,68 @@
+/* Python: arr = Array('d', range(1000)); Process(target=add_one, args=(arr, start, end))
+ *
+ * Five processes add one to a fifth each of an array of 1000 doubles that they share.
+ * Prints arr[500] = 501.0. No two of them touch the same element, so there is no lock. */
+#include <crew/crew.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LENGTH = 1000, PROCESSES = 5 };
+
+struct slice {
+    crew_array array;
+    int start, end;
+};
+
+/* Ends the program, or the process it is called in, if a call has failed. */
+static void must(int result) {
+    if (result < 0) {
+        fprintf(stderr, "%s\n", crew_last_error()->text);
+        exit(EXIT_FAILURE);
+    }
+}
+
+/* Waits for its end, and ends the program if it did not do its work. */
+static void finish(crew_process process) {
+    int code;
+    must(crew_process_join(process, CREW_FOREVER));
+    must(crew_process_exitcode(process, &code));
+    if (code != 0) {
+        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
+        exit(EXIT_FAILURE);
+    }
+    must(crew_process_close(process));
+}
+
+static int add_one(crew_call *call) {
+    const struct slice *slice = CREW_IN(call, struct slice);
+    double *arr = crew_array_data(slice->array);
+    for (int i = slice->start; i < slice->end; i++)
+        arr[i] += 1;
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    struct slice slice;
+    crew_process process[PROCESSES];
+    must(crew_init(&argc, &argv));
+    must(crew_array_create(&slice.array, CREW_F64, 1, &(int64_t){LENGTH}, NULL));
+    double *arr = crew_array_data(slice.array);
+    for (int i = 0; i < LENGTH; i++)
+        arr[i] = i;
+
+    for (int i = 0; i < PROCESSES; i++) {
+        slice.start = i * LENGTH / PROCESSES;
+        slice.end = (i + 1) * LENGTH / PROCESSES;
+        must(crew_process_start(&process[i], add_one, &slice, sizeof slice, NULL, NULL));
+    }
+    for (int i = 0; i < PROCESSES; i++)
+        finish(process[i]);
+
+    int wrong = 0;
+    for (int i = 0; i < LENGTH; i++)
+        wrong += arr[i] != i + 1;
+    printf("arr[500] = %.1f\n", arr[500]);
+    if (wrong)
+        printf("%d elements are wrong\n", wrong);
+    return crew_finalize();
+}
