@@ -191,11 +191,14 @@ static void scrub(struct cw_share *share, struct cw_head *head) {
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     cw_kind_rlock.bury(share, head, party);
 }
+static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
+    cw_kind_rlock.let_go(share, head, party);
+}
 static void wake(struct cw_share *share, struct cw_head *head) {
     cw_kind_rlock.wake(share, head);
 }
 
 const struct cw_kind cw_kind_value = {
-    .name = "value", .bytes = 64, .scrub = scrub, .bury = bury, .wake = wake};
+    .name = "value", .bytes = 64, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
 
 _Static_assert(sizeof(struct cw_value) <= 64, "a cell");
