@@ -116,6 +116,8 @@ static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc
                                      .root_fd = s->root.fd,
                                      .enter = cw_process_enter};
     cw_signals_get(&order.signals);
+    /* crew_process_terminate may come before its first instruction. */
+    cw_signals_default(&order.signals, SIGTERM);
     if (plan->start == CREW_START_FORK)
         return cw_nursery_single(&order, err);
     cw_output_flush(); /* what was printed before it comes before what it prints */
@@ -356,23 +358,26 @@ static int fill_self(struct cw_share *share, struct cw_head *head, void *arg, cr
     return 0;
 }
 
+static struct cw_proc *proc_of(const struct cw_share *share, crew_process p) {
+    return cw_object(share, CW_PROCESS, p.place, p.check);
+}
+
 crew_process crew_self(void) {
-    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
     crew_process p = {0};
     struct cw_self *self = cw_self_get();
     struct cw_session *s = self ? cw_session_self() : NULL;
     if (!s)
         return p;
-    pthread_mutex_lock(&once);
-    if (!s->self && cw_object_make(self->share, CW_PROCESS, fill_self, s, &p.place, &p.check,
-                                   cw_error_last()) == 0)
-        s->self = cw_object(self->share, CW_PROCESS, p.place, p.check);
-    if (s->self)
-        p = (crew_process){cw_proc_place(self->share, s->self),
-                           cw_proc_check(self->share, s->self)};
-    pthread_mutex_unlock(&once);
-    if (p.place)
-        cw_error_clear(NULL);
+    /* Without a lock: another thread may fork a process at any moment. */
+    struct cw_proc *own = atomic_load(&s->self);
+    if (!own && cw_object_make(self->share, CW_PROCESS, fill_self, s, &p.place, &p.check,
+                               cw_error_last()) < 0)
+        return (crew_process){0};
+    if (!own && !atomic_compare_exchange_strong(&s->self, &own, proc_of(self->share, p)))
+        cw_object_end(self->share, CW_PROCESS, p.place, p.check); /* a thread was faster */
+    if (own)
+        p = (crew_process){cw_proc_place(self->share, own), cw_proc_check(self->share, own)};
+    cw_error_clear(NULL);
     return p;
 }
 
@@ -380,7 +385,7 @@ crew_process crew_parent(void) {
     crew_process none = {0};
     if (!crew_self().place)
         return none;
-    const struct cw_proc *proc = cw_session_self()->self;
+    const struct cw_proc *proc = atomic_load(&cw_session_self()->self);
     return proc->itself ? none : (crew_process){proc->from_place, proc->from_check};
 }
 

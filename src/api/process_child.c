@@ -9,7 +9,6 @@
 #include "team/member.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,11 +70,10 @@ static _Noreturn void live(const cw_segment *root, uint64_t record) {
     atomic_store(&proc->ward, getppid());
     atomic_store(&proc->seat.step, CW_STEP_OBJECTS);
     cw_worker_settle(&mapped, proc->depth + 1, proc->cores, proc->name);
-    signal(SIGTERM, SIG_DFL); /* crew_process_terminate */
     if (cw_session_join_objects(&mapped, &err) < 0)
         _exit(CW_EXIT_SETUP);
     life.share = cw_share_here();
-    cw_session_self()->self = proc;
+    atomic_store(&cw_session_self()->self, proc);
     atomic_store(&proc->party, life.share->party);
     atomic_store(&proc->seat.step, CW_STEP_THREAD);
     pthread_t thread;

@@ -28,6 +28,11 @@ void cw_signals_get(struct cw_signals *signals) {
     }
 }
 
+void cw_signals_default(struct cw_signals *signals, int s) {
+    signals->caught &= ~bit(s);
+    signals->ignored &= ~bit(s);
+}
+
 void cw_signals_block(sigset_t *before) {
     sigset_t all;
     sigfillset(&all);

@@ -21,6 +21,9 @@ struct cw_signals {
 /* Those of the calling process. */
 void cw_signals_get(struct cw_signals *signals);
 
+/* From now on they say that this signal has its default action. */
+void cw_signals_default(struct cw_signals *signals, int s);
+
 /* Around a fork: no handler of the program's may run in the new process. */
 void cw_signals_block(sigset_t *before);
 void cw_signals_restore(const sigset_t *before);

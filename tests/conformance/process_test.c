@@ -155,6 +155,27 @@ static void process__terminated_or_killed__has_the_signal_as_code(void **state) 
     }
 }
 
+static void pass_by(int signal) {
+    (void)signal;
+}
+
+/* Before its first instruction: no handler of the program's may be in the way. */
+static void process__terminated_at_once_by_a_program_with_a_handler__ends(void **state) {
+    void (*const handlers[])(int) = {pass_by, SIG_IGN};
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_GATE, 0);
+    for (int i = 0; i < 20; i++) {
+        void (*before)(int) = signal(SIGTERM, handlers[i % 2]);
+        crew_process p = start(wait_for_gate, NULL, 0, NULL);
+        assert_int_equal(crew_process_terminate(p), 0);
+        signal(SIGTERM, before);
+        assert_int_equal(crew_process_join(p, 20), 0);
+        assert_int_equal(code_of(p), -SIGTERM);
+        assert_int_equal(crew_process_close(p), 0);
+    }
+}
+
 static void process__descriptor__polls_readable_at_the_end(void **state) {
     (void)state;
     crewtest_need_fork();
@@ -468,6 +489,39 @@ static void process__from_several_threads__each_has_its_own(void **state) {
     }
 }
 
+static _Atomic bool enough;
+
+static void *ask_for_self(void *arg) {
+    (void)arg;
+    while (!enough)
+        crew_self();
+    return NULL;
+}
+
+static int knows_itself(crew_call *call) {
+    (void)call;
+    return crew_process_pid(crew_self()) == getpid() ? 0 : 1;
+}
+
+/* Whatever the others were about when it was forked. */
+static void process__forked_beside_busy_threads__knows_itself(void **state) {
+    pthread_t threads[2];
+    (void)state;
+    crewtest_need_fork();
+    enough = false;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_for_self, NULL), 0);
+    for (int i = 0; i < 60; i++) {
+        crew_process p = start(knows_itself, NULL, 0, NULL);
+        assert_int_equal(crew_process_join(p, 20), 0);
+        assert_int_equal(code_of(p), 0);
+        assert_int_equal(crew_process_close(p), 0);
+    }
+    enough = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+}
+
 static void process__bad_requests__are_errors_in_a_sentence(void **state) {
     crew_process p, none = {0};
     crew_process_opts o = {.start = 17};
@@ -496,6 +550,7 @@ int main(int argc, char **argv) {
         CREWTEST(process__each_end__has_its_code),
         CREWTEST(process__while_it_runs__is_alive_and_has_no_code),
         CREWTEST(process__terminated_or_killed__has_the_signal_as_code),
+        CREWTEST(process__terminated_at_once_by_a_program_with_a_handler__ends),
         CREWTEST(process__descriptor__polls_readable_at_the_end),
         CREWTEST(process__names__are_given_or_made),
         CREWTEST(process__descriptors__do_not_grow_with_processes_before_it),
@@ -509,6 +564,7 @@ int main(int argc, char **argv) {
         CREWTEST(process__from_workers_of_a_pool__works_too),
         CREWTEST(process__lock_as_argument__is_the_same_for_all),
         CREWTEST(process__from_several_threads__each_has_its_own),
+        CREWTEST(process__forked_beside_busy_threads__knows_itself),
         CREWTEST(process__bad_requests__are_errors_in_a_sentence),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
