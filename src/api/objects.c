@@ -12,6 +12,12 @@ struct cw_self *cw_self_join(crew_error *err) {
             return NULL;
         share = cw_share_here();
     }
+    if (!share) {
+        cw_error_set(err, CREW_ENOTSUP, 0,
+                     "a child that a worker or process of crew has forked by itself cannot use "
+                     "what the program shares: start it with crew_process_start");
+        return NULL;
+    }
     return cw_self_make(share, err);
 }
 

@@ -85,6 +85,7 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
     atomic_store(&proc->seat.state, CW_SEAT_ASKED);
     atomic_store(&proc->parent, share->party);
     proc->daemon = plan->opts->daemon;
+    proc->alone = plan->start == CREW_START_FORK;
     proc->depth = plan->session->depth;
     proc->cores = plan->session->cores;
     proc->fn = plan->name;
@@ -114,7 +115,8 @@ static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc
                                                 .rank = CW_BILLET_PROCESS},
                                      .segment_fd = s->own.fd,
                                      .root_fd = s->root.fd,
-                                     .enter = cw_process_enter};
+                                     .enter = cw_process_enter,
+                                     .ward = &proc->ward};
     cw_signals_get(&order.signals);
     /* crew_process_terminate may come before its first instruction. */
     cw_signals_default(&order.signals, SIGTERM);
@@ -124,13 +126,45 @@ static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc
     return cw_fork_server_ask(&order, err);
 }
 
+/* Also one that has ended and for which nobody waits: the program may be the one to
+ * which orphans fall. */
+static bool pid_gone(pid_t pid) {
+    if (pid <= 0)
+        return false;
+    if (kill(pid, 0) != 0)
+        return errno == ESRCH;
+    struct pollfd end = {.fd = cw_process_descriptor(pid), .events = POLLIN};
+    bool gone = end.fd < 0 ? errno == ESRCH : poll(&end, 1, 0) > 0;
+    if (end.fd >= 0)
+        close(end.fd);
+    return gone;
+}
+
+static void declare_dead(struct cw_share *share, struct cw_head *head) {
+    struct cw_proc *proc = (struct cw_proc *)head;
+    (void)share;
+    if (cw_proc_ended(proc))
+        return; /* its ward said so, and ended itself */
+    atomic_store(&proc->seat.status, SIGKILL);
+    atomic_store(&proc->seat.state, CW_SEAT_ENDED);
+    cw_futex_wake(&proc->seat.state, INT_MAX);
+}
+
+/* Its ward was killed, which nobody can tell of: the process went with it. */
+static void look_for_ward(struct cw_share *share, struct cw_proc *proc, uint64_t check) {
+    if (!cw_proc_ended(proc) && pid_gone(atomic_load(&proc->ward)) &&
+        (!atomic_load(&proc->seat.pid) || pid_gone(atomic_load(&proc->seat.pid))))
+        cw_object_with(share, CW_PROCESS, cw_proc_place(share, proc), check, declare_dead);
+}
+
 /* What it was given is its own when crew_process_start returns. */
-static int await_conns(struct cw_proc *proc, crew_error *err) {
+static int await_conns(struct cw_share *share, struct cw_proc *proc, crew_error *err) {
     while (proc->nconns && !atomic_load(&proc->ready)) {
         if (cw_proc_ended(proc))
             return cw_error_set(err, CREW_EDIED, 0,
                                 "the process ended before it had taken its ends of pipes");
-        cw_futex_wait(&proc->ready, 0, 0.02);
+        if (!cw_futex_wait(&proc->ready, 0, 0.02))
+            look_for_ward(share, proc, cw_proc_check(share, proc));
     }
     return 0;
 }
@@ -157,7 +191,7 @@ int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t siz
         struct cw_proc *proc = cw_object(self->share, CW_PROCESS, place, check_half);
         if (size)
             memcpy(cw_ptr(&self->share->arena, atomic_load(&proc->arg)), arg, size);
-        if ((rc = bring(&plan, self->share, proc, to)) < 0 || (rc = await_conns(proc, to)) < 0) {
+        if ((rc = bring(&plan, self->share, proc, to)) < 0 || (rc = await_conns(self->share, proc, to)) < 0) {
             if (rc != CREW_EDIED || cw_proc_ended(proc))
                 cw_object_end(self->share, CW_PROCESS, place, check_half);
         } else {
@@ -185,27 +219,13 @@ static int last(void) {
     return crew_last_error()->code;
 }
 
-static bool pid_gone(pid_t pid) {
-    return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH;
-}
-
-/* Its ward was killed, which nobody can tell of: the process went with it. */
-static void look_for_ward(struct cw_proc *proc) {
-    uint32_t state = atomic_load(&proc->seat.state);
-    pid_t ward = atomic_load(&proc->ward), pid = atomic_load(&proc->seat.pid);
-    if (state == CW_SEAT_ENDED || !pid_gone(ward) || (pid && !pid_gone(pid)))
-        return;
-    atomic_store(&proc->seat.status, SIGKILL);
-    if (atomic_compare_exchange_strong(&proc->seat.state, &state, CW_SEAT_ENDED))
-        cw_futex_wake(&proc->seat.state, INT_MAX);
-}
-
 int crew_process_join(crew_process p, double timeout) {
     struct cw_self *self;
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
-    if (atomic_load(&proc->seat.pid) == getpid())
+    /* The number of one that has ended may be this one's by now. */
+    if (!cw_proc_ended(proc) && atomic_load(&proc->seat.pid) == getpid())
         return cw_error_set(NULL, CREW_EINVAL, 0, "a process cannot wait for its own end");
     struct cw_deadline deadline = cw_deadline_in(timeout);
     while (!cw_proc_ended(proc)) {
@@ -216,7 +236,7 @@ int crew_process_join(crew_process p, double timeout) {
         double slice = cw_deadline_slice(&deadline);
         if (state != CW_SEAT_ENDED &&
             !cw_futex_wait(&proc->seat.state, state, slice < 0 || slice > 0.5 ? 0.5 : slice))
-            look_for_ward(proc);
+            look_for_ward(self->share, proc, p.check);
         if (!cw_object_same(&proc->head, p.check))
             return cw_handle_stale(CW_PROCESS, p.place, p.check);
     }
@@ -237,8 +257,7 @@ int crew_process_exitcode(crew_process p, int *code) {
     if (atomic_load(&proc->seat.step) != CW_STEP_SETTLED && !WIFSIGNALED(status)) {
         char how[160];
         cw_failure_of_seat(&proc->seat, status, how, sizeof how);
-        return cw_error_set(NULL, CREW_EBROKEN, atomic_load(&proc->seat.sys), "%s was %s",
-                            proc->name, how);
+        return cw_error_set(NULL, CREW_EBROKEN, 0, "%s was %s", proc->name, how);
     }
     *code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
     return cw_error_clear(NULL);
@@ -249,22 +268,27 @@ int crew_process_alive(crew_process p) {
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
-    look_for_ward(proc);
+    look_for_ward(self->share, proc, p.check);
     cw_error_clear(NULL);
     return !cw_proc_ended(proc);
 }
 
-/* The number of a process that has ended may be another's: a descriptor, opened
- * while the record says that it lives, is not. -1: it has ended. */
-static int descriptor_of(struct cw_proc *proc) {
-    while (atomic_load(&proc->seat.state) == CW_SEAT_ASKED) {
+static bool over(const struct cw_proc *proc, uint64_t check) {
+    return cw_proc_ended(proc) || !cw_object_same(&proc->head, check);
+}
+
+/* The number of a process that has ended may be another's, and the record that of
+ * another process: a descriptor, opened while the record says that this one lives, is
+ * neither. -1: it has ended, or errno says why there is none. */
+static int descriptor_of(struct cw_share *share, struct cw_proc *proc, uint64_t check) {
+    while (atomic_load(&proc->seat.state) == CW_SEAT_ASKED && !over(proc, check)) {
         cw_futex_wait(&proc->seat.state, CW_SEAT_ASKED, 0.001);
-        look_for_ward(proc);
+        look_for_ward(share, proc, check);
     }
-    if (cw_proc_ended(proc))
+    if (over(proc, check))
         return -1;
     int fd = cw_descriptor_above_standard(cw_process_descriptor(atomic_load(&proc->seat.pid)));
-    if (fd >= 0 && cw_proc_ended(proc)) {
+    if (fd >= 0 && over(proc, check)) {
         close(fd);
         return -1;
     }
@@ -276,11 +300,14 @@ static int signal_it(crew_process p, int signal) {
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
-    int fd = descriptor_of(proc);
-    if (fd >= 0) {
-        long rc = syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+    int fd = descriptor_of(self->share, proc, p.check);
+    if (fd >= 0 || !over(proc, p.check)) {
+        /* Where there are no descriptors left, by its number. */
+        long rc = fd >= 0 ? syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0)
+                          : kill(atomic_load(&proc->seat.pid), signal);
         int sys = errno;
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         if (rc != 0 && sys != ESRCH)
             return cw_error_set(NULL, CREW_EPERM, sys, "%s could not be sent signal %d",
                                 proc->name, signal);
@@ -301,8 +328,10 @@ int crew_process_pid(crew_process p) {
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
-    while (!atomic_load(&proc->seat.pid) && !cw_proc_ended(proc))
+    while (!atomic_load(&proc->seat.pid) && !over(proc, p.check)) {
         cw_futex_wait(&proc->seat.state, CW_SEAT_ASKED, 0.001);
+        look_for_ward(self->share, proc, p.check);
+    }
     cw_error_clear(NULL);
     return atomic_load(&proc->seat.pid);
 }
@@ -312,8 +341,8 @@ int crew_process_fd(crew_process p) {
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
-    int fd = descriptor_of(proc);
-    if (fd < 0 && cw_proc_ended(proc)) /* readable at once */
+    int fd = descriptor_of(self->share, proc, p.check);
+    if (fd < 0 && over(proc, p.check)) /* readable at once */
         fd = cw_descriptor_above_standard(eventfd(1, EFD_CLOEXEC));
     if (fd < 0)
         return cw_error_set(NULL, CREW_EAGAIN, errno, "no descriptor for %s", proc->name);
@@ -329,17 +358,23 @@ const char *crew_process_name(crew_process p) {
     return proc ? proc->name : NULL;
 }
 
+static bool is_child(const struct cw_share *share, const struct cw_proc *proc) {
+    return cw_head_live(&proc->head) && atomic_load(&proc->parent) == share->party;
+}
+
 int crew_process_close(crew_process p) {
     struct cw_self *self;
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
-    look_for_ward(proc);
+    look_for_ward(self->share, proc, p.check);
     if (!cw_proc_ended(proc))
         return cw_error_set(NULL, CREW_EAGAIN, 0,
                             proc->itself ? "%s is this very process (pid %d)"
                                          : "%s (pid %d) still runs: join it first",
                             proc->name, atomic_load(&proc->seat.pid));
+    if (proc->alone && is_child(self->share, proc))
+        cw_nursery_bury(atomic_load(&proc->ward));
     return cw_handle_end(CW_PROCESS, p.place, p.check);
 }
 
@@ -389,10 +424,6 @@ crew_process crew_parent(void) {
     return proc->itself ? none : (crew_process){proc->from_place, proc->from_check};
 }
 
-static bool is_child(const struct cw_share *share, const struct cw_proc *proc) {
-    return cw_head_live(&proc->head) && atomic_load(&proc->parent) == share->party;
-}
-
 int crew_children(crew_process *children, int cap) {
     struct cw_self *self = cw_self_get();
     if (!self)
@@ -414,27 +445,37 @@ int crew_children(crew_process *children, int cap) {
     return n;
 }
 
-void cw_processes_tend(struct cw_session *s) {
+/* Nobody but the process itself has read these. */
+static void free_what_it_was_given(struct cw_share *share, struct cw_head *head) {
+    struct cw_proc *proc = (struct cw_proc *)head;
+    cw_free_cell(&share->arena, &proc->arg);
+    cw_free_cell(&share->arena, &proc->conns);
+    atomic_store(&proc->noticed, 1);
+}
+
+void cw_processes_tend(void) {
     struct cw_share *share = cw_share_here();
-    (void)s;
-    for (uint32_t i = 0, all = cw_cells(share, CW_PROCESS); i < all; i++) {
+    for (uint32_t i = 0, all = share ? cw_cells(share, CW_PROCESS) : 0; i < all; i++) {
         struct cw_proc *proc = cw_proc_at(share, i);
-        if (!is_child(share, proc) || !cw_proc_ended(proc) || atomic_exchange(&proc->noticed, 1))
+        /* First: what follows is about this one, who may be closed meanwhile. */
+        uint64_t check = cw_proc_check(share, proc);
+        if (!is_child(share, proc) || atomic_load(&proc->noticed))
             continue;
-        /* Nobody but the process itself has read these. */
-        cw_free_cell(&share->arena, &proc->arg);
-        cw_free_cell(&share->arena, &proc->conns);
+        look_for_ward(share, proc, check);
+        if (cw_proc_ended(proc))
+            cw_object_with(share, CW_PROCESS, cw_proc_place(share, proc), check,
+                           free_what_it_was_given);
     }
 }
 
-/* How long a daemon has to answer SIGTERM. */
+/* How long daemons have to answer SIGTERM, all of them together. */
 static const double GRACE = 1.0;
 
-void cw_processes_finish(struct cw_session *s) {
+void cw_processes_finish(void) {
     struct cw_share *share = cw_share_here();
-    (void)s;
     if (!share || !share->party)
         return;
+    struct cw_deadline grace = cw_deadline_in(GRACE);
     for (int round = 0; round < 3; round++)
         for (uint32_t i = 0, all = cw_cells(share, CW_PROCESS); i < all; i++) {
             struct cw_proc *proc = cw_proc_at(share, i);
@@ -443,7 +484,9 @@ void cw_processes_finish(struct cw_session *s) {
             crew_process p = {cw_proc_place(share, proc), cw_proc_check(share, proc)};
             if (round == 0 && proc->daemon)
                 crew_process_terminate(p);
-            if (round == 1 && proc->daemon && crew_process_join(p, GRACE) == CREW_ETIMEDOUT)
+            cw_deadline_over(&grace);
+            if (round == 1 && proc->daemon &&
+                crew_process_join(p, cw_deadline_slice(&grace)) == CREW_ETIMEDOUT)
                 crew_process_kill(p);
             if (round == 2) {
                 crew_process_join(p, CREW_FOREVER);

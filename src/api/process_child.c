@@ -67,7 +67,6 @@ static _Noreturn void live(const cw_segment *root, uint64_t record) {
     struct cw_proc *proc = (struct cw_proc *)(mapped.base + record);
     struct life life = {.proc = proc, .code = CW_EXIT_SETUP};
     crew_error err;
-    atomic_store(&proc->ward, getppid());
     atomic_store(&proc->seat.step, CW_STEP_OBJECTS);
     cw_worker_settle(&mapped, proc->depth + 1, proc->cores, proc->name);
     if (cw_session_join_objects(&mapped, &err) < 0)

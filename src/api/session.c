@@ -204,16 +204,20 @@ static double visit_all(struct cw_session *s) {
     return next;
 }
 
+static const int64_t TEND_NS = 900000000;
+
 static void *serve(void *arg) {
     struct cw_session *s = arg;
     /* The program's signals are for the program's threads. */
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
-    /* In a worker its first thread has joined already. */
+    /* In a worker its first thread has joined already; a child that a worker has forked
+     * by itself has nothing to join. */
     struct cw_share *share = cw_share_here();
     bool joins = s->depth == 0;
     uint32_t seen_deaths = 0;
+    int64_t tended = cw_now_ns();
     crew_error err = {0};
     if (joins)
         cw_party_join(share, &err);
@@ -226,9 +230,13 @@ static void *serve(void *arg) {
         uint32_t seen = atomic_load(&s->bell->count);
         double next = visit_all(s);
         uint32_t deaths = atomic_load(&s->bell->deaths);
-        if (atomic_exchange(&s->deaths, false) || deaths != seen_deaths) {
+        bool died = atomic_exchange(&s->deaths, false) || deaths != seen_deaths;
+        if (died && share)
             cw_party_bury(share);
-            cw_processes_tend(s);
+        /* Now and then in any case: of a ward that was killed nobody tells. */
+        if (died || cw_now_ns() - tended > TEND_NS) {
+            cw_processes_tend();
+            tended = cw_now_ns();
         }
         seen_deaths = deaths;
         atomic_fetch_add(&s->bell->sleeping, 1);
@@ -352,7 +360,7 @@ static void free_pools(struct cw_session *s) {
 
 static int finalize(struct cw_session *s) {
     free_pools(s);
-    cw_processes_finish(s);
+    cw_processes_finish();
     pthread_mutex_lock(&cw_session_lock);
     bool serving = s->serving;
     pthread_mutex_unlock(&cw_session_lock);

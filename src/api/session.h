@@ -87,9 +87,9 @@ void cw_session_ring(struct cw_session *s);
 /* ---- process.c, process_child.c ---- */
 
 /* On the service thread: children that have ended. */
-void cw_processes_tend(struct cw_session *s);
+void cw_processes_tend(void);
 /* Daemons are ended, the others waited for; all records are closed. */
-void cw_processes_finish(struct cw_session *s);
+void cw_processes_finish(void);
 /* In a process that crew_process_start has brought: runs its function, never
  * returns. */
 void cw_process_enter(const struct cw_billet *billet);

@@ -27,6 +27,7 @@ extern char **environ;
 struct orphan {
     void (*run)(void *arg);
     void *arg;
+    _Atomic int32_t *pid;
 };
 
 /* Ends at once, so that the process it forks is nobody's child. Its exit code is
@@ -36,6 +37,8 @@ static int middle(void *arg) {
     pid_t pid = fork();
     if (pid == 0)
         orphan->run(orphan->arg);
+    if (pid > 0 && orphan->pid)
+        atomic_store(orphan->pid, pid);
     _exit(pid < 0 ? errno & 0x7f : 0);
 }
 
@@ -63,9 +66,9 @@ static pid_t start_middle(struct orphan *orphan, void **stack, size_t size) {
     return clone(middle, (char *)*stack + size, CLONE_VM | CLONE_VFORK, orphan);
 }
 
-int cw_process_orphan(void (*run)(void *arg), void *arg) {
+int cw_process_orphan(void (*run)(void *arg), void *arg, _Atomic int32_t *born) {
     enum { STACK = 256 << 10 };
-    struct orphan orphan = {run, arg};
+    struct orphan orphan = {run, arg, born};
     void *stack = NULL;
     int status = 0;
     sigset_t before;

@@ -4,15 +4,18 @@
 
 #include <crew/error.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Forks the calling process as it is now and runs `run(arg)`, which never
  * returns, in the new one, with every signal blocked. It is nobody's child: it
  * falls to the nearest subreaper or to pid 1 at once. The caller's threads see
  * neither SIGCHLD nor, unless they wait with __WALL or __WCLONE, a child: but
- * under a sanitizer. Returns 0 or errno. */
-int cw_process_orphan(void (*run)(void *arg), void *arg);
+ * under a sanitizer. Returns 0 or errno. *pid (in shared memory, or NULL) is its
+ * pid before the call returns. */
+int cw_process_orphan(void (*run)(void *arg), void *arg, _Atomic int32_t *pid);
 
 /* Dies with the process whose pid is `parent` (which must be this process's
  * parent and must have forked it from its only thread). False: it is gone. */

@@ -14,6 +14,7 @@ static void scrub(struct cw_share *share, struct cw_head *head) {
 
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     struct cw_proc *proc = (struct cw_proc *)head;
+    uint64_t check = cw_proc_check(share, proc); /* of the one that is looked at below */
     if (proc->itself && atomic_load(&proc->party) == party) {
         atomic_store(&proc->seat.state, CW_SEAT_ENDED);
         atomic_store(&proc->parent, 0);
@@ -21,7 +22,7 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     uint32_t parent = party;
     atomic_compare_exchange_strong(&proc->parent, &parent, 0);
     if (!atomic_load(&proc->parent) && cw_proc_ended(proc))
-        cw_object_end(share, CW_PROCESS, cw_proc_place(share, proc), cw_proc_check(share, proc));
+        cw_object_end(share, CW_PROCESS, cw_proc_place(share, proc), check);
 }
 
 static void wake(struct cw_share *share, struct cw_head *head) {

@@ -2,7 +2,9 @@
  *
  * | word               | written by                                          |
  * |--------------------|-----------------------------------------------------|
- * | seat               | who starts it, then its ward, until ENDED           |
+ * | seat               | who starts it, then its ward, until ENDED; if the   |
+ * |                    | ward is dead, whoever sees that                     |
+ * | ward               | who starts it                                       |
  * | ready, party       | the process itself                                  |
  * | parent             | who starts it; 0 when that party is dead            |
  * | arg, conns         | who starts it; freed by the parent after the end    |
@@ -22,8 +24,9 @@ struct cw_proc {
     _Atomic uint32_t ready;  /* futex; 1: it has what it was given, and runs */
     _Atomic uint32_t parent; /* number + 1 of the party */
     _Atomic uint32_t party;  /* its own; 0: it has not joined */
-    _Atomic int32_t ward;    /* the pid of its ward, if that has no other children */
+    _Atomic int32_t ward;    /* the pid of who forks it and waits for it */
     bool daemon, itself;     /* itself: the record of a process that nobody started so */
+    bool alone;              /* it is its ward's only child */
     int depth, cores;
     cw_fn_name fn;
     _Atomic cw_off arg;

@@ -186,6 +186,11 @@ int cw_object_make(struct cw_share *share, enum cw_kind_of kind,
 /* Ends it: CREW_EINVAL if that has happened already. */
 int cw_object_end(struct cw_share *share, enum cw_kind_of kind, uint64_t place, uint64_t check);
 
+/* Calls fn while the object cannot end: nothing that fn does meets another one in
+ * the same cell. It has to be short. False: the object has ended. */
+bool cw_object_with(struct cw_share *share, enum cw_kind_of kind, uint64_t place, uint64_t check,
+                    void (*fn)(struct cw_share *share, struct cw_head *head));
+
 /* The object of a handle, NULL if it is none (any more). */
 static inline void *cw_object(const struct cw_share *share, enum cw_kind_of kind, uint64_t place,
                               uint64_t check) {

@@ -163,10 +163,20 @@ int cw_object_make(struct cw_share *share, enum cw_kind_of kind,
     return rc;
 }
 
+bool cw_object_with(struct cw_share *share, enum cw_kind_of kind, uint64_t place, uint64_t check,
+                    void (*fn)(struct cw_share *share, struct cw_head *head)) {
+    lock_making(share);
+    struct cw_head *head = check & 1 ? cw_object(share, kind, place, check) : NULL;
+    if (head)
+        fn(share, head);
+    unlock_making(share);
+    return head != NULL;
+}
+
 int cw_object_end(struct cw_share *share, enum cw_kind_of kind, uint64_t place, uint64_t check) {
     const struct cw_kind *ops = cw_kind(kind);
     lock_making(share);
-    struct cw_head *head = cw_object(share, kind, place, check);
+    struct cw_head *head = check & 1 ? cw_object(share, kind, place, check) : NULL;
     if (head) {
         atomic_fetch_add(&head->generation, 1);
         if (ops->scrub)

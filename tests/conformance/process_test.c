@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { CELL_RAN = CELL_OWN, CELL_PID, CELL_SEEN };
@@ -489,6 +490,55 @@ static void process__from_several_threads__each_has_its_own(void **state) {
     }
 }
 
+static int ends_of_pipe[2];
+
+static int close_pipe(crew_call *call) {
+    close(ends_of_pipe[0]);
+    close(ends_of_pipe[1]);
+    return wait_for_gate(call);
+}
+
+/* A pipe(2) that the program has inherited to it: nobody else holds an end. */
+static void process__that_closes_a_pipe_it_inherited__was_the_last(void **state) {
+    (void)state;
+    if (strcmp(crewtest_backend(), "fork") != 0)
+        skip(); /* the others inherit none */
+    crewtest_set(CELL_GATE, 0);
+    assert_int_equal(pipe(ends_of_pipe), 0);
+    crew_process p = start(close_pipe, NULL, 0, NULL);
+    close(ends_of_pipe[1]);
+    struct pollfd end_of_file = {.fd = ends_of_pipe[0], .events = POLLIN};
+    assert_int_equal(poll(&end_of_file, 1, 20000), 1);
+    assert_int_equal(crew_process_alive(p), 1);
+    close(ends_of_pipe[0]);
+    crewtest_set(CELL_GATE, 1);
+    end(p);
+}
+
+static int forks_itself(crew_call *call) {
+    int status = 1;
+    (void)call;
+    pid_t pid = fork();
+    if (pid == 0) {
+        crew_lock l;
+        crew_process p;
+        crew_error err;
+        alarm(20);
+        bool told = crew_lock_create(&l) == CREW_ENOTSUP && crew_self().place == 0 &&
+                    crew_process_start(&p, with_code, NULL, 0, NULL, &err) == CREW_ENOTSUP;
+        _exit(told ? 0 : 2);
+    }
+    return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 1;
+}
+
+static void process__that_forks_by_itself__has_a_child_without_objects(void **state) {
+    (void)state;
+    crewtest_need_fork();
+    crew_process p = start(forks_itself, NULL, 0, NULL);
+    assert_int_equal(code_of(p), 0);
+    end(p);
+}
+
 static _Atomic bool enough;
 
 static void *ask_for_self(void *arg) {
@@ -564,6 +614,8 @@ int main(int argc, char **argv) {
         CREWTEST(process__from_workers_of_a_pool__works_too),
         CREWTEST(process__lock_as_argument__is_the_same_for_all),
         CREWTEST(process__from_several_threads__each_has_its_own),
+        CREWTEST(process__that_closes_a_pipe_it_inherited__was_the_last),
+        CREWTEST(process__that_forks_by_itself__has_a_child_without_objects),
         CREWTEST(process__forked_beside_busy_threads__knows_itself),
         CREWTEST(process__bad_requests__are_errors_in_a_sentence),
     };

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -201,13 +203,75 @@ static void prints(void) {
     crew_finalize();
 }
 
+/* Its nursery dies with an order that it has not looked at. */
+static void loses_nursery(void) {
+    crew_process first = start(stay, NULL, 0, false);
+    crewtest_reached(CELL_STARTED, 1, 20);
+    pid_t nursery = crewtest_parent(crew_process_pid(first));
+    kill(nursery, SIGSTOP);
+    crew_process p = start(stay, NULL, 0, false);
+    kill(nursery, SIGKILL);
+    crewtest_set(CELL_DONE, crew_process_join(p, 10) == 0 && crew_process_join(first, 10) == 0 &&
+                                crew_process_terminate(p) == 0);
+    crew_finalize();
+    crewtest_add(CELL_WAITED, 1);
+}
+
+/* With no descriptor it can end what it has; with one a process is started, whose
+ * nursery has none: which is told. */
+static void lacks_descriptors(void) {
+    enum { MOST = 64 };
+    const struct rlimit limit = {MOST, MOST};
+    int fd[MOST], n = 0, code = 0;
+    crew_process p = start(stay, NULL, 0, false);
+    crewtest_reached(CELL_STARTED, 1, 20);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    while (n < MOST && (fd[n] = dup(0)) >= 0)
+        n++;
+    bool good = crew_process_kill(p) == 0 && crew_process_join(p, 10) == 0;
+    close(fd[--n]);
+    p = start(stay, NULL, 0, false);
+    good = good && crew_process_join(p, 10) == 0 &&
+           crew_process_exitcode(p, &code) == CREW_EBROKEN &&
+           strstr(crew_last_error()->text, "Too many open files");
+    crewtest_set(CELL_DONE, good);
+    crew_finalize();
+    crewtest_add(CELL_WAITED, 1);
+}
+
+/* As pid 1 of a container: what ends falls to it. */
+static void gets_orphans(void) {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (int i = 0; i < 20; i++) {
+        crew_process p = start(at_once, NULL, 0, false);
+        crew_process_join(p, 20);
+        crew_process_close(p);
+    }
+    siginfo_t info = {.si_pid = 0};
+    int rc = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
+    crewtest_set(CELL_DONE, rc != 0 || info.si_pid == 0);
+}
+
+static void has_deaf_daemons(void) {
+    for (int i = 0; i < 5; i++)
+        start(stay_deaf, NULL, 0, true);
+    crewtest_reached(CELL_STARTED, 5, 30);
+    double from = crewtest_now();
+    crew_finalize();
+    crewtest_set(CELL_DONE, crewtest_now() - from < 3);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } helpers[] = {{"is_killed", is_killed},
                {"returns", returns},
                {"finalizes", finalizes},
-               {"prints", prints}};
+               {"prints", prints},
+               {"loses_nursery", loses_nursery},
+               {"lacks_descriptors", lacks_descriptors},
+               {"gets_orphans", gets_orphans},
+               {"has_deaf_daemons", has_deaf_daemons}};
 
 static int helper(const char *mode) {
     for (size_t i = 0; i < sizeof helpers / sizeof *helpers; i++)
@@ -262,6 +326,41 @@ static void parent__finalizes__waits_for_all_but_daemons(void **state) {
     nobody_is_left(before);
 }
 
+/* The helper says in a cell whether all was as it should be. */
+static void helper_is_content(const char *name) {
+    int before = crewtest_family(NULL, 0);
+    clear();
+    pid_t pid = crewtest_helper(name, NULL, NULL);
+    int status = crewtest_helper_wait(pid, 50);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    assert_int_equal(crewtest_get(CELL_DONE), 1);
+    nobody_is_left(before);
+}
+
+static void nursery__killed_with_an_order_unread__nobody_waits_for_ever(void **state) {
+    (void)state;
+    if (strcmp(crewtest_backend(), "fork") == 0)
+        skip(); /* its nurseries have no orders */
+    helper_is_content("loses_nursery");
+}
+
+static void descriptors__used_up__processes_end_and_starts_are_told(void **state) {
+    (void)state;
+    if (strcmp(crewtest_backend(), "fork") != 0)
+        skip(); /* the session's nursery has its own */
+    helper_is_content("lacks_descriptors");
+}
+
+static void parent__to_whom_orphans_fall__keeps_no_zombies(void **state) {
+    (void)state;
+    helper_is_content("gets_orphans");
+}
+
+static void daemons__that_do_not_listen__share_one_time_of_grace(void **state) {
+    (void)state;
+    helper_is_content("has_deaf_daemons");
+}
+
 static void output__of_processes__comes_once_and_whole(void **state) {
     char *text;
     (void)state;
@@ -285,6 +384,10 @@ int main(int argc, char **argv) {
         CREWTEST(parent__killed__takes_all_along_within_2_s),
         CREWTEST(parent__returns_from_main__its_code_counts_and_nothing_stays),
         CREWTEST(parent__finalizes__waits_for_all_but_daemons),
+        CREWTEST(nursery__killed_with_an_order_unread__nobody_waits_for_ever),
+        CREWTEST(descriptors__used_up__processes_end_and_starts_are_told),
+        CREWTEST(parent__to_whom_orphans_fall__keeps_no_zombies),
+        CREWTEST(daemons__that_do_not_listen__share_one_time_of_grace),
         CREWTEST(output__of_processes__comes_once_and_whole),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));

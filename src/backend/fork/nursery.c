@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,7 +45,7 @@ static int start(struct cw_nursery *n, crew_error *err) {
     int manager = cw_descriptor_above_standard(cw_process_descriptor(getpid()));
     struct birth birth = {.ours = pair[0], .ward = {.socket = pair[1], .manager = manager}};
     cw_output_flush();
-    int sys = cw_process_orphan(be_born, &birth);
+    int sys = cw_process_orphan(be_born, &birth, NULL);
     close(pair[1]);
     if (manager >= 0)
         close(manager);
@@ -86,13 +87,25 @@ int cw_nursery_single(const struct cw_nursery_order *order, crew_error *err) {
     int manager = cw_descriptor_above_standard(cw_process_descriptor(getpid()));
     struct single_birth birth = {.ward = {.socket = -1, .manager = manager}, .order = order};
     cw_output_flush();
-    int sys = manager < 0 ? errno : cw_process_orphan(be_born_single, &birth);
+    int sys = manager < 0 ? errno : cw_process_orphan(be_born_single, &birth, order->ward);
     if (manager >= 0)
         close(manager);
     pthread_mutex_unlock(&starting);
     if (sys)
         return cw_error_set(err, CREW_EAGAIN, sys, "the process could not be started");
     return 0;
+}
+
+void cw_nursery_bury(pid_t nursery) {
+    siginfo_t info = {.si_pid = 0};
+    char number[16];
+    if (nursery <= 0 || waitid(P_PID, (id_t)nursery, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return; /* as a rule it is nobody's child */
+    snprintf(number, sizeof number, "%d", (int)nursery);
+    if (!cw_ward_is(number))
+        return; /* the program waits for all itself, and the number is another's by now */
+    cw_process_await_gone(&nursery, 1, 3);
+    waitpid(nursery, NULL, WNOHANG);
 }
 
 static int closed(struct cw_nursery *n, crew_error *err) {
@@ -113,6 +126,8 @@ static int gone(struct cw_nursery *n, crew_error *err) {
 int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, crew_error *err) {
     if (!cw_descriptor_is(n->socket, n->id))
         return closed(n, err);
+    if (order->ward)
+        atomic_store(order->ward, n->pid);
     ssize_t sent;
     while ((sent = send(n->socket, order, sizeof *order, MSG_NOSIGNAL)) < 0 && errno == EINTR)
         ;

@@ -39,10 +39,14 @@ struct cw_nursery_order {
     int segment_fd, root_fd;
     struct cw_signals signals; /* the manager's, see os/signals.h */
     void (*enter)(const struct cw_billet *billet);
+    _Atomic int32_t *ward; /* in the segment, or NULL: gets the nursery's pid beforehand */
 };
 /* A nursery for one child of the calling process as it is now: nobody needs to talk
  * to it, and it holds no descriptor of the caller's. The seat says the rest. */
 int cw_nursery_single(const struct cw_nursery_order *order, crew_error *err);
+/* Such a one has ended, or is about to: if this process is the one to which orphans
+ * fall (pid 1 of a container) it is ours to wait for. */
+void cw_nursery_bury(pid_t nursery);
 int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, crew_error *err);
 
 /* In a fork child of the program: another thread may have been starting one. */
@@ -61,6 +65,8 @@ void cw_nursery_stop(struct cw_nursery *n);
 struct cw_ward_start {
     int socket, manager;
 };
+/* Whether that process is a nursery. */
+bool cw_ward_is(const char *pid);
 _Noreturn void cw_ward_main(const struct cw_ward_start *start);
 /* One that has a single child, given with its birth, and ends with it. */
 _Noreturn void cw_ward_single(const struct cw_ward_start *start,

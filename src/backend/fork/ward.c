@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,7 +140,7 @@ static bool reap(struct ward *w) {
     }
 }
 
-static bool is_nursery(const char *pid) {
+bool cw_ward_is(const char *pid) {
     char path[64], name[32] = "";
     snprintf(path, sizeof path, "/proc/%.16s/comm", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -162,7 +163,7 @@ static bool any_nursery_left(void) {
         close(fd);
     text[n > 0 ? n : 0] = 0;
     for (char *pid = strtok_r(text, " ", &save); pid; pid = strtok_r(NULL, " ", &save))
-        if (is_nursery(pid))
+        if (cw_ward_is(pid))
             return true;
     return false;
 }
@@ -209,7 +210,8 @@ static bool obey(struct ward *w) {
     return true;
 }
 
-static void settle(struct ward *w) {
+/* False, with errno: no signals can be heard of. */
+static bool settle(struct ward *w) {
     sigset_t child;
     cw_signals_reset();
     cw_output_forget();
@@ -218,8 +220,7 @@ static void settle(struct ward *w) {
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     w->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (w->signals < 0)
-        _exit(CW_EXIT_SETUP);
+    return w->signals >= 0;
 }
 
 static void listen_to_signals(const struct ward *w) {
@@ -230,8 +231,7 @@ static void listen_to_signals(const struct ward *w) {
 
 _Noreturn void cw_ward_main(const struct cw_ward_start *start) {
     struct ward w = {.pid = getpid(), .socket = start->socket, .manager = start->manager};
-    settle(&w);
-    if (send(w.socket, &w.pid, sizeof w.pid, MSG_NOSIGNAL) != sizeof w.pid)
+    if (!settle(&w) || send(w.socket, &w.pid, sizeof w.pid, MSG_NOSIGNAL) != sizeof w.pid)
         _exit(CW_EXIT_SETUP);
     for (;;) {
         struct pollfd fds[3] = {{.fd = w.socket, .events = POLLIN},
@@ -251,11 +251,35 @@ _Noreturn void cw_ward_main(const struct cw_ward_start *start) {
     _exit(0);
 }
 
+static void close_between(unsigned first, unsigned last) {
+#ifdef SYS_close_range
+    if (first <= last)
+        syscall(SYS_close_range, first, last, 0);
+#else
+    (void)first, (void)last;
+#endif
+}
+
+/* The descriptors of the program are its own and its child's: an end of a pipe that
+ * stayed open here would keep its reader from the end of file. */
+static void keep_only(const struct ward *w) {
+    unsigned low = (unsigned)(w->signals < w->manager ? w->signals : w->manager);
+    unsigned high = (unsigned)(w->signals < w->manager ? w->manager : w->signals);
+    close_between(STDERR_FILENO + 1, low - 1);
+    close_between(low + 1, high - 1);
+    close_between(high + 1, ~0u);
+}
+
 _Noreturn void cw_ward_single(const struct cw_ward_start *start,
                               const struct cw_nursery_order *order) {
     struct ward w = {.pid = getpid(), .socket = -1, .manager = start->manager};
-    settle(&w);
-    bring(&w, order);
+    if (settle(&w)) {
+        bring(&w, order);
+        keep_only(&w);
+    } else {
+        note(order->seat, CW_STEP_FORK, errno);
+        seat_ended(order->seat, order->bell, 0);
+    }
     while (w.count && w.children[0].pid) {
         struct pollfd fds[2] = {{.fd = w.signals, .events = POLLIN},
                                 {.fd = w.manager, .events = POLLIN}};
