@@ -23,7 +23,7 @@ measure measure_tasks_10us, measure_tasks_10us_random, measure_tasks_1us, measur
     measure_auto_skew;
 measure measure_submit, measure_roundtrip_awake, measure_roundtrip_asleep;
 measure measure_array;
-measure measure_queue;
+measure measure_queue, measure_pipe;
 measure measure_lock, measure_processes;
 measure measure_dict, measure_dict_count;
 measure measure_open64, measure_idle, measure_idle_memory, measure_imap_memory;

@@ -35,6 +35,7 @@ static const struct measurement {
      measure_auto_skew},
     {"array", "an array of doubles updated in place, beside OpenMP", measure_array},
     {"queue", "64-byte messages between two processes, beside multiprocessing.Queue", measure_queue},
+    {"pipe", "64-byte messages to another process and back, beside two pipe(2)", measure_pipe},
     {"dict", "a key set and got, beside Python's Manager().dict", measure_dict},
     {"dict-count", "words counted by all workers at once", measure_dict_count},
     {"peers", "maps beside multiprocessing.Pool and xargs", measure_peers},

@@ -622,6 +622,35 @@ static void end__given_to_a_process__may_be_closed_here_at_once(void **state) {
                 CREW_EINVAL, &err);
 }
 
+static int until_told(crew_call *call) {
+    char byte;
+    return crew_conn_recv(*CREW_IN(call, crew_conn), &byte, 1, 20) == CREW_ECLOSED ? 0 : 1;
+}
+
+static void wait__for_an_end_and_a_process__with_poll(void **state) {
+    crewtest_need(CREWTEST_PROCESSES);
+    (void)state;
+    crew_error err;
+    crew_process process;
+    struct ends ends = make(true), other = make(false);
+    crew_process_opts opts = {.conns = &other.a, .nconns = 1};
+    assert_ok(crew_process_start(&process, until_told, &other.a, sizeof other.a, &opts, &err), &err);
+    struct pollfd polls[] = {{.fd = crew_process_fd(process), .events = POLLIN},
+                             {.fd = crew_conn_fd(ends.a), .events = POLLIN}};
+    assert_int_equal(poll(polls, 2, 0), 0);
+    assert_int_equal(crew_conn_close(other.b), 0);
+    assert_int_equal(poll(polls, 2, 20000), 1);
+    assert_true(polls[0].revents && !polls[1].revents);
+    assert_int_equal(crew_conn_send(ends.b, "x", 1, 0), 0);
+    assert_int_equal(poll(polls, 2, 20000), 2);
+    assert_int_equal(crew_process_join(process, 20), 0);
+    assert_int_equal(crew_process_close(process), 0);
+    close(polls[0].fd);
+    close_both(ends);
+    /* The process ended without having closed its end: now it is nobody's. */
+    assert_int_equal(crew_conn_close(other.a), 0);
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
@@ -644,6 +673,7 @@ int main(int argc, char **argv) {
         CREWTEST(end__used_by_a_worker__is_its_own_until_used_here),
         CREWTEST(end__of_a_worker_that_left__is_end_of_file),
         CREWTEST(end__given_to_a_process__may_be_closed_here_at_once),
+        CREWTEST(wait__for_an_end_and_a_process__with_poll),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
