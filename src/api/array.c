@@ -61,7 +61,7 @@ static struct header *find(crew_array a, char **base) {
     cw_segment root;
     cw_session_segments(&root);
     if (!root.base || a.check == 0 || a.place == 0 || a.place % 64 ||
-        a.place + sizeof(struct header) > root.size)
+        root.size < sizeof(struct header) || a.place > root.size - sizeof(struct header))
         return NULL;
     *base = root.base;
     struct header *h = (struct header *)(void *)(root.base + a.place);

@@ -39,8 +39,8 @@ static uint32_t sort_failures(crew_pool *p, struct cw_job *job) {
 
 static void copy_out(crew_pool *p, crew_job *j, const unsigned char *marks) {
     struct cw_job *job = j->shared;
-    if (!j->out_own || job->kind == CW_JOB_FOLD)
-        return;
+    if (!j->out_own || job->kind == CW_JOB_FOLD || job->end == job->base)
+        return; /* without items, `out` may be NULL */
     size_t size = j->out_size, offset = (size_t)job->base * size;
     const char *from = (const char *)cw_ptr(&p->maps.arena, job->out) + offset;
     char *to = (char *)j->out + offset;

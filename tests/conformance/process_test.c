@@ -480,7 +480,7 @@ static void process__from_several_threads__each_has_its_own(void **state) {
     pthread_t threads[4];
     void *wrong;
     (void)state;
-    crewtest_need_fork();
+    crewtest_need_fork_beside_threads();
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, start_some, NULL), 0);
     for (int i = 0; i < 4; i++) {

@@ -737,6 +737,7 @@ static void pools_of_processes__opened_while_a_thread_pool_works__do_not_hang(vo
     crew_error err;
     (void)state;
     crewtest_need(CREWTEST_PROCESSES);
+    crewtest_need_fork_beside_threads();
     const crew_pool_opts threads = {.backend = CREW_THREADS, .workers = 2};
     crew_pool *busy = crew_pool_open(&threads, &err);
     assert_non_null(busy);

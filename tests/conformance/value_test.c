@@ -32,7 +32,7 @@ static void value__each_type__holds_its_range_and_wraps_around(void **state) {
         assert_int_equal(crew_value_set_i64(v, types[i].most), 0);
         assert_int_equal(crew_value_add_i64(v, 1), types[i].most);
         assert_int_equal(crew_value_get_i64(v), types[i].beyond);
-        int64_t expected = types[i].beyond - 1;
+        int64_t expected = types[i].beyond ^ 1; /* another one */
         assert_false(crew_value_cas_i64(v, &expected, 5));
         assert_int_equal(expected, types[i].beyond);
         assert_true(crew_value_cas_i64(v, &expected, 5));

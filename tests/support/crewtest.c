@@ -341,6 +341,14 @@ void crewtest_need_fork(void) {
 #endif
 }
 
+void crewtest_need_fork_beside_threads(void) {
+    crewtest_need_fork();
+#ifdef CREWTEST_SANITIZED
+    if (self.backend->start != CREW_START_SERVER && self.backend->start != CREW_START_SPAWN)
+        skip();
+#endif
+}
+
 int crewtest_workers(int asked) {
     return crewtest_has(CREWTEST_MANY) ? asked : 1;
 }

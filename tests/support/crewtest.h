@@ -92,6 +92,9 @@ void crewtest_need(unsigned caps);
 /* Skips a test that forks from this process on any backend, where that cannot be:
  * the thread sanitizer knows no threads in what was forked beside other threads. */
 void crewtest_need_fork(void);
+/* The same where other threads allocate meanwhile: the address sanitizer's allocator
+ * may be locked in the child for ever, where glibc's would not be. */
+void crewtest_need_fork_beside_threads(void);
 crew_pool_opts crewtest_opts(int workers);
 int crewtest_workers(int asked); /* how many it will be: 1 on serial */
 
