@@ -21,7 +21,7 @@ int crew_lock_acquire(crew_lock l, double timeout) {
     struct cw_lock *lock = cw_object(self->share, CW_LOCK, l.place, l.check);
     if (!lock)
         return cw_handle_stale(CW_LOCK, l.place, l.check);
-    int rc = cw_lock_acquire(self, lock, timeout);
+    int rc = cw_lock_acquire(self, lock, l.check, timeout);
     if (!cw_object_same(&lock->head, l.check)) {
         if (rc >= 0)
             cw_lock_release(self, lock);
@@ -62,7 +62,7 @@ int crew_rlock_acquire(crew_rlock l, double timeout) {
     struct cw_lock *lock = cw_object(self->share, CW_RLOCK, l.place, l.check);
     if (!lock)
         return cw_handle_stale(CW_RLOCK, l.place, l.check);
-    int rc = cw_rlock_acquire(self, lock, timeout);
+    int rc = cw_rlock_acquire(self, lock, l.check, timeout);
     if (!cw_object_same(&lock->head, l.check)) {
         if (rc >= 0)
             cw_rlock_release(self, lock);

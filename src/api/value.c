@@ -48,7 +48,7 @@ int crew_value_lock(crew_value v) {
     struct cw_value *value = find(v, &self);
     if (!value)
         return crew_last_error()->code;
-    int rc = cw_rlock_acquire(self, &value->lock, CREW_FOREVER);
+    int rc = cw_rlock_acquire(self, &value->lock, v.check, CREW_FOREVER);
     if (!cw_object_same(&value->lock.head, v.check)) {
         if (rc >= 0)
             cw_rlock_release(self, &value->lock);

@@ -214,7 +214,7 @@ static void scrub(struct cw_share *share, struct cw_head *head) {
 
 static void wake(struct cw_share *share, struct cw_head *head) {
     (void)share;
-    cw_gate_wake(&((struct cw_barrier *)head)->gate, INT_MAX);
+    cw_gate_open(&((struct cw_barrier *)head)->gate, INT_MAX);
 }
 
 /* Only if the action runs: its thread has died, that of a round that is over may. */

@@ -126,16 +126,14 @@ static int sleep_for_answer(struct cw_self *self, const struct cw_cond *cond, ui
 
 /* CREW_ENOENT: it was destroyed. */
 static int take_again(struct cw_self *self, const struct its_lock *its) {
-    for (;;) {
-        if (!cw_object_same(&its->lock->head, its->check))
-            return CREW_ENOENT;
-        int rc = cw_lock_acquire(self, its->lock, LOOK_AGAIN);
-        if (rc < 0)
-            continue;
-        if (cw_object_same(&its->lock->head, its->check))
-            return rc;
+    int rc = CREW_ETIMEDOUT;
+    if (cw_object_same(&its->lock->head, its->check))
+        rc = cw_lock_acquire(self, its->lock, its->check, -1);
+    if (cw_object_same(&its->lock->head, its->check))
+        return rc;
+    if (rc >= 0)
         cw_lock_release(self, its->lock);
-    }
+    return CREW_ENOENT;
 }
 
 int cw_cond_wait(struct cw_self *self, struct cw_cond *cond, uint64_t check,

@@ -56,7 +56,7 @@ int cw_event_wait(struct cw_self *self, struct cw_event *event, uint64_t check, 
 
 static void wake(struct cw_share *share, struct cw_head *head) {
     (void)share;
-    cw_gate_wake(&((struct cw_event *)head)->gate, INT_MAX);
+    cw_gate_open(&((struct cw_event *)head)->gate, INT_MAX);
 }
 
 /* It may have set the event and woken nobody. */

@@ -6,6 +6,22 @@
 
 #include <limits.h>
 
+/* How long a waiter does not look whether the lock is still there: by then it may be
+ * another one, that somebody holds for good. */
+static const double LOOK_AGAIN = 0.5;
+
+int cw_lock_wait(struct cw_self *self, struct cw_lock *lock, uint64_t check, double timeout) {
+    struct cw_deadline deadline = cw_deadline_in(timeout);
+    for (;;) {
+        double slice = cw_deadline_slice(&deadline);
+        int rc = cw_bolt_acquire(self, &lock->bolt,
+                                 slice < 0 || slice > LOOK_AGAIN ? LOOK_AGAIN : slice);
+        if (rc != CREW_ETIMEDOUT || cw_deadline_over(&deadline) ||
+            !cw_object_same(&lock->head, check))
+            return rc;
+    }
+}
+
 /* Whoever waits gets it, finds that the object is gone, and lets go. */
 static void scrub(struct cw_share *share, struct cw_head *head) {
     struct cw_lock *lock = (struct cw_lock *)head;

@@ -15,9 +15,16 @@ struct cw_lock {
     uint32_t depth; /* rlock: how often it was acquired */
 };
 
-/* 0, CREW_OWNERDEAD or CREW_ETIMEDOUT. */
-static inline int cw_lock_acquire(struct cw_self *self, struct cw_lock *lock, double timeout) {
-    int rc = cw_bolt_acquire(self, &lock->bolt, timeout);
+/* The slow half. */
+int cw_lock_wait(struct cw_self *self, struct cw_lock *lock, uint64_t check, double timeout);
+
+/* 0, CREW_OWNERDEAD or CREW_ETIMEDOUT. If the object was destroyed meanwhile any of
+ * these: the caller looks, and lets go. */
+static inline int cw_lock_acquire(struct cw_self *self, struct cw_lock *lock, uint64_t check,
+                                  double timeout) {
+    int rc = cw_bolt_acquire(self, &lock->bolt, 0);
+    if (rc == CREW_ETIMEDOUT && timeout != 0)
+        rc = cw_lock_wait(self, lock, check, timeout);
     if (rc >= 0)
         self->hand->holds++;
     return rc;
@@ -34,12 +41,13 @@ static inline int cw_lock_release(struct cw_self *self, struct cw_lock *lock) {
     return 0;
 }
 
-static inline int cw_rlock_acquire(struct cw_self *self, struct cw_lock *lock, double timeout) {
+static inline int cw_rlock_acquire(struct cw_self *self, struct cw_lock *lock, uint64_t check,
+                                   double timeout) {
     if (cw_bolt_holder(&lock->bolt) == self->number + 1) {
         lock->depth++;
         return 0;
     }
-    int rc = cw_lock_acquire(self, lock, timeout);
+    int rc = cw_lock_acquire(self, lock, check, timeout);
     if (rc >= 0)
         lock->depth = 1;
     return rc;

@@ -247,8 +247,11 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     let_go(share, head, party);
     if (!(generation & 1))
         return;
-    for (int end = 0; end < 2; end++)
+    for (int end = 0; end < 2; end++) {
         bury_end(pipe, end, party);
+        cw_gate_bury(&pipe->data[end]);
+        cw_gate_bury(&pipe->room[end]);
+    }
     uint32_t creator = party;
     atomic_compare_exchange_strong(&pipe->creator, &creator, 0);
     end_if_over(share, pipe, generation);

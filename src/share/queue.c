@@ -649,6 +649,9 @@ static void bury(struct cw_share *share, struct cw_head *cell, uint32_t party) {
         cw_bolt_bury(&q->get, false);
     }
     forget_producer(share, q, party);
+    cw_gate_bury(&q->filled);
+    cw_gate_bury(&q->room);
+    cw_gate_bury(&q->finished);
 }
 
 const struct cw_kind cw_kind_queue = {.name = "queue",

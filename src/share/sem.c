@@ -42,7 +42,7 @@ static void scrub(struct cw_share *share, struct cw_head *head) {
 
 static void wake(struct cw_share *share, struct cw_head *head) {
     (void)share;
-    cw_gate_wake(&((struct cw_sem *)head)->gate, INT_MAX);
+    cw_gate_open(&((struct cw_sem *)head)->gate, INT_MAX);
 }
 
 /* It may have released and woken nobody, or have been woken and taken nothing. */

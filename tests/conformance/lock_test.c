@@ -127,6 +127,30 @@ static void lock__destroyed_under_a_waiter__the_waiter_hears_of_it(void **state)
     }
 }
 
+static void lock__destroyed_and_made_anew_and_held__the_waiter_hears_of_it(void **state) {
+    crew_lock l, next;
+    pthread_t thread;
+    void *rc;
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(crew_lock_create(&l), 0);
+        assert_int_equal(crew_lock_acquire(l, CREW_FOREVER), 0);
+        assert_int_equal(pthread_create(&thread, NULL, wait_for_it, &l), 0);
+        if (i % 2)
+            crewtest_pause();
+        double from = crewtest_now();
+        assert_int_equal(crew_lock_destroy(l), 0);
+        assert_int_equal(crew_lock_create(&next), 0);
+        assert_int_equal(next.place, l.place);
+        assert_int_equal(crew_lock_acquire(next, 5), 0); /* who waits may hold it for a moment */
+        assert_int_equal(pthread_join(thread, &rc), 0);
+        assert_int_equal((intptr_t)rc, CREW_EINVAL);
+        assert_within(from, 5);
+        assert_int_equal(crew_lock_release(next), 0);
+        assert_int_equal(crew_lock_destroy(next), 0);
+    }
+}
+
 static int nested(crew_call *call) {
     crew_rlock l = *CREW_COMMON(call, crew_rlock);
     for (int i = 0; i < ROUNDS; i++) {
@@ -186,6 +210,7 @@ int main(int argc, char **argv) {
         CREWTEST(lock__acquired_here__is_released_by_a_worker),
         CREWTEST(lock__stale_handles__are_errors_in_a_sentence),
         CREWTEST(lock__destroyed_under_a_waiter__the_waiter_hears_of_it),
+        CREWTEST(lock__destroyed_and_made_anew_and_held__the_waiter_hears_of_it),
         CREWTEST(rlock__acquired_again__is_released_as_often),
         CREWTEST(rlock__held_by_one_thread__is_not_anothers),
     };
