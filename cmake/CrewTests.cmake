@@ -76,6 +76,13 @@ crew_tests(sim 300)
 crew_tests(conformance 300)
 crew_tests(fault 300)
 
+# The models of protocols: every state of them.
+math(EXPR model_limit "300 * ${CREW_TEST_SLOWNESS}")
+add_test(NAME models.queue COMMAND sh ${PROJECT_SOURCE_DIR}/tests/models/queue.sh
+  ${PROJECT_SOURCE_DIR})
+set_tests_properties(models.queue PROPERTIES
+  LABELS models TIMEOUT ${model_limit} SKIP_RETURN_CODE 77)
+
 # The programs, by their known answers.
 function(crew_script test seconds)
   math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")
