@@ -108,7 +108,7 @@ static void hammer(crew_fn *task, int64_t max, void (*drain)(crew_queue q)) {
     CREWTEST_WAIT(cw_arena_used(&cw_share_here()->arena) <= before + (1 << 17), 5);
 }
 
-/* ---- two that put, one that takes: nobody polls ---- */
+/* ---- two that put, one that takes ---- */
 
 /* In order: what arrives of a producer rises. */
 static int arrive_in_order(int64_t producer, int64_t number) {
@@ -266,7 +266,7 @@ static void join__worker_killed_before_it_was_done__waits_for_who_says_so(void *
     assert_int_equal(crew_queue_destroy(q), 0);
 }
 
-/* Makers die too: no chunk is lost. */
+/* Makers die too. */
 static int make_and_end(crew_call *call) {
     while (hammer_on(call)) {
         crew_queue q;
