@@ -55,35 +55,126 @@ CREW_API int crew_value_set_f64(crew_value v, double x);
 CREW_API double crew_value_add_f64(crew_value v, double x);
 CREW_API bool crew_value_cas_f64(crew_value v, double *expected, double next);
 
-/* ---- arrays ---- */
+/* ---- arrays ----
+ *
+ * C numbers in memory that every process of the program sees: row-major, zeroed,
+ * aligned to 64 bytes. Any process and thread may call these, with any handle.
+ *
+ * An array lasts until crew_array_destroy or crew_finalize, not until its maker's
+ * end: one made by a task that dies before it destroys it stays, too.
+ *
+ * After crew_array_destroy its handle, and those of its views, are CREW_EINVAL
+ * everywhere; who waits for its lock gets that too. Its memory may be another
+ * array's at once. An address into it that somebody still has must not be used:
+ * nothing stops it, and it reads zeros or another array, and writes into that.
+ *
+ * Addresses: an array lies in every worker where it lies in whoever opened their
+ * pool, but for CREW_START_SPAWN. So a pointer from crew_array_data that is in a
+ * global when a pool opens, or in `common`, in an item or a result, is good in the
+ * other process. One that a task gets while it runs (from a queue, say) may be met
+ * by the guard of an array that was there before: such a task calls crew_array_data
+ * of that array, or gets the handle to begin with. */
 
 typedef struct crew_array {
     uint64_t place, check;
 } crew_array;
 
+/* NODE: on each node it is its own, the same for all workers of the node.
+ * REPLICATED: the same on each node, but each node writes to its own copy: either
+ * read-only after crew_array_bcast, or an accumulator, see crew_array_reduce.
+ * PARTITIONED: one array over all nodes, each has a part of its rows. On one node
+ * all three are one copy there, and programs for several nodes do the same on one. */
 enum { CREW_ARRAY_NODE = 0, CREW_ARRAY_REPLICATED, CREW_ARRAY_PARTITIONED };
 enum { CREW_ARRAY_DIMS = 8 }; /* the most dimensions an array may have */
 
 typedef struct crew_array_opts {
-    int scope; /* CREW_ARRAY_NODE; the others belong to several nodes: CREW_ENOTSUP on one */
+    int scope;
+    /* The array is what lies in this named memory, from its beginning on, as it is
+     * (not zeroed); it needs a scope of CREW_ARRAY_NODE, CREW_ETOOSMALL if it does
+     * not fit. Other processes map the memory by its name; it has to be there when
+     * they first ask for the address. The array's end leaves the memory alone; the
+     * handle of the memory has to last as long as the array is used. */
     const struct crew_shm *over;
     bool interleave;
 } crew_array_opts;
 
-/* An array of C numbers, row-major, zeroed, aligned to 64 bytes. Its memory is
- * there when this returns: one for which there is no room is CREW_ENOMEM. Each
- * worker of the largest open pool finds its contiguous share on its NUMA node;
- * with opts.interleave all nodes have parts. Behind an array of 32 KiB and more
- * lies a page that ends who touches it. */
+/* Its memory is there when this returns: one for which there is no room is
+ * CREW_ENOMEM. Each worker of the largest open pool finds its contiguous share on
+ * its NUMA node; with opts.interleave all nodes have parts. Behind an array of 32 KiB
+ * and more lies a page that ends who touches it. */
 CREW_API int crew_array_create(crew_array *a, int type, int ndim, const int64_t *shape,
                                const crew_array_opts *opts);
-/* In this process's memory; NULL for a stale handle. Each process asks for itself:
- * an address that another has found may be guarded here. */
+CREW_API int crew_array_destroy(crew_array a);
+
+/* Of the first element, in this process's memory; NULL with the reason. Of a
+ * PARTITIONED array: of the first element that lies on this node. */
 CREW_API void *crew_array_data(crew_array a);
+/* Of the first element of that row (index of the first dimension). */
 CREW_API void *crew_array_row(crew_array a, int64_t row);
 /* How many dimensions; fills the first cap of shape (may be NULL with 0). */
 CREW_API int crew_array_shape(crew_array a, int64_t *shape, int cap);
-CREW_API int crew_array_destroy(crew_array a);
+/* The same with how many elements lie between neighbours of each dimension:
+ * element (i, j) is data[i * strides[0] + j * strides[1]]. */
+CREW_API int crew_array_strides(crew_array a, int64_t *strides, int cap);
+/* CREW_I8 to CREW_F64. */
+CREW_API int crew_array_type(crew_array a);
+/* How many elements. */
+CREW_API int64_t crew_array_size(crew_array a);
+/* True if its elements lie one behind the other: then a map takes its data as items
+ * or results in place, as that of any array. */
+CREW_API bool crew_array_contiguous(crew_array a);
+
+/* A lock beside the elements, as crew_value_lock: a thread may take it again; 0, or
+ * CREW_OWNERDEAD: its holder died holding it. A view's is that of its array. Nothing
+ * here takes it. */
+CREW_API int crew_array_lock(crew_array a);
+CREW_API int crew_array_unlock(crew_array a);
+
+/* A view: the elements from, from + step, ... before `to` of one dimension, and all
+ * of the others, as a[from:to:step] is in Python: negative from and to count from
+ * the end, what lies outside is cut off, a negative step goes backwards. INT64_MAX is
+ * beyond the end, INT64_MIN before the beginning, in either direction. An empty view
+ * is possible. It is an array with a handle of its own, over the same memory:
+ * usable everywhere, also for another slice (a view of a view is one of the array);
+ * destroyed by itself, stale when the array is destroyed. */
+CREW_API int crew_array_slice(crew_array *view, crew_array a, int dim, int64_t from, int64_t to,
+                              int64_t step);
+
+/* n elements from the first-th on, counted row by row, out of or into an array of any
+ * scope or view, whose elements lie on whatever node. CREW_EINVAL, and nothing is
+ * done, if there are not as many. `add` changes each element in one atomic step, as
+ * the others' adds; integers wrap around. `get` and `put` copy: what others write to
+ * the same elements meanwhile is theirs or yours, element by element. When put and add
+ * return the caller's memory is its own again, and a get of any process that comes
+ * later sees them. */
+CREW_API int crew_array_get(crew_array a, int64_t first, int64_t n, void *to);
+CREW_API int crew_array_put(crew_array a, int64_t first, int64_t n, const void *from);
+CREW_API int crew_array_add(crew_array a, int64_t first, int64_t n, const void *from);
+/* Which rows of a PARTITIONED array lie on this node (of the others: all): here
+ * crew_array_row gives their addresses. Not of a view. */
+CREW_API int crew_array_part(crew_array a, int64_t *first, int64_t *rows);
+
+/* REPLICATED, read-only: this node's copy (of a view: its elements) is every node's
+ * when this returns. One process calls; nobody uses the array meanwhile. */
+CREW_API int crew_array_bcast(crew_array a);
+
+/* REPLICATED, as an accumulator: workers add to their node's copy (crew_array_add, or
+ * with the lock, or each its own elements), then one process calls crew_array_reduce,
+ * while nobody uses the array: the elements of all copies, combined, are in this
+ * node's copy, and those of the others are at the identity again. So it may go on,
+ * and be reduced again. Combined in the order of the nodes; `own` (CREW_OWN: anything
+ * associative) gets n elements of two copies, puts what they give into the one, and
+ * fails the reduce by anything but 0; it is not called where there is one node.
+ *
+ * crew_array_reset begins anew: all elements of all copies are the operation's
+ * identity (zero, one, the type's largest and smallest number or infinity; for
+ * CREW_OWN the element at `identity`, else NULL). A new array is as reset for CREW_SUM.
+ * CREW_EINVAL: an array that was broadcast is not reduced, one that was reset or
+ * reduced is not broadcast, and it is reduced by what it was reset for. Not of views. */
+enum { CREW_SUM = 1, CREW_PROD, CREW_MIN, CREW_MAX, CREW_OWN };
+typedef int crew_combine_fn(void *into, const void *from, int64_t n);
+CREW_API int crew_array_reset(crew_array a, int op, const void *identity);
+CREW_API int crew_array_reduce(crew_array a, int op, crew_combine_fn *own);
 
 /* ---- named shared memory ---- */
 

@@ -1,102 +1,100 @@
-/* Arrays in the root segment: the same memory for every process of the session. */
+/* Arrays: made, found by their handles, destroyed. */
 #include "api/array_impl.h"
-#include "base/error.h"
+#include "api/objects.h"
+#include "share/value.h"
 
-#include <crew/shared.h>
 #include <string.h>
-
-/* In the segment, at the beginning of an array's block; a large array's data end
- * where its guard begins, others follow this. A handle names its place and its
- * number: numbers are never used twice, so a stale handle finds another one. */
-struct header {
-    _Alignas(64) uint64_t magic;
-    _Atomic uint64_t number;
-    int32_t type, ndim;
-    int64_t shape[CREW_ARRAY_DIMS];
-    uint64_t row_bytes, bytes;
-    cw_off data, from, end; /* the block is [from, end) */
-    uint64_t guarded;
-};
-_Static_assert(sizeof(struct header) == 192, "data starts on a cache line");
-
-#define MAGIC 0x6372657761727261ull
 
 /* Arrays from here on have granules of their own and a guard. */
 enum { GUARDED_FROM = 32 * 1024 };
 
-static size_t size_of(int type) {
-    switch (type) {
-    case CREW_I8:
-    case CREW_U8:
-        return 1;
-    case CREW_I16:
-    case CREW_U16:
-        return 2;
-    case CREW_I32:
-    case CREW_U32:
-    case CREW_F32:
-        return 4;
-    case CREW_I64:
-    case CREW_U64:
-    case CREW_F64:
-        return 8;
-    }
-    return 0;
+/* ---- from a handle to memory ---- */
+
+static bool live(struct cw_array *array, uint64_t *life) {
+    /* Pairs with the release in fill. */
+    *life = array ? atomic_load_explicit(&array->life, memory_order_acquire) : 0;
+    return !cw_life_over(*life);
 }
 
-static int arrays_of(cw_segment *root, cw_arena *arrays) {
-    cw_session_segments(root);
-    if (!root->base)
-        return CREW_EINVAL;
-    return cw_arena_attach(arrays, root, cw_head(root)->arrays, NULL);
-}
-
-static struct cw_within within(const struct header *h) {
-    return (struct cw_within){atomic_load(&h->number), h->from, h->end, h->guarded};
-}
-
-/* The header a handle means; NULL if it means none any more. Works in tasks too:
- * a worker knows the root segment. */
-static struct header *find(crew_array a, char **base) {
-    cw_segment root;
-    cw_session_segments(&root);
-    if (!root.base || a.check == 0 || a.place == 0 || a.place % 64 ||
-        root.size < sizeof(struct header) || a.place > root.size - sizeof(struct header))
-        return NULL;
-    *base = root.base;
-    struct header *h = (struct header *)(void *)(root.base + a.place);
-    /* There was a header once: reading it is harmless, whatever is there now. */
-    if (cw_guard_seen(a.check))
-        return h->magic == MAGIC && atomic_load(&h->number) == a.check ? h : NULL;
-    cw_arena arrays;
-    cw_off end;
-    if (arrays_of(&root, &arrays) < 0 || cw_arena_block(&arrays, h, sizeof *h, &end) != a.place)
-        return NULL;
-    cw_guard_clear(root.base, root.size, a.place, a.place + sizeof *h);
-    if (h->magic != MAGIC || atomic_load(&h->number) != a.check)
-        return NULL;
-    const struct cw_within object = within(h);
-    cw_guard_see(root.base, root.size, &object);
-    return h;
-}
-
-bool cw_array_at(struct cw_session *s, const void *at, size_t size, struct cw_within *object) {
-    cw_off end, from = cw_arena_block(&s->arrays, at, size, &end);
-    *object = (struct cw_within){0};
-    if (!from)
+bool cw_array_use(crew_array a, struct cw_array_use *use) {
+    struct cw_share *share = cw_share_here();
+    use->share = share;
+    use->array = share ? cw_object(share, CW_ARRAY, a.place, a.check) : NULL;
+    if (!live(use->array, &use->life)) {
+        cw_handle_stale(CW_ARRAY, a.place, a.check);
         return false;
-    const struct header *h = cw_ptr(&s->arrays, from);
-    if (h->magic == MAGIC)
-        *object = within(h);
+    }
+    uint64_t place = atomic_load_explicit(&use->array->base_place, memory_order_relaxed);
+    uint64_t check = atomic_load_explicit(&use->array->base_check, memory_order_relaxed);
+    use->base = place ? cw_object(share, CW_ARRAY, place, check) : use->array;
+    if (!live(use->base, &use->base_life)) {
+        cw_error_set(NULL, CREW_EINVAL, 0, "there is no such array any more: this is a view of "
+                     "one that was destroyed");
+        return false;
+    }
     return true;
 }
 
-static int stale(void) {
-    return cw_error_set(NULL, CREW_EINVAL, 0, "there is no such array (any more)");
+bool cw_array_same(crew_array a, const struct cw_array_use *use) {
+    /* Pairs with the change of life by who destroys it, before the cell is used again. */
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&use->array->life, memory_order_relaxed) == use->life &&
+        atomic_load_explicit(&use->base->life, memory_order_relaxed) == use->base_life)
+        return true;
+    cw_handle_stale(CW_ARRAY, a.place, a.check);
+    return false;
 }
 
-static int measure(struct header *h, int type, int ndim, const int64_t *shape) {
-    size_t row = size_of(type), all;
+static struct cw_within within(const struct cw_share *share, const struct cw_array *array,
+                               uint64_t life) {
+    return (struct cw_within){.life = life,
+                              .word = cw_share_off(share, &array->life),
+                              .guard = atomic_load_explicit(&array->guard, memory_order_relaxed)};
+}
+
+char *cw_array_memory(crew_array a, const struct cw_array_use *use) {
+    const crew_shm shm = {
+        .place = atomic_load_explicit(&use->array->shm_place, memory_order_relaxed),
+        .check = atomic_load_explicit(&use->array->shm_check, memory_order_relaxed)};
+    uint64_t data = atomic_load_explicit(&use->array->data, memory_order_relaxed);
+    const struct cw_within object = within(use->share, use->base, use->base_life);
+    if (!cw_array_same(a, use))
+        return NULL;
+    if (shm.place) {
+        char *memory = crew_shm_data(shm);
+        return memory ? memory + data : NULL;
+    }
+    cw_guard_see(use->share->root.base, use->share->root.size, &object);
+    return use->share->root.base + data;
+}
+
+bool cw_array_at(const void *at, size_t size, struct cw_within *object) {
+    struct cw_share *share = cw_share_here();
+    cw_off end, from = share ? cw_arena_block(&share->arrays, at, size, &end) : 0;
+    *object = (struct cw_within){0};
+    if (!from)
+        return false;
+    cw_guard_catch_up(share->root.base);
+    const struct cw_array_block *block = cw_ptr(&share->arrays, from);
+    const struct cw_array *array = cw_ptr(&share->arrays, atomic_load(&block->array));
+    uint64_t life;
+    if (array && live((struct cw_array *)array, &life) && atomic_load(&array->block) == from)
+        *object = within(share, array, life);
+    return true;
+}
+
+/* ---- making ---- */
+
+struct plan {
+    struct cw_array_form form;
+    uint64_t bytes;
+    crew_shm shm;
+    uint32_t maker;
+    cw_off block, data, guard;
+};
+
+static int measure(struct plan *plan, int type, int ndim, const int64_t *shape) {
+    size_t row = cw_type_size(type), all;
     if (!row)
         return cw_error_set(NULL, CREW_EINVAL, 0, "type %d: CREW_I8 to CREW_F64 are possible",
                             type);
@@ -105,132 +103,186 @@ static int measure(struct header *h, int type, int ndim, const int64_t *shape) {
     if (ndim < 1 || ndim > CREW_ARRAY_DIMS)
         return cw_error_set(NULL, CREW_EINVAL, 0, "ndim is %d: 1 to %d are possible", ndim,
                             CREW_ARRAY_DIMS);
-    *h = (struct header){.magic = MAGIC, .type = type, .ndim = ndim};
+    plan->form = (struct cw_array_form){.type = type, .ndim = ndim};
     for (int i = ndim - 1; i >= 0; i--) {
         if (shape[i] < 0)
             return cw_error_set(NULL, CREW_EINVAL, 0, "dimension %d is %lld", i,
                                 (long long)shape[i]);
-        h->shape[i] = shape[i];
+        plan->form.shape[i] = shape[i];
+        plan->form.strides[i] = (int64_t)(row / cw_type_size(type));
         if (i > 0 && __builtin_mul_overflow(row, (size_t)shape[i], &row))
             return cw_error_set(NULL, CREW_EINVAL, 0, "the array is larger than memory can be");
     }
     if (__builtin_mul_overflow(row, (size_t)shape[0], &all) ||
         all > PTRDIFF_MAX - 4 * CW_ARENA_GRANULE)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the array is larger than memory can be");
-    h->row_bytes = row;
-    h->bytes = all;
+    plan->bytes = all;
     return 0;
 }
 
-/* Its block, with the header's places filled in. Memory that another array has left
- * is not zero. */
-static cw_off make_room(struct cw_session *s, struct header *h, bool spread, crew_error *err) {
-    cw_arena *a = &s->arrays;
-    size_t data = (h->bytes + 63) / 64 * 64;
-    if (h->bytes < GUARDED_FROM) {
-        h->from = cw_alloc(a, sizeof *h + data, NULL, err);
-        h->end = h->from + sizeof *h + data;
-        h->data = h->from + sizeof *h;
-        if (h->from) {
-            cw_guard_clear(a->seg->base, a->seg->size, h->from, h->end);
-            memset(cw_ptr(a, h->from), 0, sizeof *h + data);
+static int look_at(struct plan *plan, const crew_array_opts *opts) {
+    if (!opts)
+        return 0;
+    if (opts->scope < CREW_ARRAY_NODE || opts->scope > CREW_ARRAY_PARTITIONED)
+        return cw_error_set(NULL, CREW_EINVAL, 0, "scope %d: there is none with that number",
+                            opts->scope);
+    plan->form.scope = opts->scope;
+    if (!opts->over)
+        return 0;
+    if (opts->scope != CREW_ARRAY_NODE)
+        return cw_error_set(NULL, CREW_ENOTSUP, 0,
+                            "an array over named memory is of scope CREW_ARRAY_NODE");
+    uint64_t size = crew_shm_size(*opts->over);
+    if (size == 0 || !crew_shm_data(*opts->over))
+        return crew_last_error()->code;
+    plan->shm = *opts->over;
+    if (size < plan->bytes)
+        return cw_error_set(NULL, CREW_ETOOSMALL, 0,
+                            "an array of %llu bytes does not fit the %llu of the shared memory %s",
+                            (unsigned long long)plan->bytes, (unsigned long long)size,
+                            crew_shm_name(plan->shm));
+    return 0;
+}
+
+/* Its block, in the hand's cell. Memory that another array has left is not zero. */
+static bool make_room(struct cw_self *self, struct plan *plan, bool spread, crew_error *err) {
+    cw_arena *a = &self->share->arrays;
+    const size_t head = sizeof(struct cw_array_block);
+    size_t data = (plan->bytes + 63) / 64 * 64;
+    if (plan->bytes < GUARDED_FROM) {
+        plan->block = cw_alloc(a, head + data, &self->hand->array, err);
+        plan->data = plan->block + head;
+        if (plan->block) {
+            cw_guard_catch_up(a->seg->base);
+            memset(cw_ptr(a, plan->block), 0, head + data);
         }
-        return h->from;
+        return plan->block;
     }
     const size_t guard = cw_guard_bytes();
-    struct cw_array_commit how = {.session = s, .spread = spread};
-    h->from = cw_alloc_pages(a, sizeof *h + data + guard, cw_array_commit, &how, NULL, err);
-    uint64_t granules = (sizeof *h + data + guard - 1) / CW_ARENA_GRANULE + 1;
-    h->end = h->from + granules * CW_ARENA_GRANULE;
-    h->data = h->end - guard - data;
-    h->guarded = guard != 0;
-    return h->from;
+    struct cw_array_commit how = {.session = cw_session_self(), .spread = spread};
+    plan->block = cw_alloc_pages(a, head + data + guard, cw_array_commit, &how,
+                                 &self->hand->array, err);
+    uint64_t granules = (head + data + guard - 1) / CW_ARENA_GRANULE + 1;
+    cw_off end = plan->block + granules * CW_ARENA_GRANULE;
+    plan->data = end - guard - data;
+    plan->guard = guard ? end - guard : 0;
+    return plan->block;
+}
+
+uint64_t cw_array_life(const struct cw_share *share) {
+    return (atomic_fetch_add(&cw_head(&share->root)->numbers, 1) + 1) << CW_LIFE_BITS;
+}
+
+void cw_array_set_form(struct cw_array *array, const struct cw_array_form *form) {
+    atomic_store_explicit(&array->type, form->type, memory_order_relaxed);
+    atomic_store_explicit(&array->ndim, form->ndim, memory_order_relaxed);
+    atomic_store_explicit(&array->scope, form->scope, memory_order_relaxed);
+    for (int i = 0; i < CREW_ARRAY_DIMS; i++) {
+        atomic_store_explicit(&array->shape[i], form->shape[i], memory_order_relaxed);
+        atomic_store_explicit(&array->strides[i], form->strides[i], memory_order_relaxed);
+    }
+}
+
+static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
+    struct cw_array *array = (struct cw_array *)head;
+    const struct plan *plan = arg;
+    (void)err;
+    if (plan->block) {
+        struct cw_array_block *block = cw_ptr(&share->arrays, plan->block);
+        atomic_store(&block->array, cw_share_off(share, array));
+    }
+    cw_array_set_form(array, &plan->form);
+    atomic_store_explicit(&array->maker, plan->maker, memory_order_relaxed);
+    atomic_store_explicit(&array->data, plan->data, memory_order_relaxed);
+    atomic_store_explicit(&array->guard, plan->guard, memory_order_relaxed);
+    atomic_store_explicit(&array->base_place, 0, memory_order_relaxed);
+    atomic_store_explicit(&array->shm_place, plan->shm.place, memory_order_relaxed);
+    atomic_store_explicit(&array->shm_check, plan->shm.check, memory_order_relaxed);
+    atomic_store_explicit(&array->use, 0, memory_order_relaxed);
+    atomic_store_explicit(&array->block, plan->block, memory_order_relaxed);
+    /* Pairs with the acquire in live. */
+    atomic_store_explicit(&array->life, cw_array_life(share), memory_order_release);
+    return 0;
 }
 
 int crew_array_create(crew_array *a, int type, int ndim, const int64_t *shape,
                       const crew_array_opts *opts) {
-    struct header h;
+    struct plan plan = {0};
+    crew_array made;
     crew_error *err = cw_error_last();
     if (!a)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the handle is NULL");
-    if (opts && (opts->scope < CREW_ARRAY_NODE || opts->scope > CREW_ARRAY_PARTITIONED))
-        return cw_error_set(NULL, CREW_EINVAL, 0, "scope %d: there is none with that number",
-                            opts->scope);
-    if (opts && (opts->scope != CREW_ARRAY_NODE || opts->over))
-        return cw_error_set(NULL, CREW_ENOTSUP, 0,
-                            "this version has arrays of scope CREW_ARRAY_NODE, not over a "
-                            "segment");
-    int rc = measure(&h, type, ndim, shape);
-    if (rc < 0)
+    int rc = measure(&plan, type, ndim, shape);
+    if (rc < 0 || (rc = look_at(&plan, opts)) < 0)
         return rc;
-    struct cw_session *s = cw_session_get(err);
-    if (!s)
+    struct cw_self *self = cw_self_get();
+    if (!self)
         return crew_last_error()->code;
-    cw_off at = make_room(s, &h, opts && opts->interleave, err);
-    if (!at) { /* the boards' arena may hold what it does not need */
-        cw_arena_shrink(s->depth ? &s->root_arena : &s->arena, UINT64_MAX);
-        at = make_room(s, &h, opts && opts->interleave, err);
+    bool spread = opts && opts->interleave;
+    plan.maker = self->number + 1;
+    if (!plan.shm.place && !make_room(self, &plan, spread, err)) {
+        cw_arena_shrink(&self->share->arena, UINT64_MAX); /* it may hold what it does not need */
+        if (!make_room(self, &plan, spread, err))
+            return crew_last_error()->code;
     }
-    if (!at)
-        return crew_last_error()->code;
-    struct header *to = cw_ptr(&s->arrays, at);
-    memcpy(to, &h, sizeof h);
-    uint64_t number = atomic_fetch_add(&cw_head(s->arrays.seg)->numbers, 1) + 1;
-    atomic_store(&to->number, number);
-    const struct cw_within object = within(to);
-    cw_guard_see(s->arrays.seg->base, s->arrays.seg->size, &object);
-    *a = (crew_array){.place = at, .check = number};
+    rc = cw_object_make(self->share, CW_ARRAY, fill, &plan, &made.place, &made.check, err);
+    if (rc < 0) {
+        cw_free_cell(&self->share->arrays, &self->hand->array);
+        return rc;
+    }
+    atomic_store(&self->hand->array, 0);
+    *a = made;
+    if (!plan.shm.place)
+        crew_array_data(made); /* its guard */
     return cw_error_clear(NULL);
 }
 
-void *crew_array_data(crew_array a) {
-    char *base;
-    struct header *h = find(a, &base);
-    if (!h) {
-        stale();
-        return NULL;
-    }
-    return base + h->data;
-}
-
-void *crew_array_row(crew_array a, int64_t row) {
-    char *base;
-    struct header *h = find(a, &base);
-    if (!h) {
-        stale();
-        return NULL;
-    }
-    if (row < 0 || row >= h->shape[0]) {
-        cw_error_set(NULL, CREW_EINVAL, 0, "row %lld: there are %lld", (long long)row,
-                     (long long)h->shape[0]);
-        return NULL;
-    }
-    return base + h->data + (size_t)row * h->row_bytes;
-}
-
-int crew_array_shape(crew_array a, int64_t *shape, int cap) {
-    char *base;
-    struct header *h = find(a, &base);
-    if (!h)
-        return stale();
-    if (!shape && cap > 0)
-        return cw_error_set(NULL, CREW_EINVAL, 0, "the shape is NULL");
-    for (int i = 0; i < h->ndim && i < cap; i++)
-        shape[i] = h->shape[i];
-    return h->ndim;
-}
-
 int crew_array_destroy(crew_array a) {
-    char *base;
-    struct header *h = find(a, &base);
-    if (!h)
-        return stale();
-    uint64_t number = a.check;
-    if (!atomic_compare_exchange_strong(&h->number, &number, 0))
-        return stale();
-    cw_segment root;
-    cw_arena arrays;
-    if (arrays_of(&root, &arrays) == 0)
-        cw_free(&arrays, a.place);
+    struct cw_array_use use;
+    struct cw_self *self = NULL;
+    struct cw_share *share = cw_share_here();
+    use.array = share ? cw_object(share, CW_ARRAY, a.place, a.check) : NULL;
+    if (!live(use.array, &use.life))
+        return cw_handle_stale(CW_ARRAY, a.place, a.check);
+    self = cw_self_get();
+    if (!self)
+        return crew_last_error()->code;
+    /* From here on it is gone, for all. */
+    if (!atomic_compare_exchange_strong(&use.array->life, &use.life,
+                                        use.life | (self->number + 1)))
+        return cw_handle_stale(CW_ARRAY, a.place, a.check);
+    cw_array_empty(share, use.array);
+    cw_object_end(share, CW_ARRAY, a.place, a.check);
+    return cw_error_clear(NULL);
+}
+
+/* ---- the lock ---- */
+
+int crew_array_lock(crew_array a) {
+    struct cw_array_use use;
+    struct cw_self *self = cw_self_get();
+    if (!self)
+        return crew_last_error()->code;
+    if (!cw_array_use(a, &use))
+        return CREW_EINVAL;
+    int rc = cw_rlock_acquire(self, &use.base->lock, CREW_FOREVER);
+    if (cw_array_same(a, &use)) {
+        cw_error_clear(NULL);
+        return rc;
+    }
+    if (rc >= 0)
+        cw_rlock_release(self, &use.base->lock);
+    return cw_handle_stale(CW_ARRAY, a.place, a.check);
+}
+
+int crew_array_unlock(crew_array a) {
+    struct cw_array_use use;
+    struct cw_self *self = cw_self_get();
+    if (!self)
+        return crew_last_error()->code;
+    if (!cw_array_use(a, &use))
+        return CREW_EINVAL;
+    if (cw_rlock_release(self, &use.base->lock) < 0)
+        return cw_error_set(NULL, CREW_EPERM, 0, "this thread does not hold the array's lock");
     return cw_error_clear(NULL);
 }

@@ -76,7 +76,7 @@ static int touch_all(struct share *shares, int n) {
 
 int cw_array_commit(void *ctx, cw_segment *seg, uint64_t offset, uint64_t size, crew_error *err) {
     const struct cw_array_commit *how = ctx;
-    cw_guard_clear(seg->base, seg->size, offset, offset + size);
+    cw_guard_catch_up(seg->base);
     int rc = cw_segment_room(size, err);
     if (rc < 0)
         return rc;

@@ -71,7 +71,7 @@ static cw_ref reach(crew_pool *p, const void *at, size_t size, struct cw_within 
         return (uint64_t)(uintptr_t)at | CW_REF_RAW;
     if (cw_arena_holds(&s->arena, at, size))
         return (uint64_t)((const char *)at - s->own.base);
-    if (cw_array_at(s, at, size, object))
+    if (cw_array_at(at, size, object))
         return (uint64_t)((const char *)at - s->root.base) | CW_REF_ROOT;
     return 0;
 }

@@ -20,6 +20,7 @@ static const struct cw_kind *const kinds[CW_KINDS] = {
     [CW_LIST] = &cw_kind_list,
     [CW_PROCESS] = &cw_kind_process,
     [CW_VALUE] = &cw_kind_value,
+    [CW_ARRAY] = &cw_kind_array,
     [CW_SHM] = &cw_kind_shm,
 };
 

@@ -4,6 +4,7 @@
 
 #include "share/share.h"
 
+extern const struct cw_kind cw_kind_array;
 extern const struct cw_kind cw_kind_barrier;
 extern const struct cw_kind cw_kind_cond;
 extern const struct cw_kind cw_kind_dict;

@@ -42,6 +42,7 @@ int cw_party_join(struct cw_share *share, crew_error *err) {
 static void free_hand(struct cw_share *share, struct cw_hand *hand) {
     for (int i = 0; i < CW_HAND_BLOCKS; i++)
         cw_free_cell(&share->arena, &hand->block[i]);
+    cw_free_cell(&share->arrays, &hand->array);
     uint64_t place = cw_share_off(share, hand) | (uint64_t)CW_HAND << 48;
     uint64_t check = atomic_load(&hand->head.generation) |
                      (uint64_t)share->commons->session << 48;

@@ -76,6 +76,7 @@ struct cw_commons {
 /* A process's view of the commons. */
 struct cw_share {
     cw_arena arena;
+    cw_arena arrays; /* their data */
     cw_segment root;
     struct cw_commons *commons;
     uint32_t party; /* number + 1 of this process's; 0: it has not joined */
@@ -97,6 +98,7 @@ struct cw_hand {
     uint32_t holds; /* bolts of lasting objects that it has acquired */
     _Atomic cw_off at; /* the futex it sleeps on, or is about to; 0: none */
     _Atomic cw_off block[CW_HAND_BLOCKS]; /* memory of its own, on its way somewhere */
+    _Atomic cw_off array; /* the same, of the arena of arrays */
     /* conditions: see share/cond.c */
     _Atomic uint64_t waits_for, ticket;
     _Atomic uint32_t nap;

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "os/robust.h"
 #include "share/pipe.h"
+#include "team/head.h"
 
 #include <errno.h>
 #include <time.h>
@@ -49,6 +50,8 @@ int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew
     struct cw_share fresh = {.root = *root, .era = cw_share_era};
     here = fresh;
     int rc = cw_arena_attach(&here.arena, &here.root, arena_start, err);
+    if (rc == 0)
+        rc = cw_arena_attach(&here.arrays, &here.root, cw_head(root)->arrays, err);
     if (rc == 0) {
         here.commons = cw_ptr(&here.arena, at);
         if (here.commons->magic != MAGIC)

@@ -2,10 +2,14 @@
  *
  * The last page of a large array's last granule belongs to nobody: who writes past
  * the array's end meets it. Protection is each mapping's own, so every process
- * sees to its guards itself, the first time it comes by an array. A guard that a
- * process has set stays when the array goes, until the process comes by another
- * array over that place: therefore nothing but arrays lies in the arena of
- * arrays, and nobody may touch an array's memory before cw_guard_see.
+ * sees to its guards itself, the first time it comes by an array; and takes them
+ * away again when it learns that the array was destroyed. It learns that from a
+ * count in the segment's head, which it compares with the one it knows whenever it
+ * comes by an array, begins a map or a task, or has waited for one: before a
+ * pointer that somebody else has found can have reached it on one of these ways.
+ *
+ *     destroy:  the array's word changes · the count · its memory is free
+ *     others:   the count, then their guards whose words have changed · memory
  *
  * The state is this process's, like the mapping: the one of the root segment. Any
  * thread may call; fork children inherit protections and state alike. */
@@ -14,23 +18,21 @@
 
 #include "team/arena.h"
 
-/* An object and the granules it lies in; number 0: none. */
+/* An array, as far as guards go. */
 struct cw_within {
-    uint64_t number; /* never given to two arrays */
-    cw_off from, end;
-    uint64_t guarded; /* 1: its last page is a guard */
+    uint64_t life; /* what its word says as long as it is there; 0: none */
+    cw_off word;   /* that word: in memory that is never used for anything else */
+    cw_off guard;  /* its guard page; 0: it has none */
 };
 
 /* Bytes of a guard; 0: pages are too large for any. */
 uint64_t cw_guard_bytes(void);
 
-/* True if this process has come by the object with that number (a false no is
- * possible: the newest few hundred are known). */
-bool cw_guard_seen(uint64_t number);
-/* This process may touch the object from now on, and not the guard behind it. */
+/* This process may touch the object from now on, and not the guard behind it. base,
+ * size: of the root segment. */
 void cw_guard_see(char *base, uint64_t size, const struct cw_within *object);
-/* No guard of this process's is left in [from, end). */
-void cw_guard_clear(char *base, uint64_t size, cw_off from, cw_off end);
+/* No guard of an array that is gone is left in this process. */
+void cw_guard_catch_up(char *base);
 
 /* The mapping is gone. */
 void cw_guard_forget(void);

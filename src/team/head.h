@@ -19,6 +19,7 @@ struct cw_segment_head {
     cw_off arrays;            /* where the arena of arrays begins; 0: there is none */
     cw_off commons;           /* see share/share.h; 0: there are none */
     _Atomic uint64_t numbers; /* (any) the last number of an array that was given out */
+    _Atomic uint64_t ends;    /* (any) how many arrays with a guard have been destroyed */
 };
 _Static_assert(sizeof(struct cw_segment_head) <= CW_BELL_AT, "layout");
 

@@ -280,6 +280,7 @@ static bool unwanted(struct cw_member *m, struct cw_task *task) {
 static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task,
                       struct cw_frame *frame) {
     crew_fn *fn = (crew_fn *)cw_member_fn(m, &task->fn);
+    cw_guard_catch_up(m->maps.root);
     frame->task = task;
     frame->job = NULL;
     frame->spawned = 0;

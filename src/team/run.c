@@ -243,6 +243,7 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
     run->member = m;
     run->job = job;
     run->frame = frame;
+    cw_guard_catch_up(m->maps.root);
     for (int i = 0; i < 2; i++)
         cw_guard_see(m->maps.root, m->maps.root_size, &job->within[i]);
     run->view = (struct cw_view){.fn = (crew_fn *)cw_member_fn(m, &job->fn),

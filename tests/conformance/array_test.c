@@ -35,7 +35,7 @@ static void create__each_type_and_number_of_dimensions__is_zeroed_and_row_major(
 static void create__what_cannot_be__is_refused_in_a_sentence(void **state) {
     const int64_t shape[2] = {3, 4}, negative[2] = {3, -1}, huge[2] = {INT64_MAX, INT64_MAX},
                   long_one[1] = {INT64_MAX}, large[1] = {(int64_t)1 << 50};
-    const crew_array_opts wide = {.scope = CREW_ARRAY_PARTITIONED};
+    const crew_array_opts unknown = {.scope = CREW_ARRAY_PARTITIONED + 1};
     const struct {
         int type, ndim;
         const int64_t *shape;
@@ -52,7 +52,7 @@ static void create__what_cannot_be__is_refused_in_a_sentence(void **state) {
         {CREW_I8, 2, huge, NULL, CREW_EINVAL, "larger than memory"},
         {CREW_I64, 1, long_one, NULL, CREW_EINVAL, "larger than memory"},
         {CREW_I8, 1, large, NULL, CREW_ENOMEM, ""},
-        {CREW_I8, 2, shape, &wide, CREW_ENOTSUP, "CREW_ARRAY_NODE"},
+        {CREW_I8, 2, shape, &unknown, CREW_EINVAL, "scope 3"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -70,8 +70,18 @@ static void check_stale(crew_array a) {
     assert_int_equal(crew_last_error()->code, CREW_EINVAL);
     assert_null(crew_array_row(a, 0));
     assert_int_equal(crew_array_shape(a, NULL, 0), CREW_EINVAL);
+    assert_int_equal(crew_array_strides(a, NULL, 0), CREW_EINVAL);
+    assert_int_equal(crew_array_type(a), CREW_EINVAL);
+    assert_int_equal(crew_array_size(a), CREW_EINVAL);
+    assert_false(crew_array_contiguous(a));
+    assert_int_equal(crew_array_lock(a), CREW_EINVAL);
+    assert_int_equal(crew_array_unlock(a), CREW_EINVAL);
+    assert_int_equal(crew_array_get(a, 0, 0, NULL), CREW_EINVAL);
+    crew_array view = {5, 6};
+    assert_int_equal(crew_array_slice(&view, a, 0, 0, 1, 1), CREW_EINVAL);
+    assert_int_equal(view.place, 5);
     assert_int_equal(crew_array_destroy(a), CREW_EINVAL);
-    assert_text(crew_last_error()->text, "no such array");
+    assert_text(crew_last_error()->text, "array");
 }
 
 static void handle__that_means_nothing_any_more__is_refused(void **state) {

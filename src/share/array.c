@@ -1,0 +1,47 @@
+/* Arrays as objects: what a death leaves of one. */
+#include "share/array.h"
+
+#include "share/kinds.h"
+#include "team/head.h"
+
+static void scrub(struct cw_share *share, struct cw_head *head) {
+    cw_kind_rlock.scrub(share, head);
+}
+
+static void wake(struct cw_share *share, struct cw_head *head) {
+    cw_kind_rlock.wake(share, head);
+}
+
+void cw_array_empty(struct cw_share *share, struct cw_array *array) {
+    /* Before the memory is anybody else's: see team/guard.h. */
+    if (atomic_load(&array->guard))
+        atomic_fetch_add(&cw_head(&share->root)->ends, 1);
+    cw_free_cell(&share->arrays, &array->block);
+}
+
+static struct cw_hand *hand_of(const struct cw_share *share, uint32_t hand, uint32_t party) {
+    struct cw_hand *at = hand ? cw_hand_at(share, hand - 1) : NULL;
+    return at && at->party == party ? at : NULL;
+}
+
+static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
+    struct cw_array *array = (struct cw_array *)head;
+    struct cw_hand *maker = hand_of(share, atomic_load(&array->maker), party);
+    cw_off block = atomic_load(&array->block);
+    if (maker && block && atomic_load(&maker->array) == block)
+        atomic_store(&maker->array, 0);
+    if (hand_of(share, (uint32_t)(atomic_load(&array->life) & CW_BOLT_HAND), party)) {
+        uint32_t generation = atomic_load(&head->generation);
+        cw_array_empty(share, array);
+        cw_object_end(share, CW_ARRAY, cw_share_off(share, array) | (uint64_t)CW_ARRAY << 48,
+                      generation | (uint64_t)share->commons->session << 48);
+        return;
+    }
+    cw_kind_rlock.bury(share, head, party);
+}
+
+const struct cw_kind cw_kind_array = {
+    .name = "array", .bytes = 256, .scrub = scrub, .bury = bury, .wake = wake};
+
+_Static_assert(sizeof(struct cw_array) <= 256, "a cell");
+_Static_assert(sizeof(struct cw_array_block) == 64, "data start on a cache line");
