@@ -68,12 +68,13 @@ CREW_API bool crew_value_cas_f64(crew_value v, double *expected, double next);
  * array's at once. An address into it that somebody still has must not be used:
  * nothing stops it, and it reads zeros or another array, and writes into that.
  *
- * Addresses: an array lies in every worker where it lies in whoever opened their
- * pool, but for CREW_START_SPAWN. So a pointer from crew_array_data that is in a
- * global when a pool opens, or in `common`, in an item or a result, is good in the
- * other process. One that a task gets while it runs (from a queue, say) may be met
- * by the guard of an array that was there before: such a task calls crew_array_data
- * of that array, or gets the handle to begin with. */
+ * Addresses: an array lies in every forked worker and process where it lies in who
+ * made its pool or it (not with CREW_START_SPAWN, where each asks with the handle; over
+ * named memory neither). So a pointer from crew_array_data is good in the other process
+ * if it is in a global when a pool opens, in `common`, in an item or in a result, or
+ * comes in a message, a dictionary or a list, or by memory beside an event, a lock or
+ * the like. One that a task reads from memory without any such call may, until its next
+ * one, meet the guard of an array that was there before. */
 
 typedef struct crew_array {
     uint64_t place, check;

@@ -27,6 +27,7 @@ bool cw_array_use(crew_array a, struct cw_array_use *use) {
     uint64_t place = atomic_load_explicit(&use->array->base_place, memory_order_relaxed);
     uint64_t check = atomic_load_explicit(&use->array->base_check, memory_order_relaxed);
     use->base = place ? cw_object(share, CW_ARRAY, place, check) : use->array;
+    use->base_check = place ? check : a.check;
     if (!live(use->base, &use->base_life)) {
         cw_error_set(NULL, CREW_EINVAL, 0, "there is no such array any more: this is a view of "
                      "one that was destroyed");
@@ -265,7 +266,8 @@ int crew_array_lock(crew_array a) {
         return crew_last_error()->code;
     if (!cw_array_use(a, &use))
         return CREW_EINVAL;
-    int rc = cw_rlock_acquire(self, &use.base->lock, CREW_FOREVER);
+    int rc = cw_rlock_acquire(self, &use.base->lock, use.base_check, CREW_FOREVER);
+    cw_handle_met();
     if (cw_array_same(a, &use)) {
         cw_error_clear(NULL);
         return rc;

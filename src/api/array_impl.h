@@ -10,6 +10,7 @@
 struct cw_array_use {
     struct cw_share *share;
     struct cw_array *array, *base;
+    uint64_t base_check;
     uint64_t life, base_life;
 };
 /* False: the error is set. */

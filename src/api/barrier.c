@@ -74,6 +74,7 @@ static int wait(crew_barrier b, double timeout, uint32_t *index) {
         rc = cw_barrier_await(self, barrier, b.check, &deadline, &turn);
     }
     *index = turn.index;
+    cw_handle_met();
     switch (rc) {
     case 0:
         return cw_error_clear(NULL);

@@ -157,6 +157,7 @@ static void give_result(crew_pool *p, crew_job *j, uint32_t failures) {
 }
 
 void cw_job_collect(crew_pool *p, crew_job *j) {
+    cw_guard_catch_up(p->session->root.base); /* for what its results mean */
     uint32_t failures = sort_failures(p, j->shared);
     cw_job_collect_slice(p, j);
     give_statuses_of_the_rest(j);

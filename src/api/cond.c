@@ -26,6 +26,7 @@ static int result(crew_cond c, int rc) {
     case CREW_EINVAL:
         return cw_handle_stale(CW_COND, c.place, c.check);
     default:
+        cw_handle_met();
         cw_error_clear(NULL);
         return rc;
     }

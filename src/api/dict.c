@@ -26,8 +26,10 @@ static int told(crew_dict d, int rc) {
     case CREW_ETIMEDOUT:
         return cw_error_set(NULL, rc, 0, "nobody has put a value under this key");
     default:
-        if (rc >= 0)
+        if (rc >= 0) {
+            cw_handle_met();
             cw_error_clear(NULL);
+        }
         return rc;
     }
 }

@@ -279,6 +279,7 @@ int crew_future_result(crew_future *f, void *out, size_t out_size, double timeou
     await_callbacks(f);
     if ((rc = cw_record_error(f->pool, f->number, err)) < 0)
         return rc;
+    cw_guard_catch_up(f->pool->session->root.base); /* for what its result means */
     struct cw_task *task = record(f);
     return give(cw_task_result(&f->pool->maps, task), task->out_size, out, out_size, err);
 }
@@ -297,6 +298,7 @@ const void *crew_future_data(crew_future *f, size_t *size) {
     }
     if (!cw_record_done(f->pool, f->number) || record(f)->status)
         return NULL;
+    cw_guard_catch_up(f->pool->session->root.base);
     if (size)
         *size = record(f)->out_size;
     return cw_task_result(&f->pool->maps, record(f));

@@ -372,6 +372,7 @@ static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
         snprintf(text, sizeof text, "item %lld: %.230s", (long long)f.index, e.text);
         memcpy(e.text, text, sizeof text);
     }
+    cw_guard_catch_up(it->pool->session->root.base); /* for what its result means */
     const void *data = status ? NULL : cw_task_result(&it->pool->maps, task);
     if (!status && out && it->out_size)
         memcpy(out, data, it->out_size);

@@ -22,8 +22,10 @@ static int told(crew_list l, int rc) {
         return cw_handle_stale(CW_LIST, l.place, l.check);
     if (rc == CREW_ENOENT)
         return cw_error_set(NULL, rc, 0, "the list has no item at this place");
-    if (rc >= 0)
+    if (rc >= 0) {
+        cw_handle_met();
         cw_error_clear(NULL);
+    }
     return rc;
 }
 

@@ -22,6 +22,7 @@ int crew_lock_acquire(crew_lock l, double timeout) {
     if (!lock)
         return cw_handle_stale(CW_LOCK, l.place, l.check);
     int rc = cw_lock_acquire(self, lock, l.check, timeout);
+    cw_handle_met();
     if (!cw_object_same(&lock->head, l.check)) {
         if (rc >= 0)
             cw_lock_release(self, lock);
@@ -63,6 +64,7 @@ int crew_rlock_acquire(crew_rlock l, double timeout) {
     if (!lock)
         return cw_handle_stale(CW_RLOCK, l.place, l.check);
     int rc = cw_rlock_acquire(self, lock, l.check, timeout);
+    cw_handle_met();
     if (!cw_object_same(&lock->head, l.check)) {
         if (rc >= 0)
             cw_rlock_release(self, lock);

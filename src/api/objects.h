@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "share/share.h"
+#include "team/guard.h"
 
 /* The slow half: joins the session if this thread has not yet. */
 struct cw_self *cw_self_join(crew_error *err);
@@ -13,6 +14,13 @@ struct cw_self *cw_self_join(crew_error *err);
 static inline struct cw_self *cw_self_get(void) {
     struct cw_self *self = cw_self_if_any();
     return self ? self : cw_self_join(cw_error_last());
+}
+
+/* What another process has left for this one, or has told it of, may be an address
+ * in an array: see team/guard.h. For calls that have it so. */
+static inline void cw_handle_met(void) {
+    if (cw_self_now.share)
+        cw_guard_catch_up(cw_self_now.share->root.base);
 }
 
 /* Why a handle of that kind means nothing. Returns CREW_EINVAL. */

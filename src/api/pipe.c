@@ -84,6 +84,7 @@ static ptrdiff_t receive(crew_conn handle, struct cw_sink *sink, double timeout)
     rc = cw_conn_recv(&c, sink, timeout);
     switch (rc) {
     case 0:
+        cw_handle_met();
         cw_error_clear(NULL);
         return (ptrdiff_t)sink->size;
     case CREW_ECLOSED:

@@ -48,6 +48,7 @@ static void *run(void *arg) {
     atomic_store(&proc->seat.step, CW_STEP_SETTLED);
     atomic_store(&proc->ready, 1);
     cw_futex_wake(&proc->ready, INT_MAX);
+    cw_guard_catch_up(life->share->root.base);
     cw_lone_frame = &frame;
     int rc = fn(&frame.call);
     cw_lone_frame = NULL;

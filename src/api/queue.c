@@ -25,6 +25,7 @@ static int not_found(void) {
 static int end_with(int rc, crew_queue q, const char *in_time) {
     switch (rc) {
     case 0:
+        cw_handle_met();
         return cw_error_clear(NULL);
     case CREW_EINVAL:
         return cw_handle_stale(CW_QUEUE, q.place, q.check);

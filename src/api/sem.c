@@ -27,6 +27,7 @@ int crew_sem_acquire(crew_sem s, double timeout) {
     if (!sem)
         return crew_last_error()->code;
     int rc = cw_sem_acquire(self, sem, s.check, timeout);
+    cw_handle_met();
     if (rc == CREW_ETIMEDOUT)
         return cw_error_set(NULL, rc, 0, "the semaphore has no permit left");
     return rc < 0 ? cw_handle_stale(CW_SEM, s.place, s.check) : cw_error_clear(NULL);
@@ -102,6 +103,7 @@ int crew_event_wait(crew_event e, double timeout) {
     if (!event)
         return crew_last_error()->code;
     int rc = cw_event_wait(self, event, e.check, timeout);
+    cw_handle_met();
     if (rc == CREW_ETIMEDOUT)
         return cw_error_set(NULL, rc, 0, "nobody has set the event");
     return rc < 0 ? cw_handle_stale(CW_EVENT, e.place, e.check) : cw_error_clear(NULL);

@@ -49,6 +49,7 @@ int crew_value_lock(crew_value v) {
     if (!value)
         return crew_last_error()->code;
     int rc = cw_rlock_acquire(self, &value->lock, v.check, CREW_FOREVER);
+    cw_handle_met();
     if (!cw_object_same(&value->lock.head, v.check)) {
         if (rc >= 0)
             cw_rlock_release(self, &value->lock);

@@ -12,6 +12,10 @@ static void wake(struct cw_share *share, struct cw_head *head) {
     cw_kind_rlock.wake(share, head);
 }
 
+static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
+    cw_kind_rlock.let_go(share, head, party);
+}
+
 void cw_array_empty(struct cw_share *share, struct cw_array *array) {
     /* Before the memory is anybody else's: see team/guard.h. */
     if (atomic_load(&array->guard))
@@ -41,7 +45,7 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
 }
 
 const struct cw_kind cw_kind_array = {
-    .name = "array", .bytes = 256, .scrub = scrub, .bury = bury, .wake = wake};
+    .name = "array", .bytes = 256, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
 
 _Static_assert(sizeof(struct cw_array) <= 256, "a cell");
 _Static_assert(sizeof(struct cw_array_block) == 64, "data start on a cache line");

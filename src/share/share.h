@@ -98,7 +98,7 @@ struct cw_hand {
     uint32_t holds; /* bolts of lasting objects that it has acquired */
     _Atomic cw_off at; /* the futex it sleeps on, or is about to; 0: none */
     _Atomic cw_off block[CW_HAND_BLOCKS]; /* memory of its own, on its way somewhere */
-    _Atomic cw_off array; /* the same, of the arena of arrays */
+    _Atomic cw_off array; /* the same, of the arrays' arena */
     /* conditions: see share/cond.c */
     _Atomic uint64_t waits_for, ticket;
     _Atomic uint32_t nap;

@@ -12,13 +12,14 @@
  * of them. SEEN is a power of two. */
 enum { MOST = 8192, SEEN = 512 };
 
+_Atomic int cw_guard_count;
+
 static struct {
     pthread_mutex_t lock;
     _Atomic(char *) base;  /* of the segment they are for */
     struct cw_within *set; /* room for MOST */
     uint64_t *bits;        /* behind it: a bit for each granule that one of them is in */
     size_t bytes;          /* of both */
-    int count;
     _Atomic uint64_t ends; /* of the head: what it has caught up with */
     /* Lives that it has come by lately: then there is nothing to do. */
     _Atomic uint64_t seen[SEEN];
@@ -50,7 +51,7 @@ static void close_view(void) {
         munmap(view.set, view.bytes);
     atomic_store(&view.base, NULL);
     view.set = NULL;
-    view.count = 0;
+    atomic_store(&cw_guard_count, 0);
     for (int i = 0; i < SEEN; i++)
         atomic_store(&view.seen[i], 0);
 }
@@ -75,20 +76,17 @@ static void take_away(char *base, int i) {
     uint64_t granule = view.set[i].guard / CW_ARENA_GRANULE;
     mprotect(base + view.set[i].guard, cw_guard_bytes(), PROT_READ | PROT_WRITE);
     view.bits[granule / 64] &= ~(1ull << granule % 64);
-    view.set[i] = view.set[view.count - 1];
-    atomic_thread_fence(memory_order_seq_cst);
-    view.count--;
+    view.set[i] = view.set[atomic_load(&cw_guard_count) - 1];
+    atomic_fetch_sub(&cw_guard_count, 1);
 }
 
 static void put_up(char *base, const struct cw_within *object) {
     uint64_t granule = object->guard / CW_ARENA_GRANULE;
-    if (view.bits[granule / 64] >> granule % 64 & 1 || view.count == MOST)
+    if (view.bits[granule / 64] >> granule % 64 & 1 || atomic_load(&cw_guard_count) == MOST)
         return;
     view.bits[granule / 64] |= 1ull << granule % 64;
-    view.set[view.count] = *object;
-    atomic_thread_fence(memory_order_seq_cst);
-    view.count++;
-    atomic_thread_fence(memory_order_seq_cst);
+    view.set[atomic_load(&cw_guard_count)] = *object;
+    atomic_fetch_add(&cw_guard_count, 1);
     mprotect(base + object->guard, cw_guard_bytes(), PROT_NONE); /* without it all else works */
 }
 
@@ -97,7 +95,7 @@ static void catch_up(char *base) {
     uint64_t ends = ends_of(base);
     if (atomic_load(&view.ends) == ends)
         return;
-    for (int i = view.count - 1; i >= 0; i--)
+    for (int i = atomic_load(&cw_guard_count) - 1; i >= 0; i--)
         if (!is_there(base, &view.set[i]))
             take_away(base, i);
     /* What ended since the look above is looked for again next time. */
@@ -126,8 +124,8 @@ void cw_guard_see(char *base, uint64_t size, const struct cw_within *object) {
     pthread_mutex_unlock(&view.lock);
 }
 
-void cw_guard_catch_up(char *base) {
-    /* Without a view of this segment there are no guards. */
+void cw_guard_look(char *base) {
+    /* Without a view of this segment there are none of its guards. */
     if (!base || atomic_load_explicit(&view.base, memory_order_relaxed) != base ||
         up_to_date(base))
         return;

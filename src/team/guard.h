@@ -5,8 +5,9 @@
  * sees to its guards itself, the first time it comes by an array; and takes them
  * away again when it learns that the array was destroyed. It learns that from a
  * count in the segment's head, which it compares with the one it knows whenever it
- * comes by an array, begins a map or a task, or has waited for one: before a
- * pointer that somebody else has found can have reached it on one of these ways.
+ * comes by an array, begins a map or a task, has a result, a message or a value, or
+ * has waited for another process: before an address that somebody else has found
+ * can be used here.
  *
  *     destroy:  the array's word changes · the count · its memory is free
  *     others:   the count, then their guards whose words have changed · memory
@@ -31,8 +32,15 @@ uint64_t cw_guard_bytes(void);
 /* This process may touch the object from now on, and not the guard behind it. base,
  * size: of the root segment. */
 void cw_guard_see(char *base, uint64_t size, const struct cw_within *object);
+
+/* How many this process has. */
+extern _Atomic int cw_guard_count;
+void cw_guard_look(char *base);
 /* No guard of an array that is gone is left in this process. */
-void cw_guard_catch_up(char *base);
+static inline void cw_guard_catch_up(char *base) {
+    if (atomic_load_explicit(&cw_guard_count, memory_order_relaxed))
+        cw_guard_look(base);
+}
 
 /* The mapping is gone. */
 void cw_guard_forget(void);
