@@ -70,6 +70,7 @@ has_label() { # NAME LABEL
 stage_gcc() {
     build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" || return
     unit_tests gcc
+    tests gcc models -L '^models$'
     app_tests gcc
     timed_tests gcc conformance -L '^conformance$'
     if has_label gcc fault; then
@@ -97,6 +98,14 @@ stage_asan() {
     unit_tests asan
     timed_tests asan conformance -L '^conformance$' -R '\.(serial|threads|fork)$'
     timed_tests asan fault -L '^fault$'
+}
+
+stage_ubsan() {
+    export UBSAN_OPTIONS=print_stacktrace=1
+    build ubsan -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
+        -DCREW_SANITIZE=undefined -DCREW_TEST_SLOWNESS="$slowness" || return
+    unit_tests ubsan
+    timed_tests ubsan conformance -L '^conformance$' -R '\.(threads|fork)$'
 }
 
 stage_tsan() {

@@ -47,6 +47,11 @@ static int prints_and_opens(void) {
     return code;
 }
 
+static const char *next_line(const char *at) {
+    const char *end = strchr(at, '\n');
+    return end ? end + 1 : NULL;
+}
+
 /* How often each number stands after the word, 0 to count. True: once each. Lines of
  * several processes in one pipe may break into each other: their numbers do not
  * count. */
@@ -54,7 +59,7 @@ static bool more_than_once(const char *text, const char *word, int64_t count) {
     unsigned char *seen = calloc((size_t)count + 1, 1);
     bool twice = false;
     size_t n = strlen(word);
-    for (const char *at = text; at && !twice; at = strchr(at, '\n'), at += at != NULL) {
+    for (const char *at = text; at && !twice; at = next_line(at)) {
         char *end;
         if (strncmp(at, word, n) != 0)
             continue;
