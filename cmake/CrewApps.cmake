@@ -22,11 +22,26 @@ endif()
 # The command line is linked statically: an installed one needs no search path.
 crew_app(crew_program crew crew::static)
 
+# A library that an example is about; without it that example is left out.
+set(example_records_needs sqlite3)
+set(example_starmap_images_needs libwebp)
+
 file(GLOB examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/examples/*.c)
 foreach(source ${examples})
   get_filename_component(name ${source} NAME_WE)
+  set(needs ${example_${name}_needs})
+  if(needs)
+    pkg_check_modules(example_${needs} QUIET IMPORTED_TARGET ${needs})
+    if(NOT example_${needs}_FOUND)
+      message(STATUS "The example ${name} is left out: it needs ${needs}")
+      continue()
+    endif()
+  endif()
   add_executable(example_${name} ${source})
   set_target_properties(example_${name} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/apps/examples)
   target_link_libraries(example_${name} PRIVATE crew_flags crew::crew m)
+  if(needs)
+    target_link_libraries(example_${name} PRIVATE PkgConfig::example_${needs})
+  endif()
 endforeach()

@@ -103,7 +103,7 @@ if(TARGET crew_program)
 endif()
 if(TARGET example_first)
   foreach(backend serial threads fork)
-    crew_script(apps.examples.${backend} 60
+    crew_script(apps.examples.${backend} 300
       ${PROJECT_SOURCE_DIR}/tests/apps/examples.sh ${PROJECT_BINARY_DIR}/apps/examples)
     set_tests_properties(apps.examples.${backend} PROPERTIES ENVIRONMENT CREW_BACKEND=${backend})
   endforeach()

@@ -1,28 +1,134 @@
 #!/bin/sh
 # examples.sh FOLDER - the programs of apps/examples that have a pool, by what they print.
-# The backend is the environment's (CREW_BACKEND).
+# The backend is the environment's (CREW_BACKEND). What they measure goes to standard
+# error, so that standard output is the same in every run.
 set -u
+LC_ALL=C
+export LC_ALL
 folder=$1
 failures=0
 backend=${CREW_BACKEND:-fork}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-prints() { # program, expected output
-    if have=$("$folder/$1" 2>&1) && [ "$have" = "$2" ]; then
-        echo "ok - examples__${1}__prints_what_it_should"
+check() { # name, expected, actual
+    if [ "$2" = "$3" ]; then
+        echo "ok - $1"
     else
-        echo "not ok - examples__${1}__prints_what_it_should: expected '$2', got '$have'"
+        echo "not ok - $1: expected '$2', got '$3'"
+        [ -s "$work/err" ] && sed 's/^/# /' "$work/err"
         failures=$((failures + 1))
     fi
 }
 
+# Runs a program: its output, and its exit code if that is not 0.
+run() {
+    program=$1
+    shift
+    timeout 300 "$folder/$program" "$@" 2>"$work/err" || echo "exit $?"
+}
+
+prints() { # program, expected output
+    check "examples__${1}__prints_what_it_should" "$2" "$(run "$1")"
+}
+
+said() { # a part of the last run's standard error
+    if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
+}
+
 prints first 4900450500
 prints collatz "837799 takes 524 steps"
-# Where workers are not processes the task that crashes is the program.
-[ "$backend" = fork ] && prints survive "9 of 10 are done
-item 7: signal 11"
+prints squares "0 1 4 9 16 25 36 49 64 81
+100
+0 1 4 9 16 25 36 49"
+prints pool_map "333332833333500000
+2666664666667000000
+8999995500000500000"
+prints compute "Done. First result: 666666166.46"
+prints primes_list "9592 primes, from 2 to 99991"
+prints chunks "chunk 50: 39 primes
+chunk 1: 39 primes"
+check examples__chunks__says_both_times 2 "$(grep -c '^chunk [0-9]*: [0-9]* microseconds$' "$work/err")"
+prints one_word "series: 333333283333335000000 four times
+threads: 333333283333335000000 four times
+fork: 333333283333335000000 four times"
 
+factors="450 factors, the longest list has 24
+primes at +39 +61 +63 +91"
+prints factorize "$factors"
+check examples__factorize_repeated__prints_the_same "$factors" "$(run factorize --repeat 3)"
+check examples__factorize_repeated__says_how_fast said \
+    "$(said '^series [0-9.]* s, pool [0-9.]* s: [0-9.]* times as fast, [0-9.]* are possible$')"
+check examples__factorize_no_times__is_a_usage_error "exit 2" "$(run factorize --repeat 0)"
+
+# The map's line, then two as they completed.
+run primes_executor >"$work/out"
+check examples__primes_executor__counts_and_finds \
+    "614 primes, 10000019 is prime, 10000079 is prime" \
+    "$({ head -n 1 "$work/out"; sed 1d "$work/out" | sort; } | paste -sd , - | sed 's/,/, /g')"
+
+run imap_sums >"$work/out"
+check examples__imap_sums__running_numbers_in_order "$(seq -s ' ' 100)" \
+    "$(sed -n 's/^\[\([0-9]*\)\] [0-9.]*$/\1/p' "$work/out" | paste -sd ' ' -)"
+check examples__imap_sums__first_and_last "[1] 0.00 [100] 20766413620.34" \
+    "$(grep -E '^\[(1|100)\]' "$work/out" | paste -sd ' ' -)"
+sed -n 's/^\[.*\] //p' "$work/out" >"$work/sums"
+check examples__imap_sums__sums_grow "" "$(sort -n "$work/sums" | diff "$work/sums" -)"
+check examples__imap_sums__unordered_the_same_set "unordered: the same 100 sums" \
+    "$(tail -n 1 "$work/out")"
+check examples__imap_sums__says_how_fast 2 "$(grep -c 'times as fast, [0-9.]* are possible$' "$work/err")"
+
+# Where workers are not processes a task that crashes is the program, they share its
+# globals, and its files.
 seen=10
-[ "$backend" = fork ] && seen=0
+if [ "$backend" = fork ]; then
+    seen=0
+    prints survive "9 of 10 are done
+item 7: signal 11"
+    run unpicklable >"$work/out"
+    check examples__unpicklable__refuses_a_stack 1 \
+        "$(grep -c '^refused: the task 0x[0-9a-f]* lies on a stack: a nested function' "$work/out")"
+    check examples__unpicklable__refuses_the_heap 1 \
+        "$(grep -c '^refused: the task 0x[0-9a-f]* lies on the heap, in memory' "$work/out")"
+    check examples__unpicklable__files "by FILE *: 6 lines|by name: 12 lines" \
+        "$(grep '^by ' "$work/out" | paste -sd '|' -)"
+fi
 prints changes_vanish "appended to a global: $seen seen
 returned: 0 1 4 9 16 25 36 49 64 81"
+
+# They are left out where their libraries are not installed.
+if [ -x "$folder/records" ]; then
+    check examples__records__processed "Processed: 100 records" "$(run records "$work")"
+    check examples__records__leaves_no_database "" "$(ls "$work" | grep records)"
+    check examples__records_in_no_folder__fails "exit 1" "$(run records "$work/none")"
+    check examples__records_in_no_folder__says_why said "$(said 'unable to open database file')"
+fi
+if [ -x "$folder/starmap_images" ]; then
+    check examples__starmap_images__both_ways "Converted: 20 images
+Converted: 20 images" "$(run starmap_images "$work")"
+    check examples__starmap_images__leaves_no_pictures "" "$(ls "$work" | grep images)"
+fi
+
+run amdahl --workers 2 --work 100000 >"$work/out"
+check examples__amdahl__measures_a_share 1 "$(grep -c '^serial share: [0-9.]* %$' "$work/out")"
+rows=2
+[ "$backend" = serial ] && rows=1
+check examples__amdahl__a_row_for_each_number_of_workers $rows \
+    "$(grep -c '^ *[12]  *[0-9.]*  *[0-9.]*  [#|]' "$work/out")"
+check examples__amdahl__unknown_option__is_a_usage_error "exit 2" "$(run amdahl --work)"
+
+# The rounds of its loop are rounds of the processor's too, whatever the compiler: ten
+# thousand more in each of 71 items are at least as many instructions more.
+instructions() { # rounds
+    CREW_SEGMENT_SIZE=256M valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        "$folder/amdahl" --workers 1 --work "$1" 2>&1 >/dev/null | sed -n 's/.*Collected : //p'
+}
+if [ "$backend" = serial ] && command -v valgrind >/dev/null &&
+    ! grep -qE '__(asan|tsan)_init' "$folder/amdahl"; then
+    few=$(instructions 10000)
+    many=$(instructions 20000)
+    check examples__amdahl__work_grows_with_its_number yes \
+        "$([ $((${many:-0} - ${few:-0})) -ge 710000 ] && [ "${few:-0}" -gt 0 ] && echo yes ||
+            echo "$few, $many")"
+fi
 [ "$failures" -eq 0 ]
