@@ -25,7 +25,7 @@ int crew_lock_acquire(crew_lock l, double timeout) {
     cw_handle_met();
     if (!cw_object_same(&lock->head, l.check)) {
         if (rc >= 0)
-            cw_lock_release(self, lock);
+            cw_lock_let_go(self, lock);
         return cw_handle_stale(CW_LOCK, l.place, l.check);
     }
     if (rc < 0)

@@ -48,6 +48,18 @@ static inline uint32_t cw_bolt_holder(const cw_bolt *bolt) {
     return atomic_load_explicit(&bolt->word, memory_order_acquire) & CW_BOLT_HAND;
 }
 
+/* The same for that hand (+ 1) alone: false if it does not hold it (any more). Who
+ * releases an object's lock may be late: it was destroyed, and is another's. */
+static inline bool cw_bolt_release_of(cw_bolt *bolt, uint32_t hand) {
+    uint32_t word = hand;
+    while (!atomic_compare_exchange_strong(&bolt->word, &word, 0))
+        if ((word & CW_BOLT_HAND) != hand)
+            return false;
+    if (word & CW_BOLT_WAITED)
+        cw_bolt_wake(bolt);
+    return true;
+}
+
 /* True if a hand of this (dead) party holds it. */
 bool cw_bolt_is_of(const struct cw_share *share, const cw_bolt *bolt, uint32_t party);
 /* Takes it away from such a hand. tell: the next one is told of it. */

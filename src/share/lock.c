@@ -47,9 +47,23 @@ static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party)
         cw_bolt_bury(&lock->bolt, false);
 }
 
-const struct cw_kind cw_kind_lock = {
-    .name = "lock", .bytes = 64, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
-const struct cw_kind cw_kind_rlock = {
-    .name = "rlock", .bytes = 64, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
+static bool names(const struct cw_head *head, uint32_t hand) {
+    return cw_bolt_holder(&((const struct cw_lock *)head)->bolt) == hand;
+}
+
+const struct cw_kind cw_kind_lock = {.name = "lock",
+                                     .bytes = 64,
+                                     .scrub = scrub,
+                                     .bury = bury,
+                                     .let_go = let_go,
+                                     .names = names,
+                                     .wake = wake};
+const struct cw_kind cw_kind_rlock = {.name = "rlock",
+                                      .bytes = 64,
+                                      .scrub = scrub,
+                                      .bury = bury,
+                                      .let_go = let_go,
+                                      .names = names,
+                                      .wake = wake};
 
 _Static_assert(sizeof(struct cw_lock) <= 64, "a cell");

@@ -33,12 +33,18 @@ static inline int cw_lock_acquire(struct cw_self *self, struct cw_lock *lock, ui
 /* CREW_EINVAL if nobody holds it. By any hand. */
 static inline int cw_lock_release(struct cw_self *self, struct cw_lock *lock) {
     uint32_t holder = cw_bolt_holder(&lock->bolt);
-    if (!holder)
+    if (!holder || !cw_bolt_release_of(&lock->bolt, holder))
         return CREW_EINVAL;
     if (holder == self->number + 1)
         self->hand->holds--;
-    cw_bolt_release(&lock->bolt);
     return 0;
+}
+
+/* It was acquired, and turned out to be another object by now: not what a third may
+ * hold since. */
+static inline void cw_lock_let_go(struct cw_self *self, struct cw_lock *lock) {
+    cw_bolt_release_of(&lock->bolt, self->number + 1);
+    self->hand->holds--;
 }
 
 static inline int cw_rlock_acquire(struct cw_self *self, struct cw_lock *lock, uint64_t check,

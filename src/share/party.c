@@ -12,6 +12,23 @@
 
 _Thread_local struct cw_self cw_self_now;
 
+/* Threads end at any moment, also while another ends the session. */
+static pthread_mutex_t leaving = PTHREAD_MUTEX_INITIALIZER;
+static unsigned kept; /* hands of threads that ended while something named them */
+
+void cw_hands_stale(void) {
+    pthread_mutex_lock(&leaving);
+    cw_share_era++;
+    kept = 0;
+    pthread_mutex_unlock(&leaving);
+}
+
+void cw_hands_forked(void) {
+    pthread_mutex_init(&leaving, NULL);
+    cw_share_era++;
+    kept = 0;
+}
+
 /* ---- parties ---- */
 
 static int make_party(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
@@ -132,9 +149,11 @@ int cw_party_bury(struct cw_share *share) {
 
 void cw_party_part(struct cw_share *share) {
     struct cw_party *party = (struct cw_party *)cw_cell(share, CW_PARTY, share->party - 1);
+    pthread_mutex_lock(&leaving);
     bury(share, party);
-    pthread_mutex_unlock(&party->alive);
     share->party = 0;
+    pthread_mutex_unlock(&leaving);
+    pthread_mutex_unlock(&party->alive);
     cw_self_now = (struct cw_self){0};
 }
 
@@ -150,12 +169,43 @@ bool cw_hand_dead(struct cw_share *share, uint32_t number) {
 
 static pthread_key_t at_thread_end;
 
-/* A hand that ends while it holds something goes with its process: what it holds
- * stays held, as it does when a thread of Python ends with a lock. */
+static bool is_named(struct cw_share *share, uint32_t hand) {
+    for (int kind = 1; kind < CW_KINDS; kind++) {
+        const struct cw_kind *ops = cw_kind(kind);
+        for (uint32_t i = 0, n = ops->names ? cw_cells(share, kind) : 0; i < n; i++)
+            if (ops->names(cw_cell(share, kind, i), hand))
+                return true;
+    }
+    return false;
+}
+
+/* What a thread held when it ended stays held, as it does in Python; when another has
+ * released it nothing names its hand any more. */
+static void free_kept(struct cw_share *share) {
+    kept = 0;
+    for (uint32_t i = 0, n = cw_cells(share, CW_HAND); i < n; i++) {
+        struct cw_hand *hand = cw_hand_at(share, i);
+        if (!is_hand_of(hand, share->party) || !hand->over)
+            continue;
+        if (is_named(share, i + 1))
+            kept++;
+        else
+            free_hand(share, hand);
+    }
+}
+
 static void thread_ends(void *self) {
     struct cw_self *mine = self;
-    if (mine->hand && mine->era == cw_share_era && mine->hand->holds == 0)
-        free_hand(mine->share, mine->hand);
+    pthread_mutex_lock(&leaving);
+    if (mine->hand && mine->era == cw_share_era && mine->share->party) {
+        bool holds = mine->hand->holds > 0;
+        mine->hand->over = 1;
+        if (!holds)
+            free_hand(mine->share, mine->hand);
+        if (holds || kept)
+            free_kept(mine->share);
+    }
+    pthread_mutex_unlock(&leaving);
     *mine = (struct cw_self){0};
 }
 
@@ -168,6 +218,7 @@ static int make_hand(struct cw_share *share, struct cw_head *head, void *arg, cr
     (void)arg, (void)err;
     hand->party = share->party;
     hand->holds = 0;
+    hand->over = 0;
     atomic_store(&hand->at, 0);
     atomic_store(&hand->waits_for, 0);
     return 0;

@@ -95,7 +95,9 @@ enum { CW_HAND_BLOCKS = 4 };
 struct cw_hand {
     struct cw_head head;
     uint32_t party; /* number + 1 */
-    uint32_t holds; /* bolts of lasting objects that it has acquired */
+    uint32_t holds; /* bolts of lasting objects that it has acquired, less those that it
+                     * has released: others may have done so for it */
+    uint32_t over;  /* its thread has ended */
     _Atomic cw_off at; /* the futex it sleeps on, or is about to; 0: none */
     _Atomic cw_off block[CW_HAND_BLOCKS]; /* memory of its own, on its way somewhere */
     _Atomic cw_off array; /* the same, of the arrays' arena */
@@ -125,6 +127,8 @@ struct cw_kind {
      * may hold a bolt that it waited for, or that it ended the object with. Takes
      * away bolts, and looks at nothing else. */
     void (*let_go)(struct cw_share *share, struct cw_head *head, uint32_t party);
+    /* Whether the object names the hand (number + 1) as its holder. */
+    bool (*names)(const struct cw_head *head, uint32_t hand);
     /* Wakes all who sleep at it: the object was destroyed. */
     void (*wake)(struct cw_share *share, struct cw_head *head);
 };
@@ -156,6 +160,10 @@ int cw_party_bury(struct cw_share *share);
 bool cw_party_dead(struct cw_share *share, uint32_t party);
 /* True if the hand's process is dead; then it has been buried. */
 bool cw_hand_dead(struct cw_share *share, uint32_t hand);
+
+/* The end of a session and a fork: no thread's self is valid any more. */
+void cw_hands_stale(void);
+void cw_hands_forked(void);
 
 /* This thread's self if it has one that is valid. */
 extern _Thread_local struct cw_self cw_self_now __attribute__((tls_model("initial-exec")));

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MAGIC 0x63726577636f6d6dull
 
@@ -20,12 +21,24 @@ static struct cw_share here;
 
 /* ---- the view ---- */
 
-static void in_fork_child(void) {
-    cw_share_era++;
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, cw_hands_forked);
 }
 
-static void watch_forks(void) {
-    pthread_atfork(NULL, NULL, in_fork_child);
+/* Not that of an earlier session of this program, whose handle somebody kept, and
+ * unlikely that of another program's. */
+static uint32_t session_id(uintptr_t seed) {
+    static uint32_t last;
+    static pid_t of;
+    if (of != getpid()) {
+        uint64_t id = (uint64_t)seed >> 12;
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        id = id ^ (uint64_t)getpid() << 40 ^ (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20;
+        last = (uint32_t)(id * 0x9e3779b97f4a7c15ull >> 48);
+        of = getpid();
+    }
+    return ++last & 0xffff;
 }
 
 int cw_share_create(cw_arena *arena, cw_off *at, crew_error *err) {
@@ -33,12 +46,7 @@ int cw_share_create(cw_arena *arena, cw_off *at, crew_error *err) {
     if (!*at)
         return CREW_ENOMEM;
     struct cw_commons *c = cw_ptr(arena, *at);
-    /* Unlikely to be that of the session whose handle somebody kept. */
-    uint64_t id = (uint64_t)(uintptr_t)c >> 12;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    id = (id ^ (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20) * 0x9e3779b97f4a7c15ull;
-    c->session = (uint32_t)(id >> 48);
+    c->session = session_id((uintptr_t)c);
     cw_robust_init(&c->making);
     c->magic = MAGIC;
     return 0;
@@ -65,7 +73,7 @@ int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew
 void cw_share_leave(void) {
     cw_notes_drop();
     here = (struct cw_share){0};
-    cw_share_era++;
+    cw_hands_stale();
 }
 
 struct cw_share *cw_share_here(void) {

@@ -194,11 +194,21 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
 static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
     cw_kind_rlock.let_go(share, head, party);
 }
+static bool names(const struct cw_head *head, uint32_t hand) {
+    return cw_kind_rlock.names(head, hand);
+}
 static void wake(struct cw_share *share, struct cw_head *head) {
     cw_kind_rlock.wake(share, head);
 }
 
 const struct cw_kind cw_kind_value = {
-    .name = "value", .bytes = 64, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
+    .name = "value",
+    .bytes = 64,
+    .scrub = scrub,
+    .bury = bury,
+    .let_go = let_go,
+    .names = names,
+    .wake = wake,
+};
 
 _Static_assert(sizeof(struct cw_value) <= 64, "a cell");

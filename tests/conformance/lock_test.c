@@ -1,6 +1,8 @@
 /* conformance/lock_test.c - lock and rlock between the workers of any backend. */
 #include "crewtest.h"
 
+#include "share/share.h"
+
 #include <pthread.h>
 #include <string.h>
 
@@ -202,6 +204,52 @@ static void rlock__held_by_one_thread__is_not_anothers(void **state) {
     assert_int_equal(crew_rlock_destroy(l), 0);
 }
 
+/* ---- threads and sessions ---- */
+
+static void *hold_and_end(void *arg) {
+    return crew_lock_acquire(*(crew_lock *)arg, CREW_FOREVER) < 0 ? arg : NULL;
+}
+
+/* Each thread that uses objects has a cell, which is used again when it has ended. */
+static void lock__of_threads_that_end__their_cells_are_used_again(void **state) {
+    enum { THREADS = 200 };
+    crew_lock l;
+    (void)state;
+    assert_int_equal(crew_lock_create(&l), 0);
+    uint32_t before = cw_cells(cw_share_here(), CW_HAND);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_t thread;
+        void *wrong;
+        assert_int_equal(pthread_create(&thread, NULL, hold_and_end, &l), 0);
+        pthread_join(thread, &wrong);
+        assert_null(wrong);
+        assert_int_equal(crew_lock_acquire(l, 0), CREW_ETIMEDOUT);
+        if (i % 2) {
+            assert_int_equal(crew_lock_release(l), 0);
+            continue;
+        }
+        assert_int_equal(crew_lock_destroy(l), 0);
+        assert_int_equal(crew_lock_create(&l), 0);
+    }
+    assert_true(cw_cells(cw_share_here(), CW_HAND) < before + 4);
+    assert_int_equal(crew_lock_destroy(l), 0);
+}
+
+/* So that a handle of an earlier session never means something in a later one. */
+static void sessions__of_one_program__have_their_own_numbers(void **state) {
+    enum { SESSIONS = 700, NUMBERS = 1 << 16 };
+    static bool seen[NUMBERS];
+    (void)state;
+    for (int i = 0; i < SESSIONS; i++) {
+        crew_lock l;
+        assert_int_equal(crew_lock_create(&l), 0);
+        assert_false(seen[l.check >> 48]);
+        seen[l.check >> 48] = true;
+        crew_finalize();
+        assert_int_equal(crew_lock_acquire(l, 0), CREW_EINVAL);
+    }
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
@@ -211,8 +259,11 @@ int main(int argc, char **argv) {
         CREWTEST(lock__stale_handles__are_errors_in_a_sentence),
         CREWTEST(lock__destroyed_under_a_waiter__the_waiter_hears_of_it),
         CREWTEST(lock__destroyed_and_made_anew_and_held__the_waiter_hears_of_it),
+        CREWTEST(lock__of_threads_that_end__their_cells_are_used_again),
         CREWTEST(rlock__acquired_again__is_released_as_often),
         CREWTEST(rlock__held_by_one_thread__is_not_anothers),
+        /* The last one: it ends what the harness has begun. */
+        CREWTEST(sessions__of_one_program__have_their_own_numbers),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
