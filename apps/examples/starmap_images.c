@@ -24,6 +24,12 @@ struct how {
     struct format format;
 };
 
+enum { PATH = 300 };
+
+static void path_of(char path[PATH], const struct name *name, const char *ending) {
+    snprintf(path, PATH, "%.255s.%s", name->text, ending);
+}
+
 /* A picture as PPM: a head, then three bytes a pixel. */
 static bool read_ppm(const char *path, unsigned char *pixels) {
     FILE *file = fopen(path, "rb");
@@ -48,10 +54,10 @@ static bool write_file(const char *path, const char *head, const void *data, siz
 /* True if there is a picture of that format now. */
 static bool convert(struct name name, int quality, struct format format) {
     static _Thread_local unsigned char pixels[SIDE * SIDE * 3];
-    char from[300], to[300];
+    char from[PATH], to[PATH];
     uint8_t *webp = NULL;
-    snprintf(from, sizeof from, "%s.ppm", name.text);
-    snprintf(to, sizeof to, "%s.%s", name.text, format.text);
+    path_of(from, &name, "ppm");
+    path_of(to, &name, format.text);
     if (strcmp(format.text, "webp") != 0 || !read_ppm(from, pixels))
         return false;
     size_t size = WebPEncodeRGB(pixels, SIDE, SIDE, SIDE * 3, (float)quality, &webp);
@@ -71,14 +77,14 @@ CREW_TASK_WITH(convert_so, bool, struct name, struct how)
 static bool draw(const char *folder, struct name *names) {
     unsigned char pixels[SIDE * SIDE * 3];
     for (int i = 0; i < IMAGES; i++) {
-        char path[300], head[32];
+        char path[PATH], head[32];
         for (int p = 0; p < SIDE * SIDE; p++) {
             pixels[3 * p] = (unsigned char)(p % SIDE * 4);
             pixels[3 * p + 1] = (unsigned char)(p / SIDE * 4);
             pixels[3 * p + 2] = (unsigned char)(i * 12);
         }
         snprintf(names[i].text, sizeof names[i].text, "%s/image%d", folder, i);
-        snprintf(path, sizeof path, "%s.ppm", names[i].text);
+        path_of(path, &names[i], "ppm");
         snprintf(head, sizeof head, "P6 %d %d 255\n", SIDE, SIDE);
         if (!write_file(path, head, pixels, sizeof pixels))
             return false;
@@ -90,8 +96,8 @@ static bool draw(const char *folder, struct name *names) {
 static void report(const struct name *names, const bool *converted) {
     int count = 0;
     for (int i = 0; i < IMAGES; i++) {
-        char path[300];
-        snprintf(path, sizeof path, "%s.webp", names[i].text);
+        char path[PATH];
+        path_of(path, &names[i], "webp");
         count += unlink(path) == 0 && converted[i];
     }
     printf("Converted: %d images\n", count);
@@ -130,8 +136,8 @@ int main(int argc, char **argv) {
     }
     int rc = run(names, &err);
     for (int i = 0; i < IMAGES; i++) {
-        char path[300];
-        snprintf(path, sizeof path, "%s.ppm", names[i].text);
+        char path[PATH];
+        path_of(path, &names[i], "ppm");
         unlink(path);
     }
     rmdir(folder);
