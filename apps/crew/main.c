@@ -1,4 +1,6 @@
 /* crew - the command line: the settings, and what crew sees of this machine. */
+#include "crew_main.h"
+
 #include <crew/crew.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,10 @@ static void help(void) {
          "                 process may use and why, which backends work, and who would\n"
          "                 run where in a pool that is opened now\n"
          "  crew config    the settings that the environment accepts (CREW_...)\n"
+         "  crew shm list  shared memory with a name that programs of this user own (made\n"
+         "                 with crew_shm_opts.owned): its size, its owner, its name\n"
+         "  crew shm sweep takes away that of programs that are dead, as every program\n"
+         "                 that uses crew does when it starts\n"
          "\n"
          "  --help         this\n"
          "  --version      the version\n"
@@ -168,7 +174,22 @@ static int written(int code) {
     return EXIT_FAILURE;
 }
 
+/* The exit code; -1: it is none of these. */
+static int shm(int argc, char **argv) {
+    if (argc < 2 || strcmp(argv[1], "shm") != 0)
+        return -1;
+    if (argc < 3)
+        return usage("list or sweep is missing after shm", "");
+    if (argc > 3)
+        return usage("there is a word too many: ", argv[3]);
+    int code = crew_shm_command(argv[2]);
+    return code < 0 ? usage("there is no command shm ", argv[2]) : written(code);
+}
+
 int main(int argc, char **argv) {
+    int done = shm(argc, argv);
+    if (done >= 0)
+        return done;
     /* Workers that are started as programs of their own do not return from here. A
      * setting that is not accepted is said where it matters. */
     int ready = crew_init(&argc, &argv);

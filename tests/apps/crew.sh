@@ -5,7 +5,8 @@ crew=$1
 source=$2
 failures=0
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+memory=crewtest-command-$$
+trap 'rm -rf "$work" "/dev/shm/$memory" "/dev/shm/.crew-owned.$memory"' EXIT
 unset CREW_BACKEND CREW_WORKERS CREW_START CREW_BIND CREW_ORDER CREW_STRICT
 
 check() { # name, expected, actual
@@ -75,4 +76,37 @@ check crew__info_on_mpi__says_why there "$(err 'mpi backend is not part')"
 check crew__info_on_mpi__shows_what_would_work there "$(out 'threads *works')"
 check crew__info_with_a_bad_setting__is_a_failure 1 "$(CREW_WORKERS=0 code "$crew" info)"
 check crew__info_with_a_bad_setting__names_it there "$(err 'CREW_WORKERS=0 is not accepted')"
+
+# Memory whose owner lives as long as this script wants: its note is locked so long. (Not
+# shown: that of the dead, which any program that starts here may sweep meanwhile.)
+mkfifo "$work/life"
+head -c 1234 /dev/zero >"/dev/shm/$memory"
+echo "$(stat -c %i "/dev/shm/$memory") $$" >"/dev/shm/.crew-owned.$memory"
+flock "/dev/shm/.crew-owned.$memory" sh -c 'echo locked; read -r _' \
+    <"$work/life" >"$work/locked" &
+owner=$!
+exec 3>"$work/life"
+tries=0
+until [ -s "$work/locked" ] || [ "$tries" -ge 1000 ]; do
+    tries=$((tries + 1))
+    sleep 0.01
+done
+check crew__shm_list__is_a_success 0 "$(code "$crew" shm list)"
+check crew__shm_list__shows_size_owner_and_name there "$(out "^ *1234  pid $$ *$memory\$")"
+check crew__shm_sweep__is_a_success 0 "$(code "$crew" shm sweep)"
+check crew__shm_sweep__leaves_what_is_owned there \
+    "$([ -e "/dev/shm/$memory" ] && echo there)"
+exec 3>&-
+wait "$owner"
+check crew__shm_sweep_of_the_dead__is_a_success 0 "$(code "$crew" shm sweep)"
+check crew__shm_sweep_of_the_dead__takes_it_away gone \
+    "$([ -e "/dev/shm/$memory" ] || [ -e "/dev/shm/.crew-owned.$memory" ] || echo gone)"
+check crew__shm_list__without_it__is_a_success 0 "$(code "$crew" shm list)"
+check crew__shm_list__without_it__does_not_show_it 1 "$(grep -q "$memory" "$work/out"; echo $?)"
+check crew__shm__is_a_usage_error 2 "$(code "$crew" shm)"
+check crew__shm__says_what_is_missing there "$(err 'list or sweep is missing')"
+check crew__shm_unknown_word__is_a_usage_error 2 "$(code "$crew" shm steam)"
+check crew__shm_unknown_word__is_named there "$(err 'no command shm steam')"
+check crew__shm_three_words__are_a_usage_error 2 "$(code "$crew" shm list all)"
+check crew__help__names_shm there "$(code "$crew" --help >/dev/null; out 'crew shm sweep')"
 [ "$failures" -eq 0 ]

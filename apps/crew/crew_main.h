@@ -1,0 +1,8 @@
+/* What the parts of the command line have in common. */
+#ifndef CREW_MAIN_H
+#define CREW_MAIN_H
+
+/* `crew shm WORD`: the exit code, or -1 if there is no such word. */
+int crew_shm_command(const char *word);
+
+#endif
