@@ -32,6 +32,8 @@ have() {
     pkg-config) command -v pkg-config ;;
     libhwloc-dev) pkg-config --exists hwloc ;;
     libcmocka-dev) pkg-config --exists cmocka ;;
+    libsqlite3-dev) pkg-config --exists sqlite3 ;;
+    libwebp-dev) pkg-config --exists libwebp ;;
     libomp-dev) ls /usr/lib/llvm-*/lib/libomp.so /usr/lib/*/libomp.so ;;
     libgomp1) ls /usr/lib/*/libgomp.so.1 /usr/lib64/libgomp.so.1 /usr/lib/gcc/*/*/libgomp.so ;;
     libclang-rt-dev) ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.ubsan_standalone*.a ;;
