@@ -9,8 +9,9 @@
  * Handles are values; any process of the program may use one, also to wait or to
  * kill. Whoever has started a process closes it, else crew_finalize does. A
  * program that ends in any way takes its processes along; crew_finalize, and the
- * end of a process that has started others, waits for them first (daemons are
- * ended). They are no children in the sense of wait(2): a program's own wait()
+ * end of a process that has started others (its function returns, or exit), waits
+ * for them first (daemons are ended). A worker of a pool does not wait: a task joins
+ * what it has started, or that ends with its worker. They are no children in the sense of wait(2): a program's own wait()
  * never sees them. */
 #ifndef CREW_PROCESS_H
 #define CREW_PROCESS_H

@@ -60,6 +60,13 @@ static void *run(void *arg) {
     return NULL;
 }
 
+/* exit() in it: what it has started itself ends before it does, as when its function
+ * returns. Registered after worker.c's, it runs before that. */
+static void leave_in_order(int status, void *unused) {
+    (void)status, (void)unused;
+    crew_finalize();
+}
+
 /* Its function runs on a thread of its own, as tasks do: see worker.c. The first
  * thread lasts, and answers for the life of the process. */
 static _Noreturn void live(const cw_segment *root, uint64_t record) {
@@ -70,6 +77,7 @@ static _Noreturn void live(const cw_segment *root, uint64_t record) {
     crew_error err;
     atomic_store(&proc->seat.step, CW_STEP_OBJECTS);
     cw_worker_settle(&mapped, proc->depth + 1, proc->cores, proc->name);
+    on_exit(leave_in_order, NULL);
     if (cw_session_join_objects(&mapped, &err) < 0)
         _exit(CW_EXIT_SETUP);
     life.share = cw_share_here();

@@ -393,6 +393,26 @@ static void process__children_of_children__are_waited_for(void **state) {
     assert_int_equal(crew_process_close(p), 0);
 }
 
+static int exits_with_child(crew_call *call) {
+    crew_process p;
+    crew_error err;
+    (void)call;
+    exit(crew_process_start(&p, wait_for_gate, NULL, 0, NULL, &err) < 0 ? 2 : 3);
+}
+
+static void process__that_exits__waits_for_its_children_too(void **state) {
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_GATE, 0);
+    crewtest_set(CELL_STARTED, 0);
+    crew_process p = start(exits_with_child, NULL, 0, NULL);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    assert_int_equal(crew_process_join(p, 0.3), CREW_ETIMEDOUT);
+    crewtest_set(CELL_GATE, 1);
+    assert_int_equal(code_of(p), 3);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
 static int too_deep(crew_call *call) {
     crew_process p;
     crew_error err;
@@ -610,6 +630,7 @@ int main(int argc, char **argv) {
         CREWTEST(process__stale_end_of_a_pipe__is_refused),
         CREWTEST(process__hundreds_at_once__all_end),
         CREWTEST(process__children_of_children__are_waited_for),
+        CREWTEST(process__that_exits__waits_for_its_children_too),
         CREWTEST(process__of_itself_for_ever__is_refused_at_some_depth),
         CREWTEST(process__from_workers_of_a_pool__works_too),
         CREWTEST(process__lock_as_argument__is_the_same_for_all),
