@@ -1,17 +1,13 @@
 /* Python: arr = Array('d', range(1000)); Process(target=add_one, args=(arr, start, end))
  *
- * Five processes add one to a fifth each of an array of 1000 doubles that they share.
- * Prints arr[500] = 501.0. No two of them touch the same element, so there is no lock. */
+ * Five processes add one to a fifth each of an array of 1000 doubles that they share: each
+ * is given a view of its part. Prints arr[500] = 501.0. No two of them touch the same
+ * element, so there is no lock. */
 #include <crew/crew.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { LENGTH = 1000, PROCESSES = 5 };
-
-struct slice {
-    crew_array array;
-    int start, end;
-};
 
 /* Ends the program, or the process it is called in, if a call has failed. */
 static void must(int result) {
@@ -34,26 +30,26 @@ static void finish(crew_process process) {
 }
 
 static int add_one(crew_call *call) {
-    const struct slice *slice = CREW_IN(call, struct slice);
-    double *arr = crew_array_data(slice->array);
-    for (int i = slice->start; i < slice->end; i++)
-        arr[i] += 1;
+    crew_array part = *CREW_IN(call, crew_array);
+    double *x = crew_array_data(part);
+    for (int64_t i = 0; i < crew_array_size(part); i++)
+        x[i] += 1;
     return 0;
 }
 
 int main(int argc, char **argv) {
-    struct slice slice;
+    crew_array array, part;
     crew_process process[PROCESSES];
     must(crew_init(&argc, &argv));
-    must(crew_array_create(&slice.array, CREW_F64, 1, &(int64_t){LENGTH}, NULL));
-    double *arr = crew_array_data(slice.array);
+    must(crew_array_create(&array, CREW_F64, 1, &(int64_t){LENGTH}, NULL));
+    double *arr = crew_array_data(array);
     for (int i = 0; i < LENGTH; i++)
         arr[i] = i;
 
     for (int i = 0; i < PROCESSES; i++) {
-        slice.start = i * LENGTH / PROCESSES;
-        slice.end = (i + 1) * LENGTH / PROCESSES;
-        must(crew_process_start(&process[i], add_one, &slice, sizeof slice, NULL, NULL));
+        int64_t start = i * LENGTH / PROCESSES, end = (i + 1) * LENGTH / PROCESSES;
+        must(crew_array_slice(&part, array, 0, start, end, 1));
+        must(crew_process_start(&process[i], add_one, &part, sizeof part, NULL, NULL));
     }
     for (int i = 0; i < PROCESSES; i++)
         finish(process[i]);

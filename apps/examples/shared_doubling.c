@@ -41,11 +41,11 @@ static int change(crew_call *call) {
     const struct shared *shared = CREW_IN(call, struct shared);
     int64_t *number = crew_value_ptr(shared->number);
     int32_t *array = crew_array_data(shared->array);
-    must(crew_value_lock(shared->number));
+    must(crew_array_lock(shared->array));
     *number += 1;
     for (int i = 0; i < LENGTH; i++)
         array[i] *= 2;
-    must(crew_value_unlock(shared->number));
+    must(crew_array_unlock(shared->array));
     return 0;
 }
 

@@ -27,7 +27,7 @@ cores() {
 # package that has no line here, need asks dpkg.
 have() {
     case $1 in
-    cmake | gcc | g++ | clang | spin) command -v "$1" ;;
+    cmake | gcc | g++ | clang | spin | valgrind) command -v "$1" ;;
     make) command -v make || command -v ninja ;;
     pkg-config) command -v pkg-config ;;
     libhwloc-dev) pkg-config --exists hwloc ;;

@@ -22,6 +22,7 @@ function number(text) {
     else if (line ~ /\[  FAILED  \] [0-9]+ test/) failed[id] += number(line)
     else if (line ~ /^ok - /) script_ok[id]++
     else if (line ~ /^not ok - /) script_bad[id]++
+    else if (line ~ /^skipped - /) skipped[id]++
     next
 }
 

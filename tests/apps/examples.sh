@@ -32,6 +32,10 @@ prints() { # program, expected output
     check "examples__${1}__prints_what_it_should" "$2" "$(run "$1")"
 }
 
+skipped() { # name, why
+    echo "skipped - $1: $2"
+}
+
 said() { # a part of the last run's standard error
     if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
 }
@@ -102,11 +106,15 @@ if [ -x "$folder/records" ]; then
     check examples__records__leaves_no_database "" "$(ls "$work" | grep records)"
     check examples__records_in_no_folder__fails "exit 1" "$(run records "$work/none")"
     check examples__records_in_no_folder__says_why said "$(said 'unable to open database file')"
+else
+    skipped examples__records "it was built without libsqlite3"
 fi
 if [ -x "$folder/starmap_images" ]; then
     check examples__starmap_images__both_ways "Converted: 20 images
 Converted: 20 images" "$(run starmap_images "$work")"
     check examples__starmap_images__leaves_no_pictures "" "$(ls "$work" | grep images)"
+else
+    skipped examples__starmap_images "it was built without libwebp"
 fi
 
 run amdahl --workers 2 --work 100000 >"$work/out"
@@ -123,8 +131,13 @@ instructions() { # rounds
     CREW_SEGMENT_SIZE=256M valgrind --tool=callgrind --callgrind-out-file=/dev/null \
         "$folder/amdahl" --workers 1 --work "$1" 2>&1 >/dev/null | sed -n 's/.*Collected : //p'
 }
-if [ "$backend" = serial ] && command -v valgrind >/dev/null &&
-    ! grep -qE '__(asan|tsan)_init' "$folder/amdahl"; then
+if [ "$backend" != serial ]; then
+    : # once is enough
+elif ! command -v valgrind >/dev/null; then
+    skipped examples__amdahl__work_grows_with_its_number "there is no valgrind"
+elif grep -qE '__(asan|tsan|ubsan)_' "$folder/amdahl"; then
+    skipped examples__amdahl__work_grows_with_its_number "a sanitizer does not run under valgrind"
+else
     few=$(instructions 10000)
     many=$(instructions 20000)
     check examples__amdahl__work_grows_with_its_number yes \
