@@ -16,6 +16,10 @@ static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party)
     cw_kind_rlock.let_go(share, head, party);
 }
 
+static bool names(const struct cw_head *head, uint32_t hand) {
+    return cw_kind_rlock.names(head, hand);
+}
+
 void cw_array_empty(struct cw_share *share, struct cw_array *array) {
     /* Before the memory is anybody else's: see team/guard.h. */
     if (atomic_load(&array->guard))
@@ -45,7 +49,14 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
 }
 
 const struct cw_kind cw_kind_array = {
-    .name = "array", .bytes = 256, .scrub = scrub, .bury = bury, .let_go = let_go, .wake = wake};
+    .name = "array",
+    .bytes = 256,
+    .scrub = scrub,
+    .bury = bury,
+    .let_go = let_go,
+    .names = names,
+    .wake = wake,
+};
 
 _Static_assert(sizeof(struct cw_array) <= 256, "a cell");
 _Static_assert(sizeof(struct cw_array_block) == 64, "data start on a cache line");

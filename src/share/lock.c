@@ -26,8 +26,8 @@ int cw_lock_wait(struct cw_self *self, struct cw_lock *lock, uint64_t check, dou
 static void scrub(struct cw_share *share, struct cw_head *head) {
     struct cw_lock *lock = (struct cw_lock *)head;
     (void)share;
+    lock->depth = 0; /* before somebody has it: it is the holder's */
     atomic_store(&lock->bolt.word, 0);
-    lock->depth = 0;
 }
 
 static void wake(struct cw_share *share, struct cw_head *head) {

@@ -94,7 +94,7 @@ struct cw_party {
 enum { CW_HAND_BLOCKS = 4 };
 struct cw_hand {
     struct cw_head head;
-    uint32_t party; /* number + 1 */
+    _Atomic uint32_t party; /* number + 1 */
     uint32_t holds; /* bolts of lasting objects that it has acquired, less those that it
                      * has released: others may have done so for it */
     uint32_t over;  /* its thread has ended */

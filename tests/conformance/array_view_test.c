@@ -317,6 +317,31 @@ static void lock__taken_again__is_given_back_as_often(void **state) {
     end(a);
 }
 
+static void *lock_and_end(void *arg) {
+    const crew_array *a = arg;
+    static int rc;
+    rc = crew_array_lock(*a);
+    return &rc;
+}
+
+/* It stays taken, and nobody who comes later is taken for its holder. */
+static void lock__its_thread_has_ended__is_nobody_elses(void **state) {
+    const int64_t n = 10;
+    crew_array a = made(CREW_I8, 1, &n);
+    pthread_t thread;
+    void *rc;
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, lock_and_end, &a), 0);
+    pthread_join(thread, &rc);
+    assert_int_equal(*(int *)rc, 0);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(pthread_create(&thread, NULL, try_from_another_thread, &a), 0);
+        pthread_join(thread, &rc);
+        assert_int_equal(*(int *)rc, CREW_EPERM);
+    }
+    end(a);
+}
+
 static int count_up(crew_call *call) {
     crew_array a = *CREW_COMMON(call, crew_array);
     for (int i = 0; i < 100; i++) {
@@ -448,6 +473,7 @@ int main(int argc, char **argv) {
         CREWTEST(view__in_tasks__is_the_same_memory),
         CREWTEST(view__that_is_contiguous__is_used_in_place_by_maps),
         CREWTEST(lock__taken_again__is_given_back_as_often),
+        CREWTEST(lock__its_thread_has_ended__is_nobody_elses),
         CREWTEST(lock__many_workers__no_change_is_lost),
         CREWTEST(destroy__while_others_wait_for_the_lock__they_are_told),
         CREWTEST(destroy__while_others_use_it__they_see_it_or_nothing),
