@@ -22,7 +22,8 @@ int cw_lock_wait(struct cw_self *self, struct cw_lock *lock, uint64_t check, dou
     }
 }
 
-/* Whoever waits gets it, finds that the object is gone, and lets go. */
+/* Whoever waits gets it, finds that the object is gone, and lets go. It may do so
+ * already: the depth is its own. */
 static void scrub(struct cw_share *share, struct cw_head *head) {
     struct cw_lock *lock = (struct cw_lock *)head;
     (void)share;

@@ -12,7 +12,7 @@
 struct cw_lock {
     struct cw_head head;
     cw_bolt bolt;
-    uint32_t depth; /* rlock: how often it was acquired */
+    uint32_t depth; /* rlock: how often it was acquired; means nothing while nobody holds it */
 };
 
 /* The slow half. */
@@ -64,7 +64,7 @@ static inline int cw_rlock_release(struct cw_self *self, struct cw_lock *lock) {
     if (cw_bolt_holder(&lock->bolt) != self->number + 1)
         return CREW_EPERM;
     if (--lock->depth == 0)
-        cw_lock_release(self, lock);
+        cw_lock_let_go(self, lock); /* destroyed just now, it may be another's */
     return 0;
 }
 
