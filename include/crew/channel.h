@@ -31,7 +31,9 @@ typedef struct crew_queue_opts {
     /* When there has been a producer, none is left, and the queue is empty, gets end
      * with CREW_ECLOSED. A producer is a process that has put something or called
      * crew_queue_produce; it is none any more when it has ended, in whatever way, or
-     * has called crew_queue_leave. (A worker of a pool is a process that lasts as long
+     * has called crew_queue_leave. Whoever starts several producers is one until they
+     * are (or have ended), else the first may be through before the next has begun, and
+     * the queue ends between them. (A worker of a pool is a process that lasts as long
      * as the pool: let its tasks leave, or free the pool.) */
     bool eof;
 } crew_queue_opts;

@@ -55,7 +55,10 @@ enum { CREW_WAIT_ALL = 0, CREW_WAIT_FIRST, CREW_WAIT_FIRST_ERROR };
 /* How many of the n are done, also when the time is over. */
 CREW_API int crew_wait(crew_future **futures, size_t n, int until, double timeout);
 
-/* The futures as they complete. The array is borrowed until crew_completed_free. */
+/* The futures as they complete, each once; NULL with the reason in crew_last_error().
+ * The array is borrowed until crew_completed_free. next: 1 with the place of one that is
+ * done in *which (failed or cancelled ones too: crew_future_result tells), 0 when all
+ * were given, CREW_ETIMEDOUT. */
 CREW_API crew_completed *crew_as_completed(crew_future **futures, size_t n);
 CREW_API int crew_completed_next(crew_completed *c, size_t *which, double timeout);
 CREW_API void crew_completed_free(crew_completed *c);

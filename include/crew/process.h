@@ -10,9 +10,9 @@
  * kill. Whoever has started a process closes it, else crew_finalize does. A
  * program that ends in any way takes its processes along; crew_finalize, and the
  * end of a process that has started others (its function returns, or exit), waits
- * for them first (daemons are ended). A worker of a pool does not wait: a task joins
- * what it has started, or that ends with its worker. They are no children in the sense of wait(2): a program's own wait()
- * never sees them. */
+ * for them first (daemons are ended). A worker of a pool does not wait: a task
+ * joins what it has started, or that ends with its worker. They are no children in
+ * the sense of wait(2): a program's own wait() never sees them. */
 #ifndef CREW_PROCESS_H
 #define CREW_PROCESS_H
 
@@ -28,7 +28,8 @@ typedef struct crew_process {
 
 struct crew_conn;
 typedef struct crew_process_opts {
-    const char *name; /* copied, at most 47 bytes; NULL: "process-N" */
+    const char *name; /* copied, at most 47 bytes; NULL: "process-N", from 2: the program
+                       * itself is the first. Numbers of closed ones are given again */
     bool daemon;      /* ends with its parent, which does not wait for it */
     int start;        /* CREW_START_*; 0: CREW_START, else FORK */
     int node;         /* 0: this one; others are CREW_ENOTSUP on one node */
