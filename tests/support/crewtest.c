@@ -165,16 +165,16 @@ static int count_mappings(void) {
     return count_records("/proc/self/maps", '\n', "/memfd:", "/dev/shm/");
 }
 
-/* Names of the library's in /dev/shm; those of tests that run beside this one have
- * another pid in them. */
+/* Names of the library's in /dev/shm; those of programs that run beside this test end
+ * in another pid. */
 static int count_shared_names(void) {
     DIR *dir = opendir("/dev/shm");
-    char own[16];
     int n = 0;
-    snprintf(own, sizeof own, "%d", (int)getpid());
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        if (strstr(e->d_name, "crew") && (!strstr(e->d_name, "crewtest") || strstr(e->d_name, own)))
-            n++;
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        const char *pid = strrchr(e->d_name, '-');
+        bool has_pid = pid && isdigit((unsigned char)pid[1]);
+        n += strstr(e->d_name, "crew") && (!has_pid || atoi(pid + 1) == getpid());
+    }
     if (dir)
         closedir(dir);
     return n;
