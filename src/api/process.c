@@ -94,7 +94,7 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
     if (plan->opts->name)
         snprintf(proc->name, sizeof proc->name, "%s", plan->opts->name);
     else
-        snprintf(proc->name, sizeof proc->name, "process-%u", head->number + 1);
+        snprintf(proc->name, sizeof proc->name, "process-%u", head->number);
     if (put_conns(share, proc, plan->opts, err) < 0)
         return CREW_ENOMEM;
     proc->arg_size = plan->size;

@@ -50,6 +50,7 @@ static void *run(void *arg) {
     cw_futex_wake(&proc->ready, INT_MAX);
     cw_guard_catch_up(life->share->root.base);
     cw_lone_frame = &frame;
+    life->code = 0; /* for a function that leaves by pthread_exit */
     int rc = fn(&frame.call);
     cw_lone_frame = NULL;
     if (frame.failed || frame.refused)

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "os/descriptor.h"
+#include "os/signals.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -106,7 +107,11 @@ static int make_nameless(size_t size, crew_error *err) {
     int fd = cw_descriptor_above_standard(open(FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (fd < 0)
         return cw_error_set(err, CREW_ENOTSUP, errno, "no shared memory can be made in " FOLDER);
+    /* A signal would cut it off, and a frequent one time and again. */
+    sigset_t before;
+    cw_signals_block(&before);
     int sys = posix_fallocate(fd, 0, (off_t)size);
+    cw_signals_restore(&before);
     if (sys == 0)
         return fd;
     close(fd);

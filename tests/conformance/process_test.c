@@ -93,6 +93,10 @@ static int dies(crew_call *call) {
     raise(*CREW_IN(call, int));
     return 0;
 }
+static int ends_thread(crew_call *call) {
+    (void)call;
+    pthread_exit(NULL);
+}
 static int fails(crew_call *call) {
     return crew_fail(call, 5, "not today");
 }
@@ -103,7 +107,7 @@ static void process__each_end__has_its_code(void **state) {
         int arg, code;
     } ends[] = {{with_code, 0, 0}, {with_code, 255, 255}, {with_code, 256, 1}, {with_code, -3, 1},
                 {exits, 3, 3},     {exits, 0, 0},         {dies, SIGKILL, -SIGKILL},
-                {dies, SIGTERM, -SIGTERM}, {fails, 0, 5}};
+                {dies, SIGTERM, -SIGTERM}, {fails, 0, 5},      {ends_thread, 0, 0}};
     (void)state;
     crewtest_need_fork();
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
