@@ -28,8 +28,8 @@ typedef struct crew_process {
 
 struct crew_conn;
 typedef struct crew_process_opts {
-    const char *name; /* copied, at most 47 bytes; NULL: "process-N", from 2: the program
-                       * itself is the first. Numbers of closed ones are given again */
+    const char *name; /* copied, at most 47 bytes; NULL: "process-N". Numbers of closed
+                       * ones are given again */
     bool daemon;      /* ends with its parent, which does not wait for it */
     int start;        /* CREW_START_*; 0: CREW_START, else FORK */
     int node;         /* 0: this one; others are CREW_ENOTSUP on one node */

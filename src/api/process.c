@@ -78,10 +78,30 @@ static int put_conns(struct cw_share *share, struct cw_proc *proc, const crew_pr
     return at ? 0 : CREW_ENOMEM;
 }
 
+/* Of a record that was another process's before: others may be looking at it, who
+ * ask for the generation afterwards. */
+static void clear(struct cw_proc *proc) {
+    atomic_store(&proc->seat.pid, 0);
+    atomic_store(&proc->seat.status, 0);
+    atomic_store(&proc->seat.sys, 0);
+    atomic_store(&proc->seat.step, CW_STEP_SETTLED);
+    atomic_store(&proc->seat.farewell, 0);
+    atomic_store(&proc->ready, 0);
+    atomic_store(&proc->parent, 0);
+    atomic_store(&proc->party, 0);
+    atomic_store(&proc->ward, 0);
+    atomic_store(&proc->arg, 0);
+    atomic_store(&proc->conns, 0);
+    atomic_store(&proc->noticed, 0);
+    proc->daemon = proc->itself = proc->alone = false;
+    proc->nconns = 0;
+    proc->arg_size = proc->from_place = proc->from_check = 0;
+}
+
 static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
     const struct plan *plan = arg;
     struct cw_proc *proc = (struct cw_proc *)head;
-    memset((char *)proc + sizeof *head, 0, sizeof *proc - sizeof *head);
+    clear(proc);
     atomic_store(&proc->seat.state, CW_SEAT_ASKED);
     atomic_store(&proc->parent, share->party);
     proc->daemon = plan->opts->daemon;
@@ -384,7 +404,7 @@ static int fill_self(struct cw_share *share, struct cw_head *head, void *arg, cr
     struct cw_proc *proc = (struct cw_proc *)head;
     const struct cw_session *s = arg;
     (void)err;
-    memset((char *)proc + sizeof *head, 0, sizeof *proc - sizeof *head);
+    clear(proc);
     atomic_store(&proc->seat.state, CW_SEAT_ALIVE);
     atomic_store(&proc->seat.pid, getpid());
     atomic_store(&proc->party, share->party);
