@@ -46,7 +46,8 @@ tests() {
     count "$log" ctest
 }
 
-# Tests whose time does not matter go side by side, the others one by one.
+# Tests whose time does not matter go side by side, and those that wait for the most
+# part, for deaths and limits; the others one by one.
 unit_tests() { # NAME
     tests "$1" unit -L '^(unit|sim)$' --parallel 2
 }
@@ -55,16 +56,14 @@ app_tests() { # NAME
     tests "$1" apps -L '^apps$' --parallel 1
 }
 
+fault_tests() { # NAME
+    tests "$1" fault -L '^fault$' --parallel 2
+}
+
 timed_tests() { # NAME LOG CTEST_ARGUMENT...
     local name=$1 log=$2
     shift 2
     tests "$name" "$log" --parallel 1 "$@"
-}
-
-# A label may have no tests in a build; ctest calls that an error, and so do we
-# for the ones that must be there.
-has_label() { # NAME LABEL
-    (cd "$root/build/check-$1" && ctest -N -L "^$2\$" 2>/dev/null) | grep -q 'Test *#[0-9]'
 }
 
 stage_gcc() {
@@ -73,9 +72,7 @@ stage_gcc() {
     tests gcc models -L '^models$'
     app_tests gcc
     timed_tests gcc conformance -L '^conformance$'
-    if has_label gcc fault; then
-        timed_tests gcc fault -L '^fault$'
-    fi
+    fault_tests gcc
 }
 
 stage_clang() {
@@ -97,7 +94,7 @@ stage_asan() {
         -DCREW_SANITIZE=address,undefined -DCREW_TEST_SLOWNESS=$((2 * slowness)) || return
     unit_tests asan
     timed_tests asan conformance -L '^conformance$' -R '\.(serial|threads|fork)$'
-    timed_tests asan fault -L '^fault$'
+    fault_tests asan
 }
 
 stage_ubsan() {
