@@ -378,6 +378,7 @@ static void run_process(crew_fn *fn, const void *arg, size_t size) {
 
 static void python_array__changed_by_slices_and_a_process__is_as_it_should_be(void **state) {
     (void)state;
+    crewtest_need_fork();
     int32_t seq[10] = {680, 626, 934, 821, 150, 233, 548, 982, 714, 831};
     crew_array a = made(CREW_I32, 10, CREW_ARRAY_NODE), view;
     int32_t *data = memcpy(crew_array_data(a), seq, sizeof seq);
@@ -437,6 +438,7 @@ static int double_all(crew_call *call) {
 
 static void python_sharedctypes__doubled_by_a_process__with_and_without_locks(void **state) {
     (void)state;
+    crewtest_need_fork();
     for (int locked = 0; locked < 2; locked++) {
         struct ctypes c = {.locked = locked};
         assert_int_equal(crew_value_create(&c.x, CREW_I32), 0);
