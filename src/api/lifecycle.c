@@ -218,7 +218,7 @@ static struct cw_member *become_member(crew_pool *p, struct disguise *d) {
     d->locked = true;
     p->serial->outer = cw_this_member;
     cw_this_member = p->serial;
-    atomic_store_explicit(&p->serial->line->busy_since, cw_now_ns(), memory_order_relaxed);
+    cw_meter_start(&p->serial->line->busy);
     if (p->team->threads_per_worker)
         p->outer_threads = cw_openmp_threads(p->team->threads_per_worker);
     return p->serial;
@@ -228,10 +228,7 @@ static void be_oneself_again(crew_pool *p, const struct disguise *d) {
     cw_this_member = d->before;
     if (!d->locked)
         return;
-    struct cw_line *line = p->serial->line;
-    int64_t busy = cw_now_ns() - atomic_load_explicit(&line->busy_since, memory_order_relaxed);
-    atomic_fetch_add_explicit(&line->busy_ns, busy, memory_order_relaxed);
-    atomic_store_explicit(&line->busy_since, 0, memory_order_relaxed);
+    cw_meter_stop(&p->serial->line->busy);
     if (p->outer_threads)
         cw_openmp_threads(p->outer_threads);
     pthread_mutex_unlock(&p->serial_lock);

@@ -460,19 +460,14 @@ void cw_pool_signal_fd(crew_pool *p) {
         return; /* full: it is readable anyway */
 }
 
-static void add_stats(crew_pool *p, int rank, int64_t now, crew_stats *stats) {
+static void add_stats(crew_pool *p, int rank, crew_stats *stats) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
-    int64_t busy = atomic_load_explicit(&line->busy_ns, memory_order_relaxed);
-    int64_t since = atomic_load_explicit(&line->busy_since, memory_order_relaxed);
-    int64_t ready = atomic_load_explicit(&line->ready_ns, memory_order_relaxed);
-    int64_t lived = atomic_load_explicit(&line->lived_ns, memory_order_relaxed);
-    busy += since ? now - since : 0;
-    lived += ready ? now - ready : 0;
+    int64_t busy = cw_meter_ns(&line->busy), there = cw_meter_ns(&line->there);
     stats->items += atomic_load_explicit(&line->items, memory_order_relaxed);
     stats->failures += atomic_load_explicit(&line->failures, memory_order_relaxed);
     stats->restarts += p->restarts[rank];
     stats->busy += (double)busy * 1e-9;
-    stats->idle += lived > busy ? (double)(lived - busy) * 1e-9 : 0;
+    stats->idle += there > busy ? (double)(there - busy) * 1e-9 : 0;
 }
 
 int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats) {
@@ -483,11 +478,10 @@ int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats) {
         return cw_error_set(NULL, CREW_EINVAL, 0, "worker %d: there are %d, from 0 (-1: all)",
                             worker, p->workers);
     *stats = (crew_stats){0};
-    int64_t now = cw_now_ns();
     pthread_mutex_lock(&p->lock);
     for (int rank = 0; rank < p->workers; rank++)
         if (worker < 0 || worker == rank)
-            add_stats(p, rank, now, stats);
+            add_stats(p, rank, stats);
     pthread_mutex_unlock(&p->lock);
     return cw_error_clear(NULL);
 }

@@ -73,10 +73,8 @@ static void wipe_line(crew_pool *p, int rank) {
     atomic_store(&line->hi, 0);
     atomic_store(&line->redo, 0);
     atomic_store(&line->task, 0);
-    int64_t now = cw_now_ns(), since = atomic_exchange(&line->busy_since, 0);
-    int64_t ready = atomic_exchange(&line->ready_ns, 0);
-    atomic_fetch_add(&line->busy_ns, since ? now - since : 0);
-    atomic_fetch_add(&line->lived_ns, ready ? now - ready : 0);
+    cw_meter_stop(&line->busy);
+    cw_meter_stop(&line->there);
     cw_off spare = atomic_load(&line->spare);
     bool used = false;
     for (int b = 0; spare && b < CW_TASK_BLOCKS && !used; b++)

@@ -17,6 +17,27 @@ int64_t cw_now_ns(void) {
     return (int64_t)now.tv_sec * NS + now.tv_nsec;
 }
 
+static bool runs(int64_t word) {
+    return word & 1;
+}
+
+void cw_meter_start(cw_meter *m) {
+    int64_t word = atomic_load_explicit(m, memory_order_relaxed);
+    if (!runs(word))
+        atomic_store_explicit(m, word - 2 * cw_now_ns() + 1, memory_order_relaxed);
+}
+
+void cw_meter_stop(cw_meter *m) {
+    int64_t word = atomic_load_explicit(m, memory_order_relaxed);
+    if (runs(word))
+        atomic_store_explicit(m, word - 1 + 2 * cw_now_ns(), memory_order_relaxed);
+}
+
+int64_t cw_meter_ns(const cw_meter *m) {
+    int64_t word = atomic_load_explicit(m, memory_order_relaxed);
+    return runs(word) ? (word - 1) / 2 + cw_now_ns() : word / 2;
+}
+
 struct cw_deadline cw_deadline_in(double seconds) {
     struct cw_deadline d = {.left_ns = 0, .seen_ns = cw_now_ns()};
     /* What is longer than the clock lasts (292 years) is no limit; not a number

@@ -2,10 +2,20 @@
 #ifndef CW_OS_CLOCK_H
 #define CW_OS_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 int64_t cw_now_ns(void);
+
+/* Time that adds up while a meter runs. One word, so that whoever looks while its
+ * one writer starts or stops it never counts a stretch twice, or not at all: twice
+ * the time so far; while it runs, twice (the time so far - the clock at its start),
+ * plus 1. */
+typedef _Atomic int64_t cw_meter;
+void cw_meter_start(cw_meter *m); /* no effect while it runs */
+void cw_meter_stop(cw_meter *m);  /* no effect while it rests */
+int64_t cw_meter_ns(const cw_meter *m);
 
 /* A wait with a limit. While it waits it looks at the clock at least every
  * second; a gap much longer than that is time this program was stopped (Ctrl-Z)

@@ -22,6 +22,7 @@
 #include "backend/seat.h"
 #include "base/config.h"
 #include "base/rng.h"
+#include "os/clock.h"
 #include "os/object.h"
 #include "team/guard.h"
 #include "team/ring.h"
@@ -113,8 +114,8 @@ struct cw_line {
     _Atomic uint32_t ready;     /* CW_READY_... */
     _Atomic uint64_t each;      /* bit a CW_JOB_EACH slot it has done */
     _Atomic int64_t items, failures; /* statistics */
-    _Atomic int64_t busy_ns, busy_since; /* busy_since 0: resting */
-    _Atomic int64_t lived_ns, ready_ns;  /* members before; this one since then, 0: it is not ready */
+    cw_meter busy;  /* runs while a member works */
+    cw_meter there; /* runs while there is one that is ready */
     _Atomic uint64_t idle_bytes; /* private memory when it became ready */
 };
 

@@ -418,9 +418,7 @@ static bool spin(struct cw_member *m) {
 
 static void rest(struct cw_member *m) {
     struct cw_team *t = m->team;
-    int64_t now = cw_now_ns();
-    add(&m->line->busy_ns, now - atomic_load_explicit(&m->line->busy_since, memory_order_relaxed));
-    atomic_store_explicit(&m->line->busy_since, 0, memory_order_relaxed);
+    cw_meter_stop(&m->line->busy);
     if (!spin(m)) {
         if (atomic_load_explicit(&t->hints_lost, memory_order_relaxed))
             cw_team_ring(&m->maps, t); /* the rings are dry: records may wait without a hint */
@@ -434,7 +432,7 @@ static void rest(struct cw_member *m) {
             cw_futex_wait(&m->line->nap, 1, -1);
         atomic_fetch_and(word, ~bit);
     }
-    atomic_store_explicit(&m->line->busy_since, cw_now_ns(), memory_order_relaxed);
+    cw_meter_start(&m->line->busy);
 }
 
 bool cw_member_step(struct cw_member *m) {
@@ -491,9 +489,7 @@ bool cw_member_begin(struct cw_member *m) {
     /* What init keeps is not its tasks' doing. */
     if (m->own_process && t->task_memory)
         atomic_store(&m->line->idle_bytes, cw_process_private_bytes(getpid()));
-    /* A serial member that starts over has been there all the time. */
-    if (!atomic_load_explicit(&m->line->ready_ns, memory_order_relaxed))
-        atomic_store_explicit(&m->line->ready_ns, cw_now_ns(), memory_order_relaxed);
+    cw_meter_start(&m->line->there);
     atomic_store_explicit(&m->line->ready, CW_READY_YES, memory_order_release);
     /* The opener waits for all of them: the last one says so. */
     if (atomic_fetch_add(&t->ready_count, 1) + 1 >= (uint32_t)t->workers)
@@ -513,7 +509,7 @@ bool cw_member_live(struct cw_member *m) {
     cw_this_member = m;
     bool in_order = false;
     if (cw_member_begin(m)) {
-        atomic_store_explicit(&m->line->busy_since, cw_now_ns(), memory_order_relaxed);
+        cw_meter_start(&m->line->busy);
         for (;;) {
             uint32_t quit = atomic_load_explicit(&t->quit, memory_order_acquire);
             if (quit == CW_TERMINATE)

@@ -4,6 +4,7 @@
 #include "os/futex.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,6 +26,36 @@ static void now__read_twice__never_goes_back(void **state) {
         assert_true(now >= last);
         last = now;
     }
+}
+
+static void *start_and_stop(void *arg) {
+    cw_meter *m = arg;
+    for (int i = 0; i < 200000; i++) {
+        cw_meter_start(m);
+        cw_meter_start(m);
+        cw_meter_stop(m);
+        cw_meter_stop(m);
+    }
+    return NULL;
+}
+
+/* A stretch that was counted twice for a moment would show as a step back. */
+static void meter__read_while_it_starts_and_stops__never_goes_back(void **state) {
+    (void)state;
+    cw_meter m = 0;
+    pthread_t writer;
+    int64_t from = cw_now_ns(), last = 0;
+    assert_int_equal(cw_meter_ns(&m), 0);
+    assert_int_equal(pthread_create(&writer, NULL, start_and_stop, &m), 0);
+    for (int i = 0; i < 200000; i++) {
+        int64_t now = cw_meter_ns(&m);
+        assert_true(now >= last);
+        last = now;
+    }
+    pthread_join(writer, NULL);
+    int64_t total = cw_meter_ns(&m);
+    assert_true(total > 0 && total <= cw_now_ns() - from);
+    assert_int_equal(cw_meter_ns(&m), total);
 }
 
 static void deadline__no_limit__is_never_over(void **state) {
@@ -152,6 +183,7 @@ static void deadline__process_stopped__does_not_count_the_stop(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(now__read_twice__never_goes_back),
+        cmocka_unit_test(meter__read_while_it_starts_and_stops__never_goes_back),
         cmocka_unit_test(deadline__no_limit__is_never_over),
         cmocka_unit_test(deadline__zero_or_not_a_number__polls),
         cmocka_unit_test(deadline__tiny_limit__is_not_a_poll),
