@@ -33,15 +33,15 @@ void cw_job_put_up(crew_pool *p, crew_job *j, int slot) {
     /* Pairs with job_enter: whoever sees the bit sees the job. */
     atomic_fetch_or(&t->jobs, 1ull << slot);
     if (job->kind == CW_JOB_EACH) {
-        for (int rank = 0; rank < p->workers; rank++)
+        for (int rank = 0; rank < p->members; rank++)
             atomic_fetch_and(&cw_team_line(&p->maps, t, rank)->each, ~(1ull << slot));
         atomic_fetch_or(&t->each, 1ull << slot);
     } else {
         atomic_fetch_or(&t->claimable, 1ull << slot);
     }
     int64_t items = job->end - job->base;
-    bool all = job->kind == CW_JOB_EACH || items > p->workers;
-    cw_team_wake(&p->maps, t, all ? p->workers : (int)items);
+    bool all = job->kind == CW_JOB_EACH || items > p->members;
+    cw_team_wake(&p->maps, t, all ? p->members : (int)items);
 }
 
 crew_job *cw_job_next(crew_job *j) {
@@ -90,7 +90,7 @@ static void unqueue(crew_pool *p, crew_job *j) {
 /* ---- moving on ---- */
 
 static bool inside(crew_pool *p, uint32_t slot) {
-    for (int rank = 0; rank < p->workers; rank++)
+    for (int rank = 0; rank < p->members; rank++)
         for (int level = 0; level < CW_NESTED; level++)
             if (atomic_load(&cw_team_line(&p->maps, p->team, rank)->doing[level]) == slot + 1)
                 return true;
@@ -233,7 +233,7 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
     /* Pairs with the fence in job_enter: either it is seen inside here, or it sees
      * that nothing starts any more. */
     atomic_thread_fence(memory_order_seq_cst);
-    for (int rank = 0; rank < p->workers && p->ops->processes; rank++)
+    for (int rank = 0; rank < p->members && p->ops->processes; rank++)
         if (atomic_load(&cw_team_line(&p->maps, p->team, rank)->doing[0]) == j->shared->slot + 1)
             cw_pool_doom(p, rank, CW_CANCEL);
     cw_job_ring(&p->maps, p->team, j->shared->slot);
@@ -247,7 +247,8 @@ static struct cw_failure lost_with(crew_pool *p, int rank, enum cw_verdict verdi
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     struct cw_failure f = {.code = verdict == CW_OVER_LIMIT ? CREW_ELIMIT : CREW_EDIED,
                            .index = line->frame.call.index,
-                           .worker = rank,
+                           .worker = p->team->first + rank,
+                           .node = p->team->node,
                            .pid = atomic_load(&cw_team_seat(&p->maps, p->team, rank)->pid),
                            .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                            .attempt = line->frame.call.attempt};
@@ -316,7 +317,8 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
     int64_t index = __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED);
     uint32_t held = atomic_load(&line->redo);
     int32_t *attempts = cw_ptr(&p->maps.arena, job->attempts);
-    int attempt = held ? job->redo[held - 1].attempt : attempts ? attempts[rank] : 1;
+    int64_t each = attempts ? p->team->first + rank - job->base : 0;
+    int attempt = held ? job->redo[held - 1].attempt : attempts ? attempts[each] : 1;
     if (reason == CW_CANCEL && !j->stop_code)
         reason = CW_INNOCENT; /* it was meant for what ran here before */
     int64_t from = index / job->grain, to = from + 1;
@@ -343,7 +345,7 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
     }
     if (attempts && j->again_count) {
         /* The next member of this rank finds its mark missing. */
-        attempts[rank] = j->again[j->again_count - 1].attempt;
+        attempts[each] = j->again[j->again_count - 1].attempt;
         j->again_count = 0;
     }
     atomic_store(&line->doing[0], 0);

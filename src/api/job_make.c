@@ -258,8 +258,8 @@ void cw_job_destroy(crew_pool *p, crew_job *j) {
     cw_arena *a = &p->maps.arena;
     if (job->answers) {
         struct cw_answer *answers = cw_ptr(a, job->answers);
-        for (int64_t i = 0; i < job->count; i++)
-            cw_free_cell(a, &answers[i].cell);
+        for (int64_t i = job->origin; i < job->end; i++)
+            cw_free_cell(a, &answers[i - job->origin].cell);
     }
     cw_free(a, job->answers);
     cw_free(a, job->slices);

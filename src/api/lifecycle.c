@@ -12,7 +12,7 @@
 bool cw_pool_empty(crew_pool *p) {
     if (p->ops->caller)
         return true;
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         uint32_t state = atomic_load_explicit(&cw_team_seat(&p->maps, p->team, rank)->state,
                                               memory_order_acquire);
         if (state == CW_SEAT_ASKED || state == CW_SEAT_ALIVE)
@@ -142,7 +142,7 @@ static void terminate(crew_pool *p) {
     cw_pool_cancel_all(p, CREW_ECANCELLED);
     cw_team_wake_all(&p->maps, p->team);
     if (p->ops->processes)
-        for (int rank = 0; rank < p->workers; rank++)
+        for (int rank = 0; rank < p->members; rank++)
             cw_pool_doom(p, rank, CW_CANCEL);
 }
 

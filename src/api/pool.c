@@ -29,8 +29,8 @@ static int build_team(crew_pool *p, crew_error *err) {
     if (!at)
         return CREW_ENOMEM;
     struct cw_team *t = p->team = cw_ptr(&p->maps.arena, at);
-    size_t n = (size_t)p->workers;
-    t->workers = p->workers;
+    size_t n = (size_t)p->members;
+    t->members = p->members;
     t->backend = p->opts.backend;
     t->threads_per_worker = p->opts.threads_per_worker;
     t->depth = cw_depth_here(s);
@@ -116,7 +116,7 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_e
     p->session = s;
     p->epoch = cw_epoch;
     p->opts = *o;
-    p->workers = o->workers;
+    p->workers = p->members = o->workers;
     p->fd = -1;
     p->waiting_end = &p->waiting;
     p->opening = true;
@@ -134,8 +134,8 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_e
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&p->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    p->watch = calloc((size_t)p->workers, sizeof *p->watch);
-    p->restarts = calloc((size_t)p->workers, sizeof *p->restarts);
+    p->watch = calloc((size_t)p->members, sizeof *p->watch);
+    p->restarts = calloc((size_t)p->members, sizeof *p->restarts);
     if (!p->watch || !p->restarts) {
         cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d workers", p->workers);
         cw_pool_release(p);
@@ -157,7 +157,7 @@ static int open_hands(crew_pool *p, crew_error *err) {
                                              .bell = s->bell,
                                              .seats = cw_team_seat(&p->maps, p->team, 0),
                                              .team = (uint64_t)((char *)p->team - s->own.base),
-                                             .workers = p->workers,
+                                             .members = p->members,
                                              .start = p->opts.start,
                                              .enter = p->ops->processes ? cw_worker_enter
                                                                         : cw_thread_enter};
@@ -210,7 +210,7 @@ static int died_early(crew_pool *p, int rank, crew_error *err) {
 /* 1: all are ready, 0: not yet, negative: one will not be. */
 static int all_ready(crew_pool *p, crew_error *err) {
     int ready = 0;
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         uint32_t state = atomic_load_explicit(&cw_team_line(&p->maps, p->team, rank)->ready,
                                               memory_order_acquire);
         uint32_t seat = atomic_load_explicit(&cw_team_seat(&p->maps, p->team, rank)->state,
@@ -221,13 +221,13 @@ static int all_ready(crew_pool *p, crew_error *err) {
             return died_early(p, rank, err);
         ready += state == CW_READY_YES;
     }
-    return ready == p->workers;
+    return ready == p->members;
 }
 
 /* An initializer over the limit of a task: its process ends with the pool, a thread
  * is told (crew_cancelled) and waited for. */
 static int end_long_inits(crew_pool *p, double passed, crew_error *err) {
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
         if (!cw_pool_init_hangs(p, rank, passed))
             continue;
@@ -272,7 +272,7 @@ static void undo(crew_pool *p) {
     if (p->hands) {
         atomic_store(&p->team->quit, CW_TERMINATE);
         cw_team_wake_all(&p->maps, p->team);
-        for (int rank = 0; rank < p->workers; rank++)
+        for (int rank = 0; rank < p->members; rank++)
             p->ops->kill(p->hands, rank);
         struct cw_bell *bell = p->session->bell;
         for (;;) {
@@ -292,7 +292,7 @@ static void undo(crew_pool *p) {
 }
 
 static int bring_members(crew_pool *p, crew_error *err) {
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         int rc = cw_pool_bring(p, rank, err);
         if (rc < 0)
             return rc;
@@ -479,7 +479,7 @@ int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats) {
                             worker, p->workers);
     *stats = (crew_stats){0};
     pthread_mutex_lock(&p->lock);
-    for (int rank = 0; rank < p->workers; rank++)
+    for (int rank = 0; rank < p->members; rank++)
         if (worker < 0 || worker == rank)
             add_stats(p, rank, stats);
     pthread_mutex_unlock(&p->lock);

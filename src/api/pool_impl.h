@@ -56,7 +56,8 @@ struct crew_pool {
     struct cw_hands *hands;
     cw_objects have; /* what its workers can run; empty and unused for threads */
     bool checks_objects;
-    int workers;
+    int workers; /* that users count */
+    int members; /* lines of the team */
     crew_pool_opts opts;
     char name[48];
 

@@ -371,7 +371,7 @@ int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *
 static void doom_void(crew_pool *p) {
     /* Pairs with the fence in unwanted_child (team/member.c). */
     atomic_thread_fence(memory_order_seq_cst);
-    for (int rank = 0; rank < p->workers && p->ops->processes; rank++) {
+    for (int rank = 0; rank < p->members && p->ops->processes; rank++) {
         struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
         uint32_t current = atomic_load(&line->task);
         struct cw_task *task = current ? cw_task_at(&p->maps, p->team, current - 1) : NULL;
@@ -429,7 +429,8 @@ void cw_pool_cancel_tasks(crew_pool *p, int code, const crew_error *why) {
 static struct cw_failure lost_with(crew_pool *p, int rank, struct cw_task *task,
                                    enum cw_verdict verdict, enum cw_reason reason, int status) {
     struct cw_failure f = {.index = task->index,
-                           .worker = rank,
+                           .worker = p->team->first + rank,
+                           .node = p->team->node,
                            .pid = atomic_load(&cw_team_seat(&p->maps, p->team, rank)->pid),
                            .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                            .attempt = task->attempt};

@@ -148,7 +148,7 @@ static void member_ended(crew_pool *p, int rank) {
 
 static void look_at_seats(crew_pool *p) {
     bool any = false;
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
         if (atomic_load_explicit(&seat->state, memory_order_acquire) != CW_SEAT_ENDED)
             continue;
@@ -170,7 +170,7 @@ void cw_pool_break(crew_pool *p, const crew_error *err) {
         return;
     p->broken = *err;
     atomic_store(&p->team->quit, CW_TERMINATE);
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
         uint32_t state = atomic_load(&seat->state);
         if (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED)
@@ -200,7 +200,7 @@ void cw_pool_cancel_all(crew_pool *p, int code) {
 static void nursery_lost(crew_pool *p, const crew_error *why) {
     cw_pool_break(p, why);
     p->ops->bury(p->hands);
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
         uint32_t state = atomic_load(&seat->state);
         if (state == CW_SEAT_EMPTY || state == CW_SEAT_ENDED)
@@ -279,7 +279,7 @@ static double tend_members(crew_pool *p, double passed) {
         nursery_lost(p, &why);
         look_at_seats(p);
     }
-    for (int rank = 0; rank < p->workers; rank++) {
+    for (int rank = 0; rank < p->members; rank++) {
         if (watch_member(p, rank, passed))
             p->limit_visits = CW_LIMIT_VISITS;
         else if (next > TICK_BUSY && working(cw_team_line(&p->maps, p->team, rank)))

@@ -60,8 +60,8 @@ int crew_task_mismatch(crew_call *call, const char *what, size_t want, size_t ha
 static int reply_bytes(struct cw_frame *frame, const void *data, size_t size) {
     struct cw_member *m = frame->member;
     cw_arena arena = m->maps.arena;
-    struct cw_answer *answer =
-        (struct cw_answer *)cw_ptr(&arena, frame->job->answers) + frame->call.index;
+    struct cw_answer *answers = cw_ptr(&arena, frame->job->answers);
+    struct cw_answer *answer = answers + (frame->call.index - frame->job->origin);
     cw_free_cell(&arena, &answer->cell);
     crew_error err;
     cw_off off = cw_alloc(&arena, size, &answer->cell, &err);

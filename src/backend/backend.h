@@ -27,7 +27,7 @@ struct cw_hands_request {
     struct cw_bell *bell;
     struct cw_seat *seats;
     uint64_t team;
-    int workers;
+    int members;
     int start; /* CREW_START_* */
     /* Runs the member; returns when it has left (threads), or never (processes). */
     void (*enter)(const struct cw_billet *billet);

@@ -131,7 +131,7 @@ enum cw_job_kind {
     CW_JOB_FOR,   /* body(call, lo, hi); an item is a block of `grain` indices */
     CW_JOB_FOLD,  /* reduce: an item is a block of `grain` calls, combined in order */
     CW_JOB_BYTES, /* items and results of any size */
-    CW_JOB_EACH   /* item i on worker i */
+    CW_JOB_EACH   /* item i on worker i of the pool */
 };
 
 /* A range to be run again. state: 0 free, 1 ready, 2 + rank taken. */
@@ -177,14 +177,17 @@ struct cw_job {
     /* The slice: the items that are on the board now. Changed between slices, when
      * nobody is inside. */
     int64_t base, end;
+    /* The item with which in, out, slices and answers begin: not 0 where this is a
+     * lease of another node's map. */
+    int64_t origin;
     cw_off marks;    /* of the slice: the byte of item i is at i - base */
     cw_off slices;   /* BYTES: cw_slice of each item, relative to in */
     cw_off answers;  /* BYTES: cw_answer of each item */
-    cw_off attempts; /* EACH: int32_t of each rank */
+    cw_off attempts; /* EACH: int32_t of each item of the slice */
     cw_off failures; /* cw_failure[failures_cap] */
     uint32_t failures_cap;
     uint32_t generation;
-    int workers; /* of the team: what chunk sizes go by */
+    int workers; /* of the pool: what chunk sizes go by */
 
     _Alignas(64) _Atomic uint32_t voided; /* it was stopped: its children are dropped */
     _Atomic uint32_t redo_ready;          /* (any) 1: a redo slot may be ready */
@@ -204,7 +207,8 @@ enum { CW_RUN = 0, CW_DRAIN = 1, CW_TERMINATE = 2 };
 struct cw_team {
     /* written before members start */
     uint64_t magic;
-    int workers, threads_per_worker, backend, depth, processes;
+    int members, threads_per_worker, backend, depth, processes;
+    int first, node; /* the number of member 0 among all workers of the pool; which node */
     int spins; /* members may spin for work: there is a core to spare */
     cw_fn_name init, fini;
     cw_off init_arg;
@@ -213,7 +217,7 @@ struct cw_team {
     int retries;
     double task_timeout;
     uint64_t task_memory, seed;
-    cw_off lines, seats, places; /* arrays of `workers` */
+    cw_off lines, seats, places; /* arrays of `members` */
     cw_off rings[CW_PRIORITIES]; /* index 0: the highest priority */
     cw_off notify;               /* ring of task records whose futures want a call back */
     cw_off bell;                 /* the manager's, see os/futex.h */

@@ -362,7 +362,7 @@ int cw_children_recount(const struct cw_maps *m, struct cw_team *t) {
     atomic_store(&t->pause, 1);
     /* Sections are a few stores long: members leave them by themselves. One that
      * dies in this moment is seen by its seat. */
-    for (int rank = 0; rank < t->workers; rank++) {
+    for (int rank = 0; rank < t->members; rank++) {
         struct cw_line *line = cw_team_line(m, t, rank);
         struct cw_seat *seat = cw_team_seat(m, t, rank);
         while (atomic_load(&line->critical) && !late) {

@@ -102,7 +102,7 @@ static struct cw_job *job_enter(struct cw_member *m, int slot) {
 }
 
 static bool others_inside(struct cw_member *m, int slot) {
-    for (int rank = 0; rank < m->team->workers; rank++) {
+    for (int rank = 0; rank < m->team->members; rank++) {
         struct cw_line *line = cw_team_line(&m->maps, m->team, rank);
         for (int level = 0; level < CW_NESTED; level++)
             if (atomic_load_explicit(&line->doing[level], memory_order_relaxed) ==
@@ -234,8 +234,9 @@ bool cw_member_run_job(struct cw_member *m, int slot) {
     if (job->kind == CW_JOB_EACH) {
         _Atomic unsigned char *marks = cw_ptr(&m->maps.arena, job->marks);
         const int32_t *attempts = cw_ptr(&m->maps.arena, job->attempts);
-        if (!marks[m->rank]) {
-            run_claim(&run, m->rank, m->rank + 1, attempts[m->rank], false);
+        int64_t item = m->team->first + m->rank, at = item - job->base;
+        if (item < job->end && !marks[at]) {
+            run_claim(&run, item, item + 1, attempts[at], false);
             did = true;
         }
         /* Before it leaves: the slot may be another job's then. */
@@ -290,8 +291,8 @@ static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task
                               .common_size = task->common_size,
                               .state = &m->state,
                               .index = task->index,
-                              .worker = m->rank,
-                              .node = m->node,
+                              .worker = m->team->first + m->rank,
+                              .node = m->team->node,
                               .attempt = task->attempt});
     cw_frame_enter(m, frame);
     struct cw_failure failure;
@@ -452,8 +453,8 @@ static int call_hook(struct cw_member *m, cw_fn_name name, cw_off arg, uint64_t 
                               .in_size = size,
                               .state = &m->state,
                               .index = -1,
-                              .worker = m->rank,
-                              .node = m->node,
+                              .worker = m->team->first + m->rank,
+                              .node = m->team->node,
                               .attempt = 1});
     cw_frame_enter(m, frame);
     crew_fn *fn = (crew_fn *)cw_member_fn(m, &name);
@@ -492,7 +493,7 @@ bool cw_member_begin(struct cw_member *m) {
     cw_meter_start(&m->line->there);
     atomic_store_explicit(&m->line->ready, CW_READY_YES, memory_order_release);
     /* The opener waits for all of them: the last one says so. */
-    if (atomic_fetch_add(&t->ready_count, 1) + 1 >= (uint32_t)t->workers)
+    if (atomic_fetch_add(&t->ready_count, 1) + 1 >= (uint32_t)t->members)
         cw_team_ring(&m->maps, t);
     return true;
 }

@@ -14,7 +14,7 @@ struct cw_member {
     struct cw_maps maps;
     struct cw_team *team;
     struct cw_line *line;
-    int rank, node;
+    int rank;
     int spins;              /* 1: may spin for work before it sleeps */
     int own_process;        /* flushes its output, may be killed */
     void *state;            /* what call.state points to */

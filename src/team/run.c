@@ -123,22 +123,25 @@ static int64_t run_bytes(const struct cw_run *run, int64_t lo, int64_t hi) {
     const struct cw_view v = run->view;
     const struct cw_slice *slices = cw_ptr(&m->maps.arena, job->slices);
     struct cw_answer *answers = cw_ptr(&m->maps.arena, job->answers);
+    const char *in = cw_ref_ptr(&m->maps, job->in);
     int64_t calls = 0;
     for (int64_t i = lo; i < hi; i++) {
+        const int64_t at = i - job->origin;
+        _Atomic unsigned char *mark = &v.marks[i - v.base];
         if (i > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
             break;
-        if (atomic_load_explicit(&v.marks[i], memory_order_relaxed))
+        if (atomic_load_explicit(mark, memory_order_relaxed))
             continue;
-        frame->call.in = v.in + slices[i].at;
-        frame->call.in_size = slices[i].size;
+        frame->call.in = in + slices[at].at;
+        frame->call.in_size = slices[at].size;
         begin(frame, i);
-        cw_free_cell(&m->maps.arena, &answers[i].cell); /* of an attempt that died */
-        answers[i].size = 0;
+        cw_free_cell(&m->maps.arena, &answers[at].cell); /* of an attempt that died */
+        answers[at].size = 0;
         calls++;
         int rc = v.fn(&frame->call);
         if ((rc | frame->noted) && failed(m, job, frame, rc, i))
             continue;
-        mark_unless(&v.marks[i]);
+        mark_unless(mark);
     }
     return calls;
 }
@@ -181,12 +184,13 @@ static bool fold_block(struct cw_member *m, struct cw_job *job, const struct cw_
                        int64_t block, struct cw_frame *frame, void *one, int64_t *calls) {
     typedef int combine(void *into, const void *from);
     combine *join = (combine *)v->combine;
-    char *into = v->out + (size_t)block * v->out_step;
+    char *into = (char *)((uintptr_t)v->out + (uintptr_t)block * v->out_step);
     int64_t from = block * job->grain;
     int64_t to = block + 1 < job->count ? from + job->grain : job->total;
     for (int64_t i = from; i < to; i++) {
         frame->value = (int64_t)((uint64_t)job->first + (uint64_t)i * (uint64_t)job->step);
-        frame->call.in = job->is_index ? (void *)&frame->value : v->in + (size_t)i * v->in_step;
+        frame->call.in = job->is_index ? (void *)&frame->value
+                                       : (void *)((uintptr_t)v->in + (uintptr_t)i * v->in_step);
         frame->call.out = i == from ? into : one;
         begin(frame, i);
         ++*calls;
@@ -209,14 +213,14 @@ static int64_t run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
     for (int64_t b = lo; b < hi; b++) {
         if (b > atomic_load_explicit(&job->stop_at, memory_order_relaxed))
             break;
-        if (atomic_load_explicit(&v.marks[b], memory_order_relaxed))
+        if (atomic_load_explicit(&v.marks[b - v.base], memory_order_relaxed))
             continue;
         if (!one) {
             frame->refused = CREW_ENOMEM;
             frame->noted = 1;
             failed(m, job, frame, 0, b);
         } else if (fold_block(m, job, &v, b, frame, one, &calls)) {
-            mark_unless(&v.marks[b]);
+            mark_unless(&v.marks[b - v.base]);
         }
     }
     free(one);
@@ -238,6 +242,11 @@ static void no_function(const struct cw_run *run, int64_t lo, int64_t hi) {
     }
 }
 
+/* Where item 0 would lie of what begins with item `origin`. */
+static char *from_zero(void *at, int64_t origin, uint64_t step) {
+    return at ? (char *)((uintptr_t)at - (uintptr_t)origin * step) : NULL;
+}
+
 void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
                   struct cw_frame *frame) {
     run->member = m;
@@ -249,10 +258,10 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
     run->view = (struct cw_view){.fn = (crew_fn *)cw_member_fn(m, &job->fn),
                                  .marks = cw_ptr(&m->maps.arena, job->marks),
                                  .base = job->base,
-                                 .in = cw_ref_ptr(&m->maps, job->in),
-                                 .out = cw_ref_ptr(&m->maps, job->out),
                                  .in_step = job->kind == CW_JOB_EACH ? 0 : job->in_size,
                                  .out_step = job->out_size};
+    run->view.in = from_zero(cw_ref_ptr(&m->maps, job->in), job->origin * job->grain, run->view.in_step);
+    run->view.out = from_zero(cw_ref_ptr(&m->maps, job->out), job->origin, run->view.out_step);
     if (job->kind == CW_JOB_FOLD)
         run->view.combine = cw_member_fn(m, &job->combine);
     run->known = run->view.fn && (job->kind != CW_JOB_FOLD || run->view.combine);
@@ -263,8 +272,8 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
                               .common = cw_ptr(&m->maps.arena, job->common),
                               .common_size = job->common_size,
                               .state = &m->state,
-                              .worker = m->rank,
-                              .node = m->node,
+                              .worker = m->team->first + m->rank,
+                              .node = m->team->node,
                               .attempt = 1,
                               .index = -1});
     cw_frame_enter(m, frame);

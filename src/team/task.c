@@ -291,7 +291,7 @@ static void await_member(const struct cw_maps *m, struct cw_team *t, int rank) {
 }
 
 void cw_stream_await(const struct cw_maps *m, struct cw_team *t) {
-    for (int rank = 0; rank < t->workers; rank++)
+    for (int rank = 0; rank < t->members; rank++)
         await_member(m, t, rank);
 }
 
@@ -325,7 +325,7 @@ void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many) {
         return;
     /* Each member once: one that wakes, works and sleeps again meanwhile must not
      * be woken in the place of another. */
-    for (int w = 0; w * 64 < t->workers; w++) {
+    for (int w = 0; w * 64 < t->members; w++) {
         uint64_t bits = atomic_load_explicit(&t->asleep[w], memory_order_relaxed);
         for (; bits && how_many > 0; bits &= bits - 1) {
             uint64_t bit = bits & -bits;
@@ -339,7 +339,7 @@ void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many) {
 
 void cw_team_wake_all(const struct cw_maps *m, struct cw_team *t) {
     atomic_thread_fence(memory_order_seq_cst);
-    for (int rank = 0; rank < t->workers; rank++)
+    for (int rank = 0; rank < t->members; rank++)
         wake_member(m, t, rank);
 }
 

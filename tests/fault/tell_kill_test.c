@@ -32,7 +32,7 @@ static void build(void) {
     c.maps.root = c.seg.base;
     c.maps.root_size = c.seg.size;
     struct cw_team *t = c.t = cw_ptr(&c.maps.arena, room(sizeof *t));
-    t->workers = 1;
+    t->members = 1;
     t->bell = BELL_AT;
     t->lines = room(sizeof(struct cw_line));
     t->seats = room(sizeof(struct cw_seat));

@@ -72,7 +72,7 @@ static void build(int workers, uint32_t log2_ring) {
     c.maps.root = c.seg.base;
     c.maps.root_size = c.seg.size;
     struct cw_team *t = c.t = cw_ptr(&c.maps.arena, room(sizeof *t));
-    t->workers = workers;
+    t->members = workers;
     t->bell = BELL_AT;
     t->lines = room((size_t)workers * sizeof(struct cw_line));
     t->seats = room((size_t)workers * sizeof(struct cw_seat));
@@ -93,7 +93,7 @@ static void *live(void *arg) {
 }
 
 static void start(void) {
-    for (int rank = 0; rank < c.t->workers; rank++) {
+    for (int rank = 0; rank < c.t->members; rank++) {
         struct cw_member *m = &c.member[rank];
         cw_member_init(m, &c.maps, c.t, rank);
         m->spins = rank % 2; /* some spin before they sleep, some do not */
@@ -599,7 +599,7 @@ static struct map make_map(crew_fn *fn, int64_t count, int on_error) {
     job->is_index = 1;
     job->schedule = CREW_SCHED_AUTO;
     job->on_error = on_error;
-    job->workers = c.t->workers;
+    job->workers = c.t->members;
     job->out = m.out;
     job->out_size = sizeof(int64_t);
     job->marks = m.marks;
@@ -618,11 +618,11 @@ static void put_map(struct map *m, uint32_t slot) {
     atomic_store(&c.t->job[slot], m->at);
     atomic_fetch_or(&c.t->jobs, 1ull << slot);
     atomic_fetch_or(&c.t->claimable, 1ull << slot);
-    cw_team_wake(&c.maps, c.t, c.t->workers);
+    cw_team_wake(&c.maps, c.t, c.t->members);
 }
 
 static bool anybody_in(uint32_t slot) {
-    for (int rank = 0; rank < c.t->workers; rank++)
+    for (int rank = 0; rank < c.t->members; rank++)
         for (int level = 0; level < CW_NESTED; level++)
             if (atomic_load(&cw_team_line(&c.maps, c.t, rank)->doing[level]) == slot + 1)
                 return true;

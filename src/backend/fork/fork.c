@@ -112,8 +112,8 @@ static bool lost_fork(struct cw_hands *h, crew_error *err) {
 /* They end with their nursery (PR_SET_PDEATHSIG), but nobody is left to say so. */
 static void bury_fork(struct cw_hands *h) {
     const struct cw_hands_request *r = &h->request;
-    pid_t *pids = calloc((size_t)r->workers, sizeof *pids);
-    for (int i = 0; pids && i < r->workers; i++) {
+    pid_t *pids = calloc((size_t)r->members, sizeof *pids);
+    for (int i = 0; pids && i < r->members; i++) {
         uint32_t state = atomic_load_explicit(&r->seats[i].state, memory_order_acquire);
         if (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED)
             pids[i] = atomic_load(&r->seats[i].pid);
@@ -121,8 +121,8 @@ static void bury_fork(struct cw_hands *h) {
             kill(pids[i], SIGKILL);
     }
     if (pids)
-        cw_process_await_gone(pids, r->workers, 2);
-    for (int i = 0; pids && i < r->workers; i++)
+        cw_process_await_gone(pids, r->members, 2);
+    for (int i = 0; pids && i < r->members; i++)
         if (pids[i] > 0) {
             cw_process_sweep(pids[i]);
             waitpid(pids[i], NULL, WNOHANG); /* ours, if orphans fall to us */

@@ -23,7 +23,7 @@ struct threads {
 
 static int open_threads(const struct cw_hands_request *request, struct cw_hands **hands,
                         crew_error *err) {
-    size_t n = (size_t)request->workers;
+    size_t n = (size_t)request->members;
     struct threads *all = calloc(1, sizeof *all + n * sizeof all->thread[0]);
     if (!all)
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %zu workers", n);
@@ -80,7 +80,7 @@ static void bury_threads(struct cw_hands *h) {
 
 static void close_threads(struct cw_hands *h) {
     struct threads *all = (struct threads *)h;
-    for (int i = 0; i < h->request.workers; i++)
+    for (int i = 0; i < h->request.members; i++)
         if (all->thread[i].started)
             pthread_join(all->thread[i].id, NULL);
     free(all);
