@@ -1,0 +1,106 @@
+/* backend/mpi/module.h - what a module that speaks MPI offers: one table.
+ *
+ * libcrew links no MPI. libcrew-mpi-openmpi.so and libcrew-mpi-mpich.so are the
+ * same source (module.c) built against either; load.h finds the one that the
+ * launcher's environment asks for. A module links no crew, either: all that the
+ * two know of each other is this header, and `table` is its version.
+ *
+ * One thread of the process, the agent's, makes all calls, from `start` to `end`.
+ * MPI is asked for MPI_THREAD_SERIALIZED, so that it need not be the first thread.
+ *
+ * Ranks of one node share memory and have no use for messages. Nodes do: the
+ * lowest rank of each is its leader, and only leaders call `send`, `receive`,
+ * `unsent`, `abandon` and `broken`. Messages are bytes; those between two nodes
+ * come in the order in which they were sent, each whole and once, or not at all.
+ * The other ranks call nothing between `exchange` and `end`.
+ *
+ * Nothing here blocks but `start`, `exchange` and `end`. No call waits for a node
+ * that may be dead: MPI does not say who is (a send to it may never complete, and
+ * all calls succeed), so that is for the caller to find out, by silence, and to
+ * tell with `abandon`.
+ *
+ * MPI has nothing that a sleeping thread could be woken by: the agent of a leader
+ * polls `receive`, more rarely the longer nothing comes. `receive` and `unsent`
+ * drive what is under way in both directions; nothing moves without either.
+ *
+ * For tests: CREW_TEST_NODES=0,0,1,1 in the environment of every rank says which
+ * ranks `start` takes for one node, instead of what MPI says: rank r has the r-th
+ * number, and after the last come the first again. */
+#ifndef CW_BACKEND_MPI_MODULE_H
+#define CW_BACKEND_MPI_MODULE_H
+
+#include <crew/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CW_MPI_TABLE = 1,               /* the version of this header */
+    CW_MPI_MESSAGE_MOST = 64 << 20, /* bytes; what is longer is the caller's to cut */
+};
+
+/* The name under which a module exports its table, a `const struct cw_mpi`. */
+#define CW_MPI_SYMBOL "cw_mpi_module"
+
+/* Where a rank is. Nodes are numbered by their lowest rank, so the node of rank 0,
+ * the manager's, is node 0; ranks of a node (node_rank) by their rank: the leader's
+ * is 0. The ranks of a node need not be neighbours. */
+struct cw_mpi_place {
+    int rank, size;
+    int node, nodes;
+    int node_rank, node_size;
+};
+
+struct cw_mpi {
+    uint32_t table;      /* CW_MPI_TABLE. First, for ever: the rest means nothing if it differs */
+    uint32_t size;       /* of this struct */
+    const char *flavour; /* "openmpi", "mpich" */
+
+    /* Starts MPI. Collective: all ranks. CREW_EINVAL: the program has started it
+     * before, or CREW_TEST_NODES is not as it should be. CREW_EBROKEN: MPI says no;
+     * it may also end the process by itself, with a message of its own. */
+    int (*start)(struct cw_mpi_place *place, crew_error *err);
+
+    /* Everybody's `mine` to everybody, by rank: `all` has place.size times `size`
+     * bytes. Collective: all ranks, with the same size, before the first message. */
+    int (*exchange)(const void *mine, size_t size, void *all, crew_error *err);
+
+    /* Sends to a node's leader; another node than the caller's. `data` is malloc'ed
+     * (or NULL, where size is 0), and taken, whatever is returned. Does not block;
+     * what the receiver does not take yet is kept. 0; CREW_EINVAL: longer than
+     * CW_MPI_MESSAGE_MOST; CREW_ENOMEM; CREW_EBROKEN: the node is abandoned, or MPI
+     * failed (see `broken`). */
+    int (*send)(int node, void *data, size_t size);
+
+    /* 1: a message, *data is malloc'ed (not NULL) and the caller's to free, the node
+     * in *node; 0: there is none now. */
+    int (*receive)(int *node, void **data, size_t *size);
+
+    /* Bytes of messages to that node (and one for each) which MPI has not done with
+     * yet: 0 says that the caller may forget it, not that it has arrived. */
+    size_t (*unsent)(int node);
+
+    /* That node is lost. What is to go there is forgotten, what comes from there is
+     * swallowed, also if the node turns out to be alive. */
+    void (*abandon)(int node);
+
+    /* True if MPI said that a message to or from there failed: no more can be had of
+     * that node, it should be abandoned. A dead one need not show here. */
+    bool (*broken)(int node);
+
+    /* Ends MPI. Orderly: collective, all ranks; messages that are still on their way
+     * may be lost, so whoever wants them delivered waits for an answer first. Not
+     * orderly (nodes were lost): as far as can be had without waiting for the dead;
+     * but what MPI itself does not know to be dead it may wait for without end (a
+     * silent host), so the caller bounds it by a time and leaves with _exit then. */
+    void (*end)(bool orderly);
+
+    /* Ends the whole job, all ranks, with this exit code as far as the launcher
+     * heeds it. Does not return. Any time after `start`. */
+    void (*abort)(int code);
+
+    /* What MPI says it is: "Open MPI v4.1.4, package: ...". The module's. */
+    const char *(*library)(void);
+};
+
+#endif
