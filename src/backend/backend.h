@@ -21,6 +21,8 @@ struct cw_billet {
     int32_t rank; /* CW_BILLET_PROCESS: `team` is a process's record, in the root segment */
 };
 
+struct cw_berths;
+
 struct cw_hands_request {
     cw_segment *segment; /* the manager's own: boards */
     cw_segment *root;    /* the session's: objects; the same in the top manager */
@@ -29,6 +31,8 @@ struct cw_hands_request {
     uint64_t team;
     int members;
     int start; /* CREW_START_* */
+    struct cw_berths *berths; /* ranks: the node's, see backend/ranks/ranks.h; else NULL */
+    const int *berth;         /* ranks: of each member; copied */
     /* Runs the member; returns when it has left (threads), or never (processes). */
     void (*enter)(const struct cw_billet *billet);
 };
@@ -63,6 +67,7 @@ struct cw_backend {
     void (*close)(struct cw_hands *hands);
 };
 
-extern const struct cw_backend cw_backend_serial, cw_backend_threads, cw_backend_fork;
+extern const struct cw_backend cw_backend_serial, cw_backend_threads, cw_backend_fork,
+    cw_backend_ranks;
 
 #endif
