@@ -38,6 +38,7 @@ function number(text) {
 # Scripts that run without ctest.
 /^ok - / { plain_ok++ }
 /^not ok - / { plain_bad++ }
+/^skipped - / { plain_skipped++ }
 
 END {
     for (id in ended) {
@@ -55,5 +56,5 @@ END {
     }
     if (expect_ctest && !finished)
         sum_bad++
-    print sum_good + plain_ok, sum_bad + plain_bad, sum_skipped + 0
+    print sum_good + plain_ok, sum_bad + plain_bad, sum_skipped + plain_skipped + 0
 }

@@ -93,7 +93,9 @@ CREW_API void crew_pool_terminate(crew_pool *p); /* end what runs, cancel what w
 /* Terminates if need be; no process is left when it returns. NULL is fine. In a
  * callback, and in a task of the pool, it does nothing (crew_last_error says so).
  * Its jobs, results and iterators must have been freed before; futures live on:
- * those that were done keep their results, the others are CREW_ECANCELLED. */
+ * those that were done keep their results, the others are CREW_ECANCELLED. To use a
+ * pool that was freed is a mistake, which is CREW_EINVAL while it is remembered: the
+ * last 4 of a program are, the last 64 where the library was built without NDEBUG. */
 CREW_API void crew_pool_free(crew_pool *p);
 /* Executor.shutdown: no more work; cancel: what has not begun never begins;
  * wait: return when all is done and the workers have ended. */

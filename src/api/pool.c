@@ -68,6 +68,21 @@ static int build_team(crew_pool *p, crew_error *err) {
     return rc;
 }
 
+/* The records of the last pools that were freed are kept, so that who uses one of them
+ * is told so. Debug builds keep more: there it is worth something to be told late. */
+#ifdef NDEBUG
+enum { GRAVES = 4 };
+#else
+enum { GRAVES = 64 };
+#endif
+
+static void bury(crew_pool *p) {
+    static _Atomic(crew_pool *) graves[GRAVES];
+    static _Atomic unsigned buried;
+    p->epoch = CW_EPOCH_FREED;
+    free(atomic_exchange(&graves[atomic_fetch_add(&buried, 1) % GRAVES], p));
+}
+
 void cw_pool_release(crew_pool *p) {
     cw_arena *a = &p->maps.arena;
     struct cw_team *t = p->team;
@@ -104,7 +119,7 @@ void cw_pool_release(crew_pool *p) {
         free(p->suspects[i].record);
     }
     free(p->serial);
-    free(p);
+    bury(p);
 }
 
 static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_error *err) {
@@ -344,6 +359,8 @@ failed:
 int cw_pool_check(crew_pool *p, crew_error *err) {
     if (!p)
         return cw_error_set(err, CREW_EINVAL, 0, "the pool is NULL");
+    if (p->epoch == CW_EPOCH_FREED)
+        return cw_error_set(err, CREW_EINVAL, 0, "the pool was freed before");
     if (p->epoch != cw_epoch)
         return cw_error_set(err, CREW_EINVAL, 0,
                             "this pool belongs to another process (pid %d was forked from it); a "
@@ -419,7 +436,9 @@ int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_s
 }
 
 int crew_pool_workers(crew_pool *p) {
-    return p ? p->workers : cw_error_set(NULL, CREW_EINVAL, 0, "the pool is NULL");
+    if (p && p->epoch != CW_EPOCH_FREED)
+        return p->workers;
+    return cw_pool_check(p, NULL);
 }
 
 /* With the lock: something has ended that nobody has been told of. */

@@ -11,6 +11,8 @@
 
 #include <crew/future.h>
 
+#include <limits.h>
+
 enum cw_pool_state { CW_POOL_OPEN, CW_POOL_CLOSED, CW_POOL_ENDING, CW_POOL_ENDED };
 
 enum { CW_LIMIT_VISITS = 100 };
@@ -110,6 +112,9 @@ int cw_depth_here(struct cw_session *s);
 int cw_pool_can_measure(crew_error *err);
 
 /* ---- pool.c ---- */
+
+/* The epoch of a pool that was freed: no process's. */
+#define CW_EPOCH_FREED UINT_MAX
 
 /* 0 if the caller may use it for new work, else the reason. Not locked. */
 int cw_pool_check(crew_pool *p, crew_error *err);

@@ -1,6 +1,7 @@
 /* conformance/edges_test.c - where one map, call or worker meets another: several
  * crew_pool_each at once, maps that wait for a place on the board, maps in maps, limits
- * from one map to the next, children that fail before their parent has ended. */
+ * from one map to the next, children that fail before their parent has ended, a pool
+ * that was freed. */
 #include "crewtest.h"
 
 #include <pthread.h>
@@ -172,6 +173,58 @@ static void child__failed_before_its_parent_ends__fails_it(void **state) {
     crewtest_free(p);
 }
 
+/* ---- a pool that was freed ---------------------------------------------- */
+
+/* Every call that takes a pool says what is wrong with it, while it is remembered. */
+static void check_freed(crew_pool *p) {
+    crew_error err;
+    crew_stats stats;
+    const crew_bytes bytes = {"x", 1};
+    int64_t out = 0;
+    assert_code(crew_map_index(p, nothing, 1, &out, NULL, &err), CREW_EINVAL, &err);
+    assert_text(err.text, "freed");
+    assert_null(crew_map_async(p, nothing, NULL, 0, 1, NULL, 0, NULL, &err));
+    assert_text(err.text, "freed");
+    assert_null(crew_map_bytes(p, nothing, &bytes, 1, NULL, &err));
+    assert_text(err.text, "freed");
+    assert_null(crew_submit(p, nothing, NULL, 0, NULL, &err));
+    assert_text(err.text, "freed");
+    assert_null(crew_imap(p, nothing, crew_source_range(0, 1, 1), 0, NULL, &err));
+    assert_text(err.text, "freed");
+    assert_code(crew_apply(p, nothing, NULL, 0, NULL, 0, &err), CREW_EINVAL, &err);
+    assert_code(crew_pool_each(p, nothing, NULL, 0, &err), CREW_EINVAL, &err);
+    assert_text(err.text, "freed");
+    assert_code(crew_pool_join(p, 0, &err), CREW_EINVAL, &err);
+    assert_text(err.text, "freed");
+    assert_int_equal(crew_pool_workers(p), CREW_EINVAL);
+    assert_int_equal(crew_pool_shutdown(p, true, true), CREW_EINVAL);
+    assert_int_equal(crew_pool_fd(p), CREW_EINVAL);
+    assert_int_equal(crew_pool_stats(p, -1, &stats), CREW_EINVAL);
+    assert_text(crew_last_error()->text, "freed");
+    crew_pool_close(p);
+    crew_pool_terminate(p);
+    crew_pool_free(p); /* once more: nothing happens */
+}
+
+static void pool__used_after_it_was_freed__is_an_error(void **state) {
+    crew_pool *old[3];
+    crew_error err;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        crew_pool_opts opts = crewtest_opts(1);
+        old[i] = crew_pool_open(&opts, &err);
+        if (!old[i])
+            fail_msg("%s", err.text);
+        crew_pool_free(old[i]);
+        check_freed(old[i]);
+    }
+    crew_pool *p = crewtest_open(1); /* its record is none of theirs */
+    for (int i = 0; i < 3; i++)
+        check_freed(old[i]);
+    assert_usable(p);
+    crewtest_free(p);
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
@@ -180,6 +233,7 @@ int main(int argc, char **argv) {
         CREWTEST(map__in_maps_of_the_same_pool__goes_four_deep_and_no_further),
         CREWTEST(limit__maps_in_a_row__each_item_has_its_own_time),
         CREWTEST(child__failed_before_its_parent_ends__fails_it),
+        CREWTEST(pool__used_after_it_was_freed__is_an_error),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
