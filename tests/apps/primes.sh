@@ -66,4 +66,21 @@ check primes__bindings_asked_for__counts_all_the_same 25 \
 check primes__bindings_asked_for__says_who_is_where said \
     "$(said '^crew: node .*: worker 0 of 1: cpus any$')"
 check primes__compare__both_counts 2 "$(run --compare | grep -c '664,579 primes')"
+
+# What cluster/quickstart shows: progress, both times, speed-up, who was where.
+CREW_PROGRESS=1 run --compare --each 1 100000 >"$work/out"
+check primes__compare__counts_alike_twice 2 "$(grep -c ' 9,592 primes' "$work/out")"
+check primes__compare__says_the_speed_up 1 \
+    "$(grep -cE '^ *[0-9]+ workers? .* speed-up [0-9]+\.[0-9]+$' "$work/out")"
+check primes__compare__says_who_is_where "$(sed -n 's/^ *\([0-9]*\) worker.*/\1/p' "$work/out")" \
+    "$(grep -cE '^worker [0-9]+ +process [0-9]+ +on cpu [0-9]' "$work/out")"
+check primes__compare__draws_a_bar said "$(said '\[#*\] 100\.0 %')"
+one=$(taskset -pc $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+case ${CREW_BACKEND-} in
+serial) ;; # has one worker, and binds nobody
+*)
+    check primes__under_taskset__one_worker_there "worker 0 on cpu $one" "$(taskset -c "$one" \
+        "$primes" --compare 1 1000 | awk '/^worker/ { print $1, $2, "on cpu", $NF }')"
+    ;;
+esac
 [ "$failures" -eq 0 ]

@@ -613,16 +613,26 @@ static void map__bad_requests__are_errors_in_a_sentence_and_change_nothing(void 
 static void map__pointers_that_are_no_functions__are_refused_with_the_reason(void **state) {
     static int64_t data[4];
     int64_t stack[4] = {0}, *heap = calloc(4, sizeof *heap);
-    void *const places[] = {stack, heap, data, (void *)(uintptr_t)0x1234};
+    const struct {
+        void *at;
+        const char *reason;
+    } places[] = {
+        {stack, "a nested function's pointer"},
+        {heap, "heap"},
+        {data, "is data of"},
+        {(void *)(uintptr_t)0x1234, "no address of this program's memory"},
+    };
     crew_error err;
     (void)state;
     assert_non_null(heap);
     crew_pool *p = crewtest_open(2);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        crew_fn *fn = (crew_fn *)(uintptr_t)places[i];
+        crew_fn *fn = (crew_fn *)(uintptr_t)places[i].at;
         assert_code(crew_map_index(p, fn, 4, data, NULL, &err), CREW_EINVAL, &err);
+        assert_text(err.text, places[i].reason);
         assert_null(crew_submit(p, fn, NULL, 0, NULL, &err));
         assert_int_equal(err.code, CREW_EINVAL);
+        assert_text(err.text, places[i].reason);
     }
     assert_usable(p);
     crewtest_free(p);

@@ -12,6 +12,8 @@ static int omp_get_num_threads(void) {
 }
 #endif
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct region {
@@ -102,6 +104,39 @@ static void openmp__manager_has_run_regions__tasks_run_theirs(void **state) {
     assert_int_equal(run_region(1000).threads, before); /* the manager's own team stays */
 }
 
+/* Another thread of the manager is in its regions all the while: whatever its runtime
+ * had locked when the workers were forked must not matter to them. */
+static _Atomic bool stop_regions;
+static _Atomic int64_t regions;
+
+static void *run_regions(void *arg) {
+    while (!atomic_load(&stop_regions)) {
+        if (run_region(1000).sum != 499500)
+            return &regions;
+        atomic_fetch_add(&regions, 1);
+    }
+    return arg;
+}
+
+static void openmp__manager_has_a_thread_in_regions__tasks_run_theirs(void **state) {
+    pthread_t thread;
+    void *wrong;
+    (void)state;
+    need_openmp();
+    crewtest_need_fork_beside_threads();
+    atomic_store(&stop_regions, false);
+    atomic_store(&regions, 0);
+    assert_int_equal(pthread_create(&thread, NULL, run_regions, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        int64_t so_far = atomic_load(&regions);
+        CREWTEST_WAIT(atomic_load(&regions) > so_far, 20);
+        run_with(2, 2, 2);
+    }
+    atomic_store(&stop_regions, true);
+    pthread_join(thread, &wrong);
+    assert_null(wrong);
+}
+
 static int outer_region(crew_call *call) {
     int64_t total = 0;
 #ifdef _OPENMP
@@ -129,6 +164,7 @@ int main(int argc, char **argv) {
         CREWTEST(openmp__threads_per_worker__is_the_size_of_a_tasks_team),
         CREWTEST(openmp__no_size_asked__a_task_gets_its_workers_cores),
         CREWTEST(openmp__manager_has_run_regions__tasks_run_theirs),
+        CREWTEST(openmp__manager_has_a_thread_in_regions__tasks_run_theirs),
         CREWTEST(openmp__nested_regions_in_tasks__are_right),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));

@@ -3,6 +3,7 @@
 #include "crewtest.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -92,6 +93,11 @@ static void check_death(const crew_error *err, int64_t item, int kind, int attem
     assert_int_equal(err->attempt, attempt);
     assert_text(err->text, kinds[kind].word);
     assert_text(err->text, "mortal");
+    char where[64];
+    snprintf(where, sizeof where, "in worker %d (pid %d", err->worker, err->pid);
+    assert_text(err->text, where);
+    snprintf(where, sizeof where, "attempt %d of %d", attempt, attempt);
+    assert_text(err->text, where);
 }
 
 static void crash__each_kind__names_item_worker_pid_signal_and_attempt(void **state) {

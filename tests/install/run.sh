@@ -110,6 +110,31 @@ static() {
 }
 test_run static_link__first_program__prints_its_sum static
 
+# Wholly static programs: no loader tells which function lies where.
+# shellcheck disable=SC2046,SC2086
+binary() { # -static or -static-pie
+    cc -std=c11 -O2 $1 "$first" "$root/tests/install/udev.c" $(pkg-config --cflags crew) \
+        "$libdir/libcrew.a" $(pkg-config --static --libs hwloc | sed 's/-ludev//') -pthread -lm \
+        -o "$work/binary" || return
+    if readelf -l "$work/binary" | grep -q INTERP; then
+        echo "it is linked dynamically"
+        return 1
+    fi
+    for backend in serial threads fork; do
+        CREW_BACKEND=$backend prints 4900450500 "$work/binary" || return
+    done
+    for start in server spawn; do
+        CREW_START=$start prints 4900450500 "$work/binary" || return
+    done
+}
+for kind in -static -static-pie; do
+    if [ -f "$(cc -print-file-name=libhwloc.a)" ]; then
+        test_run "binary$(echo "$kind" | tr - _)__first_program__runs_on_every_backend" binary $kind
+    else
+        echo "skipped - binary $kind: there is no libhwloc.a"
+    fi
+done
+
 # Parallel regions in tasks, under the runtime of each compiler that has one.
 # shellcheck disable=SC2046,SC2086
 openmp() { # compiler, what its runtime is called
@@ -165,6 +190,17 @@ readme_says() {
     done
 }
 test_run readme__its_program__prints_what_it_says readme_says
+
+# The first thing that anybody runs, from another folder.
+quickstart() {
+    (cd / && "$root/cluster/quickstart") >"$work/quick" || return
+    [ "$(grep -c ' 664,579 primes' "$work/quick")" = 2 ] && grep -q 'speed-up' "$work/quick" &&
+        grep -qE '^worker 0 +process [0-9]+ +on cpu ' "$work/quick" || {
+        cat "$work/quick"
+        return 1
+    }
+}
+test_run quickstart__from_another_folder__counts_the_primes quickstart
 
 # Statically linked: it needs no search path.
 crew_program() {

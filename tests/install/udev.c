@@ -1,0 +1,25 @@
+/* Stands in for libudev, of which distributions have no static library: hwloc asks it
+ * for the properties of disks, which crew does not want to know. */
+void *udev_new(void);
+void *udev_unref(void *udev);
+void *udev_device_new_from_subsystem_sysname(void *udev, const char *subsystem, const char *name);
+const char *udev_device_get_property_value(void *device, const char *key);
+void *udev_device_unref(void *device);
+
+void *udev_new(void) {
+    return 0;
+}
+void *udev_unref(void *udev) {
+    return udev;
+}
+void *udev_device_new_from_subsystem_sysname(void *udev, const char *subsystem, const char *name) {
+    (void)udev, (void)subsystem, (void)name;
+    return 0;
+}
+const char *udev_device_get_property_value(void *device, const char *key) {
+    (void)device, (void)key;
+    return 0;
+}
+void *udev_device_unref(void *device) {
+    return device;
+}
