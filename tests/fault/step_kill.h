@@ -102,8 +102,8 @@ static inline bool step_out(pid_t pid, int *status, bool *own) {
 enum step_result { STEP_KILLED, STEP_OVER, STEP_IMPOSSIBLE };
 
 /* One trial: the child dies after step n, or ends. */
-static enum step_result step_kill(void (*operation)(void *), void *arg, const struct watched *areas,
-                                  int count, int n) {
+static inline enum step_result step_kill(void (*operation)(void *), void *arg,
+                                         const struct watched *areas, int count, int n) {
     struct step_watch w = {.count = count};
     size_t size = 0;
     for (int i = 0; i < count; i++) {
