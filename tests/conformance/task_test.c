@@ -317,6 +317,22 @@ static void golden(uint64_t seed, uint64_t stream, struct draws out[DRAWS]) {
     crewtest_free(p);
 }
 
+/* The bits themselves: what unit/rng_test.c has for this seed, stream and index. */
+static void random__known_seed_stream_and_item__gives_the_known_bits(void **state) {
+    static const uint64_t known[] = {0x345ad0bf68932f51, 0xece5c6a92b50e2c4, 0xf47e43db58826e27,
+                                     0xa9a0ff8d31328c97, 0x7553bae6524480ac};
+    static struct draws have[DRAWS];
+    crew_pool_opts opts = crewtest_opts(2);
+    crew_map_opts map = {.stream = 7};
+    crew_error err;
+    (void)state;
+    opts.seed = 2024;
+    crew_pool *p = crewtest_open_opts(&opts);
+    assert_ok(crew_map_index(p, draw_task, DRAWS, have, &map, &err), &err);
+    assert_memory_equal(have[41].words, known, sizeof known);
+    crewtest_free(p);
+}
+
 static void random__any_worker_count_and_chunk__gives_the_serial_bits(void **state) {
     static const uint64_t seeds[] = {0, 1, UINT64_MAX}, streams[] = {0, 5, UINT64_MAX};
     static struct draws want[DRAWS], have[DRAWS];
@@ -351,6 +367,13 @@ static void random__second_attempt__gives_the_same_bits(void **state) {
     crew_pool *p = crewtest_open_opts(&opts);
     assert_ok(crew_map_index(p, draw_and_die, DRAWS, have, &map, &err), &err);
     assert_memory_equal(want, have, sizeof want);
+    crew_submit_opts submit = {.index = 13, .retries = 1};
+    crew_future *f = crew_submit(p, draw_and_die, NULL, 0, &submit, &err);
+    assert_non_null(f);
+    assert_ok(crew_future_result(f, &have[0], sizeof *have, 20, &err), &err);
+    golden(opts.seed, 0, want); /* calls have stream 0 */
+    assert_memory_equal(&want[13], &have[0], sizeof *have);
+    crew_future_free(f);
     crewtest_free(p);
 }
 
@@ -462,6 +485,7 @@ int main(int argc, char **argv) {
         CREWTEST(spawn__failing_child__fails_the_item_that_made_it),
         CREWTEST(spawn__children__have_the_items_index_and_common_and_no_say),
         CREWTEST(spawn__no_function__is_refused_and_fails_the_item),
+        CREWTEST(random__known_seed_stream_and_item__gives_the_known_bits),
         CREWTEST(random__any_worker_count_and_chunk__gives_the_serial_bits),
         CREWTEST(random__second_attempt__gives_the_same_bits),
         CREWTEST(random__seeds_streams_and_items__differ),

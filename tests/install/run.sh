@@ -191,6 +191,30 @@ readme_says() {
 }
 test_run readme__its_program__prints_what_it_says readme_says
 
+five_presets() {
+    for preset in release debug asan tsan coverage; do
+        (cd "$root" && cmake --preset "$preset" -B "$work/preset" -DCREW_TESTS=OFF) || return
+        rm -rf "$work/preset"
+    done
+}
+test_run presets__each_of_five__configures five_presets
+
+# What is missing is installed with apt-get, by sudo where one is not root. All three
+# are stand-ins here, as is the package.
+as_user() { # uid, how often sudo is asked
+    mkdir -p "$work/bin"
+    echo "echo $1" >"$work/bin/id" # the shell runs a file without a first line
+    echo 'echo "sudo $*" >>"$SAID" && exec "$@"' >"$work/bin/sudo"
+    echo 'echo "apt-get $*" >>"$SAID"' >"$work/bin/apt-get"
+    chmod +x "$work/bin/"*
+    : >"$work/said"
+    SAID=$work/said PATH=$work/bin:$PATH bash -c '. "$0"/cluster/lib/common.sh; need make no-such-package' "$root" || return
+    grep -q '^apt-get install .*no-such-package$' "$work/said" || return
+    [ "$(grep -c '^sudo' "$work/said")" = "$2" ]
+}
+test_run need__as_root__installs_what_is_missing as_user 0 0
+test_run need__as_a_user__takes_sudo as_user 1000 2
+
 # The first thing that anybody runs, from another folder.
 quickstart() {
     (cd / && "$root/cluster/quickstart") >"$work/quick" || return
