@@ -24,6 +24,18 @@ void cw_fleet_sums_init(struct cw_fleet_sums *all, int slots, double message_ns)
 
 /* ---- nodes ---- */
 
+static int64_t idle(const struct cw_fleet_node *node) {
+    return most(node->workers - node->items, 0);
+}
+
+/* To be called with what a change of its items or workers makes of it. */
+static void set_items(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64_t items) {
+    all->idle -= idle(node);
+    all->items += items - node->items;
+    node->items = items;
+    all->idle += idle(node);
+}
+
 static void forget_speed(struct cw_fleet_sums *all, struct cw_fleet_node *node) {
     if (node->speed > 0) {
         all->known -= node->workers;
@@ -45,24 +57,31 @@ void cw_fleet_node_ready(struct cw_fleet_sums *all, struct cw_fleet_node *node, 
                          int workers, double trip_ns, int64_t now) {
     *node = (struct cw_fleet_node){.workers = workers, .trip_ns = trip_ns, .since = now};
     all->workers += workers;
-    all->nodes += !home;
+    if (!home) {
+        all->nodes++;
+        all->idle += workers;
+    }
 }
 
 int64_t cw_fleet_node_lost(struct cw_fleet_sums *all, struct cw_fleet_node *node) {
     int64_t items = node->items;
     forget_speed(all, node);
-    all->items -= items;
+    set_items(all, node, 0);
+    all->idle -= node->workers;
     all->workers -= node->workers;
     all->nodes--;
     *node = (struct cw_fleet_node){.done = node->done};
     return items;
 }
 
-void cw_fleet_node_workers(struct cw_fleet_sums *all, struct cw_fleet_node *node, int workers) {
+void cw_fleet_node_workers(struct cw_fleet_sums *all, struct cw_fleet_node *node, bool home,
+                           int workers) {
     double ratio = node->workers > 0 ? (double)workers / node->workers : 0;
     forget_speed(all, node);
     all->workers += workers - node->workers;
+    all->idle -= home ? 0 : idle(node);
     node->workers = workers;
+    all->idle += home ? 0 : idle(node);
     node->seen_items *= ratio;
     learn_speed(all, node);
 }
@@ -85,10 +104,9 @@ void cw_lease_given(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64
                     int64_t now) {
     if (node->items == 0)
         node->since = now;
-    node->items += items;
+    set_items(all, node, node->items + items);
     node->leases++;
     node->bare = false;
-    all->items += items;
 }
 
 /* What was seen before counts for half of its weight when as much again has been
@@ -107,10 +125,9 @@ static void see(struct cw_fleet_node *node, int64_t items, double ns) {
 void cw_lease_done(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64_t items, int leases,
                    int64_t now) {
     assert(items <= node->items && leases <= node->leases);
-    node->items -= items;
+    set_items(all, node, node->items - items);
     node->leases -= leases;
     node->done += items;
-    all->items -= items;
     all->done += items;
     if (items > 0) {
         see(node, items, (double)(now - node->since));
@@ -162,7 +179,6 @@ int64_t cw_lease_size(const struct cw_fleet_sums *all, const struct cw_fleet_nod
     double speed = speed_of(all, node);
     double share = ((double)left + (double)all->items) * (speed / speed_of_all(all));
     share -= (double)node->items;
-    int64_t idle = node->workers - node->items;
     int64_t size = 0;
     if (all->known == 0) {
         size = node->items > node->workers ? 0 : node->workers;
@@ -179,35 +195,19 @@ int64_t cw_lease_size(const struct cw_fleet_sums *all, const struct cw_fleet_nod
     int64_t fair = share > 0 ? whole(share, left) : 0;
     size = least(size, fair);
     /* Idle workers are given an item each, if these go round. */
-    idle = least(idle, fair + ((double)fair < share));
-    return least(most(size, idle), left);
+    int64_t first = least(idle(node), fair + ((double)fair < share));
+    return least(most(size, first), left);
 }
 
 /* ---- giving back ---- */
 
-/* How many items in a ns the idle workers could do. */
-static double idle_speed(const struct cw_fleet_sums *all, const struct cw_fleet_node *nodes,
-                         int count, int idle_home) {
-    double sum = 0;
-    for (int i = 0; i < count; i++) {
-        const struct cw_fleet_node *n = &nodes[i];
-        int64_t idle = i == 0 ? idle_home : n->workers - n->items;
-        if (n->workers > 0 && idle > 0)
-            sum += speed_of(all, n) / n->workers * (double)idle;
-    }
-    return sum;
-}
-
-bool cw_lease_split(const struct cw_fleet_sums *all, struct cw_fleet_node *nodes, int count,
-                    int idle, struct cw_lease_split *split) {
-    double takers = idle_speed(all, nodes, count, idle);
-    if (takers <= 0)
-        return false;
+/* Who needs longest until it has begun all it has. -1: nobody whom it pays to ask. */
+static int slowest(const struct cw_fleet_sums *all, const struct cw_fleet_node *nodes, int count) {
     int slowest = -1;
     double longest = 0;
     for (int i = 1; i < count; i++) {
         const struct cw_fleet_node *n = &nodes[i];
-        if (n->leases == 0 || n->asked || n->bare || n->items <= n->workers)
+        if (n->items <= n->workers || n->asked || n->bare)
             continue;
         double waits = (double)(n->items - n->workers) / speed_of(all, n);
         if (waits > 2 * n->trip_ns && waits > longest) {
@@ -215,23 +215,34 @@ bool cw_lease_split(const struct cw_fleet_sums *all, struct cw_fleet_node *nodes
             slowest = i;
         }
     }
-    if (slowest < 0)
+    return slowest;
+}
+
+bool cw_lease_split(const struct cw_fleet_sums *all, struct cw_fleet_node *nodes, int count,
+                    int idle_home, struct cw_lease_split *split) {
+    if (all->idle + idle_home <= 0)
         return false;
-    struct cw_fleet_node *from = &nodes[slowest];
-    double speed = speed_of(all, from);
-    double items = (double)from->items * takers / (takers + speed);
-    split->node = slowest;
-    split->items = most(whole(items, from->items - from->workers), 1);
-    from->asked = true;
+    int from = slowest(all, nodes, count);
+    if (from < 0)
+        return false;
+    double takers = 0;
+    for (int i = 0; i < count; i++)
+        if (nodes[i].workers > 0)
+            takers += speed_of(all, &nodes[i]) / nodes[i].workers *
+                      (double)(i == 0 ? idle_home : idle(&nodes[i]));
+    struct cw_fleet_node *node = &nodes[from];
+    double items = (double)node->items * takers / (takers + speed_of(all, node));
+    split->node = from;
+    split->items = most(whole(items, node->items - node->workers), 1);
+    node->asked = true;
     return true;
 }
 
 void cw_lease_returned(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64_t items,
                        int leases, bool less) {
     assert(items <= node->items && leases <= node->leases);
-    node->items -= items;
+    set_items(all, node, node->items - items);
     node->leases -= leases;
     node->asked = false;
     node->bare = less;
-    all->items -= items;
 }
