@@ -132,7 +132,8 @@ static void say(const struct chosen *c, const struct fleetsim_result *r) {
  * a lease at most. */
 static void check_bounds(const struct chosen *c, const struct fleetsim_result *r, uint64_t from) {
     int levels = c->how.fanout ? NODES : 1;
-    int64_t items = levels * (r->executed + r->moved) + c->how.count;
+    int64_t items =
+        levels * (r->executed + r->moved + c->how.losses_count * c->how.count) + c->how.count;
     if (r->leases > items || r->asks > items + r->leases)
         fail_msg("seed %#llx: %lld leases, %lld questions for %lld items", (unsigned long long)from,
                  (long long)r->leases, (long long)r->asks, (long long)c->how.count);
