@@ -4,6 +4,7 @@
 #include "crewtest.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,6 +53,17 @@ static crew_pool *open_limited(int workers, double seconds, size_t memory, int r
     return crewtest_open_opts(&opts);
 }
 
+/* Where it ended is in the text as well, if there is a process to name. */
+static void check_where(const crew_error *err) {
+    char where[64];
+    if (!crewtest_has(CREWTEST_PROCESSES))
+        return;
+    assert_true(err->pid > 1);
+    snprintf(where, sizeof where, "in worker %d (pid %d", err->worker, err->pid);
+    assert_text(err->text, where);
+    assert_text(err->text, "attempt 1 of 1");
+}
+
 /* ---- time --------------------------------------------------------------- */
 
 static void time_limit__items_that_loop__are_ended_and_the_others_done(void **state) {
@@ -89,6 +101,7 @@ static void time_limit__stop__names_the_item_and_what_it_passed(void **state) {
     assert_in_range(err.worker, 0, 1);
     assert_text(err.text, "item 7 of 50");
     assert_text(err.text, "time");
+    check_where(&err);
     crewtest_free(p);
 }
 
@@ -185,6 +198,7 @@ static void memory_limit__task_that_grows__is_ended_and_named(void **state) {
     assert_code(crew_map(p, grow, in, 6, out, NULL, &err), CREW_ELIMIT, &err);
     assert_int_equal(err.item, 2);
     assert_text(err.text, "memory limit of 64 MiB");
+    check_where(&err);
     assert_usable(p);
     crewtest_free(p);
 }
