@@ -1,15 +1,20 @@
-/* sieve.c - a segmented sieve of Eratosthenes over odd numbers, a bit each. */
+/* sieve.c - how a range is divided into parts, and what is in one. */
 #include "sieve.h"
+#include "wheel.h"
+#include <endian.h>
 #include <stdlib.h>
+#include <string.h>
 
+/* Bytes of the sieve, 30 numbers each. */
 enum {
-    SPAN_LEAST = 1 << 16,
-    SPAN_CACHE = 1 << 19, /* 32 KiB of bits: the first cache level */
-    SPAN_MOST = 1 << 22,
-    SPAN_EACH = 1 << 12,    /* numbers in an item when each is tested on its own */
-    SEGMENTS_WANTED = 128,  /* so that many workers get a share of a short range too */
-    ROOT_SIEVED = 1 << 26,  /* beyond it base primes would not pay: they strike little, and */
-    ROOT_PARTIAL = 1 << 20, /* what the ones up to here leave is tested one by one */
+    PART_LEAST = 1 << 11,
+    PART_CACHE = 1 << 21, /* the second cache level */
+    PART_MOST = 1 << 26,  /* for large base primes, of which each is looked at for each part */
+    PART_LIST = 1 << 17,  /* 4 million numbers, whose primes are at most some MiB */
+    PART_EACH = 1 << 7,   /* where each number is tested on its own */
+    PARTS_WANTED = 8,     /* for each worker */
+    ROOT_FEW = 1 << 20,   /* base primes up to here, if what they leave is tested one by one */
+    ROOT_SIMPLE = 1 << 16,
 };
 
 static uint64_t root_of(uint64_t n) {
@@ -20,147 +25,185 @@ static uint64_t root_of(uint64_t n) {
     return root;
 }
 
-/* The odd primes up to limit, into base if it is not NULL; returns how many. */
-static uint64_t odd_primes(const uint8_t *composite, uint64_t limit, uint32_t *base) {
-    uint64_t count = 0;
-    for (uint64_t n = 3; n <= limit; n += 2)
-        if (!composite[n / 2]) {
-            if (base)
-                base[count] = (uint32_t)n;
-            count++;
-        }
-    return count;
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
 }
 
-static uint64_t choose_span(const sieve_plan *plan, uint64_t root) {
-    if (plan->method == SIEVE_EACH)
-        return SPAN_EACH;
-    uint64_t length = plan->to - plan->from + 1;
-    /* With many base primes a longer segment makes finding where each begins cheaper. */
-    uint64_t most = root > ROOT_PARTIAL || length >> 40 ? SPAN_MOST : SPAN_CACHE;
-    uint64_t span = SPAN_LEAST;
-    while (span < most && length / (span * 2) >= SEGMENTS_WANTED)
-        span *= 2;
-    return span;
+static uint64_t most(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
 }
 
-sieve_plan *sieve_plan_create(uint64_t from, uint64_t to, enum sieve_method method) {
-    uint64_t root = root_of(to);
-    uint64_t limit = root > ROOT_SIEVED ? ROOT_PARTIAL : root;
-    if (method == SIEVE_EACH)
-        limit = 0;
-    uint8_t *composite = calloc(limit / 2 + 1, 1);
-    if (!composite)
-        return NULL;
-    for (uint64_t n = 3; n * n <= limit; n += 2)
-        if (!composite[n / 2])
-            for (uint64_t k = n * n; k <= limit; k += 2 * n)
-                composite[k / 2] = 1;
+/* ---- the plan ----------------------------------------------------------- */
 
-    uint64_t count = odd_primes(composite, limit, NULL);
-    sieve_plan *plan = calloc(1, sizeof *plan + count * sizeof plan->base[0]);
-    if (plan) {
-        plan->from = from;
-        plan->to = to;
-        plan->method = method;
-        plan->exact = limit == root && method == SIEVE_SEGMENTS;
-        plan->count = odd_primes(composite, limit, plan->base);
-        plan->span = choose_span(plan, root);
-        /* Segments begin at multiples of the span, so that bit 0 is always odd. */
-        plan->segments = (int64_t)(to / plan->span - from / plan->span + 1);
+/* Bytes of a part. Short ones, so that no worker is left alone with the last; but finding
+ * where each base prime begins takes its time for each part, about as long as to sieve
+ * as many numbers as the largest prime. */
+static uint64_t choose_part(const struct sieve_request *r, uint64_t root) {
+    uint64_t bytes = r->to / WHEEL - r->from / WHEEL + 1, workers = (uint64_t)r->workers;
+    if (r->method == SIEVE_EACH)
+        return PART_EACH;
+    uint64_t part = bytes / (workers * PARTS_WANTED);
+    part = most(part, least(bytes / workers + 1, root * 8 / WHEEL));
+    part = least(part, r->list ? PART_LIST : most(PART_CACHE, least(root, PART_MOST)));
+    return most(part, PART_LEAST);
+}
+
+/* Sieves the primes up to ROOT_SIMPLE, or the root, one by one, then the rest with them. */
+static bool make_base(sieve_plan *plan, uint64_t limit) {
+    uint8_t *base = plan->bytes + WHEEL_PATTERNS;
+    uint64_t simple = least(limit, ROOT_SIMPLE);
+    uint8_t *composite = calloc(simple + 1, 1);
+    uint8_t *sieve = malloc(WHEEL_PAD + plan->base_count + WHEEL_PAD);
+    bool made = composite && sieve;
+    for (uint64_t n = 2; made && n <= simple; n++) {
+        if (composite[n])
+            continue;
+        base[n / WHEEL] |= wheel_bit(n);
+        for (uint64_t k = n * n; k <= simple; k += n)
+            composite[k] = 1;
+    }
+    if (made && limit > simple) {
+        wheel_sift(plan->bytes, base, simple / WHEEL / 8 * 8, 0, sieve + WHEEL_PAD,
+                   plan->base_count);
+        memcpy(base, sieve + WHEEL_PAD, plan->base_count);
+        base[0] &= (uint8_t)~wheel_bit(1);
     }
     free(composite);
+    free(sieve);
+    return made;
+}
+
+sieve_plan *sieve_plan_create(const struct sieve_request *r) {
+    uint64_t root = root_of(r->to), part = choose_part(r, root), limit = root;
+    /* Sieving by all base primes pays if the part is no shorter than a fraction of their
+     * range; else what is left by few of them is tested, number for number. */
+    bool exact = root <= most(ROOT_FEW, part * WHEEL * 16);
+    if (!exact)
+        limit = ROOT_FEW;
+    if (r->method == SIEVE_EACH)
+        limit = 0;
+    uint64_t base_count = (limit / WHEEL / 8 + 1) * 8; /* whole words */
+    sieve_plan *plan = calloc(1, sizeof *plan + WHEEL_PATTERNS + base_count);
+    if (!plan)
+        return NULL;
+    plan->from = r->from;
+    plan->to = r->to;
+    plan->span = part * WHEEL;
+    plan->parts = (int64_t)((r->to / WHEEL - r->from / WHEEL) / part + 1);
+    plan->method = r->method;
+    plan->exact = exact;
+    plan->base_count = base_count;
+    wheel_make_patterns(plan->bytes);
+    if (!make_base(plan, limit)) {
+        free(plan);
+        return NULL;
+    }
     return plan;
 }
 
 size_t sieve_plan_size(const sieve_plan *plan) {
-    return sizeof *plan + plan->count * sizeof plan->base[0];
+    return sizeof *plan + WHEEL_PATTERNS + plan->base_count;
 }
 
-/* Sets bit i if begin + 2 * i + 1 is a multiple of a smaller base prime. */
-static void strike(const sieve_plan *plan, uint64_t begin, uint64_t *bits) {
-    uint64_t end = begin + (plan->span - 1); /* the last number; no overflow below 2^63 */
-    for (uint64_t p = 0; p < plan->count; p++) {
-        uint64_t prime = plan->base[p];
-        uint64_t k = prime * prime;
-        if (k > end)
-            break;
-        if (k < begin) {
-            k = begin + (prime - begin % prime) % prime;
-            if (k % 2 == 0)
-                k += prime;
-        }
-        for (uint64_t i = (k - begin) / 2; i < plan->span / 2; i += prime)
-            bits[i / 64] |= (uint64_t)1 << (i % 64);
-    }
-}
+/* ---- a part ------------------------------------------------------------- */
 
-struct segment {
-    uint64_t begin, first, last; /* where its bits begin; its part of the range */
-    size_t words;
-    uint64_t *bits; /* bit i is set if the odd number begin + 2 * i + 1 is left */
+struct part {
+    uint64_t first;    /* the byte of the whole sieve with which it begins */
+    uint64_t from, to; /* the numbers it is about */
+    size_t count, words;
+    uint8_t *memory, *sieve; /* words * 8 bytes, and the pads */
 };
 
-static void test_each(const sieve_plan *plan, struct segment *s) {
-    for (uint64_t i = 0; i < plan->span / 2; i++) {
-        uint64_t n = s->begin + 2 * i + 1;
-        bool left = s->bits[i / 64] >> (i % 64) & 1;
-        if (left && !is_prime(n))
-            s->bits[i / 64] &= ~((uint64_t)1 << (i % 64));
+static uint64_t word_at(const struct part *p, size_t word) {
+    uint64_t bits;
+    memcpy(&bits, p->sieve + word * 8, sizeof bits);
+    return le64toh(bits);
+}
+
+/* The number of a bit of a word. */
+static uint64_t number_at(const struct part *p, size_t word, uint64_t bits) {
+    unsigned bit = (unsigned)__builtin_ctzll(bits);
+    return WHEEL * (p->first + word * 8 + bit / 8) + wheel_spokes[bit % 8];
+}
+
+static void keep_primes(struct part *p) {
+    for (size_t w = 0; w < p->words; w++)
+        for (uint64_t left = word_at(p, w); left; left &= left - 1)
+            if (!is_prime(number_at(p, w, left))) {
+                unsigned bit = (unsigned)__builtin_ctzll(left);
+                p->sieve[w * 8 + bit / 8] &= (uint8_t) ~(1u << bit % 8);
+            }
+}
+
+/* The numbers before and behind the part are in its first and last byte. */
+static void clear_ends(struct part *p) {
+    for (int s = 0; s < WHEEL_SPOKES; s++) {
+        uint64_t last = p->first + p->count - 1;
+        if (WHEEL * p->first + wheel_spokes[s] < p->from)
+            p->sieve[0] &= (uint8_t) ~(1u << s);
+        if (WHEEL * last + wheel_spokes[s] > p->to)
+            p->sieve[p->count - 1] &= (uint8_t) ~(1u << s);
     }
 }
 
-/* What is left are the odd primes of the segment. False if there is no memory for it. */
-static bool sift(const sieve_plan *plan, int64_t number, struct segment *s) {
-    s->begin = (plan->from / plan->span + (uint64_t)number) * plan->span;
-    uint64_t end = s->begin + (plan->span - 1);
-    s->first = s->begin < plan->from ? plan->from : s->begin;
-    s->last = end > plan->to ? plan->to : end;
-    s->words = plan->span / 128;
-    s->bits = calloc(s->words, sizeof *s->bits);
-    if (!s->bits)
+/* What is left are the primes of the part from 7 on. False if there is no memory for it. */
+static bool sift(const sieve_plan *plan, int64_t number, struct part *p) {
+    uint64_t bytes = plan->span / WHEEL, last = plan->to / WHEEL;
+    p->first = plan->from / WHEEL + (uint64_t)number * bytes;
+    p->count = (size_t)least(bytes, last - p->first + 1);
+    p->from = most(plan->from, WHEEL * p->first);
+    p->to = least(plan->to, WHEEL * (p->first + p->count - 1) + WHEEL - 1);
+    p->words = (p->count + 7) / 8;
+    p->memory = malloc(WHEEL_PAD + p->words * 8 + WHEEL_PAD);
+    if (!p->memory)
         return false;
-    strike(plan, s->begin, s->bits);
-    if (s->begin == 0)
-        s->bits[0] |= 1; /* 1 is no prime */
-    for (uint64_t n = s->begin + 1; n < s->first; n += 2)
-        s->bits[(n - s->begin) / 128] |= (uint64_t)1 << ((n - s->begin) / 2 % 64);
-    for (uint64_t n = (s->last + 1) | 1; n <= end; n += 2)
-        s->bits[(n - s->begin) / 128] |= (uint64_t)1 << ((n - s->begin) / 2 % 64);
-    for (size_t w = 0; w < s->words; w++)
-        s->bits[w] = ~s->bits[w];
-    if (!plan->exact)
-        test_each(plan, s);
+    p->sieve = p->memory + WHEEL_PAD;
+    if (plan->method == SIEVE_EACH)
+        memset(p->sieve, 0xff, p->count);
+    else
+        wheel_sift(plan->bytes, plan->bytes + WHEEL_PATTERNS, plan->base_count, p->first, p->sieve,
+                   p->count);
+    memset(p->sieve + p->count, 0, p->words * 8 - p->count);
+    if (p->first == 0)
+        p->sieve[0] &= (uint8_t)~wheel_bit(1);
+    clear_ends(p);
+    if (!plan->exact || plan->method == SIEVE_EACH)
+        keep_primes(p);
     return true;
 }
 
-static bool has_two(const struct segment *s) {
-    return s->first <= 2 && s->last >= 2;
-}
+static const uint64_t untold[] = {2, 3, 5}; /* they have no bits */
+enum { UNTOLD = sizeof untold / sizeof *untold };
 
 int64_t sieve_count(const sieve_plan *plan, int64_t number) {
-    struct segment s;
-    if (!sift(plan, number, &s))
+    struct part p;
+    int64_t count = 0;
+    if (!sift(plan, number, &p))
         return -1;
-    int64_t count = has_two(&s);
-    for (size_t w = 0; w < s.words; w++)
-        count += __builtin_popcountll(s.bits[w]);
-    free(s.bits);
+    for (int i = 0; i < UNTOLD; i++)
+        count += p.from <= untold[i] && untold[i] <= p.to;
+    for (size_t w = 0; w < p.words; w++)
+        count += __builtin_popcountll(word_at(&p, w));
+    free(p.memory);
     return count;
 }
 
 uint64_t *sieve_list(const sieve_plan *plan, int64_t number, size_t *count) {
-    struct segment s;
-    if (!sift(plan, number, &s))
+    struct part p;
+    size_t n = UNTOLD;
+    if (!sift(plan, number, &p))
         return NULL;
-    uint64_t *primes = malloc((plan->span / 2 + 1) * sizeof *primes); /* odd numbers, and 2 */
-    size_t n = 0;
-    if (primes && has_two(&s))
-        primes[n++] = 2;
-    for (size_t w = 0; primes && w < s.words; w++)
-        for (uint64_t left = s.bits[w]; left; left &= left - 1)
-            primes[n++] = s.begin + 128 * w + 2 * (uint64_t)__builtin_ctzll(left) + 1;
-    free(s.bits);
+    for (size_t w = 0; w < p.words; w++)
+        n += (size_t)__builtin_popcountll(word_at(&p, w));
+    uint64_t *primes = malloc(n * sizeof *primes);
+    n = 0;
+    for (int i = 0; primes && i < UNTOLD; i++)
+        if (p.from <= untold[i] && untold[i] <= p.to)
+            primes[n++] = untold[i];
+    for (size_t w = 0; primes && w < p.words; w++)
+        for (uint64_t left = word_at(&p, w); left; left &= left - 1)
+            primes[n++] = number_at(&p, w, left);
+    free(p.memory);
     *count = n;
     return primes;
 }
