@@ -13,6 +13,7 @@ function(crew_app target name library)
 endfunction()
 
 crew_app(primes primes crew::crew)
+crew_app(ep ep crew::crew)
 
 crew_app(bench bench crew::crew)
 if(TARGET bench AND OpenMP_C_FOUND)

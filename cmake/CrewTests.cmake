@@ -90,13 +90,17 @@ function(crew_script test seconds)
   set_tests_properties(${test} PROPERTIES LABELS apps TIMEOUT ${limit})
 endfunction()
 
-if(TARGET primes)
-  foreach(backend serial threads fork)
-    crew_script(apps.primes.${backend} 120
-      ${PROJECT_SOURCE_DIR}/tests/apps/primes.sh $<TARGET_FILE:primes>)
-    set_tests_properties(apps.primes.${backend} PROPERTIES ENVIRONMENT CREW_BACKEND=${backend})
-  endforeach()
-endif()
+# The programs that reckon: on every backend.
+foreach(program primes ep uts)
+  if(TARGET ${program})
+    foreach(backend serial threads fork)
+      crew_script(apps.${program}.${backend} 180
+        ${PROJECT_SOURCE_DIR}/tests/apps/${program}.sh $<TARGET_FILE:${program}>)
+      set_tests_properties(apps.${program}.${backend} PROPERTIES ENVIRONMENT
+        CREW_BACKEND=${backend})
+    endforeach()
+  endif()
+endforeach()
 if(TARGET crew_program)
   crew_script(apps.crew 60
     ${PROJECT_SOURCE_DIR}/tests/apps/crew.sh $<TARGET_FILE:crew_program> ${PROJECT_SOURCE_DIR})
