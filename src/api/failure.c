@@ -71,7 +71,6 @@ void cw_failure_explain(crew_pool *p, cw_fn_name fn, const struct cw_failure *f,
 void cw_failure_of_seat(const struct cw_seat *seat, int status, char *buf, size_t cap) {
     static const char *const steps[] = {
         [CW_STEP_FORK] = "not started",
-        [CW_STEP_PARENT] = "given up: the process that forked it has ended",
         [CW_STEP_EXEC] = "not started: the program could not be executed again",
         [CW_STEP_MAIN] = "not set up: it could not map the shared memory (standard error says why)",
         [CW_STEP_BOARD] = "not set up: it found no board in the shared memory",

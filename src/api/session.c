@@ -157,6 +157,15 @@ struct cw_session *cw_session_self(void) {
     return &session;
 }
 
+int cw_session_adopt(int fd, cw_segment *segment, crew_error *err) {
+    cw_segment_destroy(&session.own); /* first: a limit may leave addresses for one only */
+    int rc = cw_segment_attach(&session.own, fd, err);
+    if (rc == 0)
+        rc = cw_head_check(&session.own, err);
+    session.root = *segment = session.own;
+    return rc;
+}
+
 struct cw_session *cw_session_get(crew_error *err) {
     return get(false, err);
 }

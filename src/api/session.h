@@ -31,6 +31,7 @@ struct cw_session {
     cw_arena arena, root_arena;
     cw_arena arrays; /* in the root segment */
     struct cw_bell *bell;
+    struct cw_berths *berths; /* the ranks of this node, of which this one is the leader; or NULL */
     cw_objects at_init; /* what a nursery of the session can run */
     char host[64];
     bool stopped;       /* a map was stopped: finalize returns 85 */
@@ -109,6 +110,9 @@ bool cw_worker_was_spawned(void);
 cw_segment cw_session_segments(cw_segment *root);
 /* Where this process's session goes on as a worker's. */
 void cw_session_become_worker(const cw_segment *root, int depth, int cores);
+/* In a follower's nursery: the segment of its leader in place of the session's own, see
+ * backend/ranks/ranks.h. */
+int cw_session_adopt(int fd, cw_segment *segment, crew_error *err);
 /* This process's session, made or not: its place in the tree. */
 struct cw_session *cw_session_self(void);
 

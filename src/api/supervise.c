@@ -121,7 +121,9 @@ static void member_ended(crew_pool *p, int rank) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     struct cw_watch *w = &p->watch[rank];
     int64_t items = atomic_load(&line->items);
-    enum cw_life life = atomic_load(&line->ready) != CW_READY_YES ? CW_NEVER_READY
+    bool swept = atomic_load(&seat->farewell) == CW_FAREWELL_SWEPT;
+    enum cw_life life = swept                                     ? CW_DID_WORK
+                        : atomic_load(&line->ready) != CW_READY_YES ? CW_NEVER_READY
                         : atomic_load(&seat->farewell) || items > w->items ||
                                 atomic_load(&line->task) ||
                                 __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED) >= 0
@@ -133,7 +135,10 @@ static void member_ended(crew_pool *p, int rank) {
     bool meant = w->reason != CW_NO_REASON;
     bool too_long = w->reason == CW_TOO_LONG;
     bool hit = meant && w->doomed == cw_line_key(line);
-    enum cw_reason reason = !meant ? CW_NO_REASON : hit ? w->reason : CW_INNOCENT;
+    /* Nor is what it held when its nursery had to go. */
+    enum cw_reason reason = hit             ? w->reason
+                            : meant || swept ? CW_INNOCENT
+                                             : CW_NO_REASON;
     cw_pool_member_left_jobs(p, rank, reason, status);
     cw_pool_member_left_tasks(p, rank, reason, status);
     wipe_line(p, rank);

@@ -80,7 +80,7 @@ static void live(struct cw_maps *maps, const struct cw_billet *billet) {
     settle(m, cw_team_place(maps, team, billet->rank));
     atomic_store(&seat->step, CW_STEP_SETTLED);
     bool in_order = cw_member_live(m);
-    atomic_store(&seat->farewell, in_order);
+    atomic_store(&seat->farewell, in_order ? CW_FAREWELL_ORDER : CW_FAREWELL_NONE);
     free(m);
 }
 

@@ -17,11 +17,17 @@ enum { CW_SEAT_EMPTY = 0, CW_SEAT_ASKED, CW_SEAT_ALIVE, CW_SEAT_ENDED };
  * own _exit with the same code is told apart by cw_seat.farewell. */
 enum { CW_EXIT_DONE = 0, CW_EXIT_SETUP = 113 };
 
+/* How a member left: cw_seat.farewell. */
+enum {
+    CW_FAREWELL_NONE = 0,
+    CW_FAREWELL_ORDER, /* in order: drained or recycled */
+    CW_FAREWELL_SWEPT  /* it had to go with its nursery: not by its own fault */
+};
+
 /* What a member was about when it ended before it lived. */
 enum cw_step {
     CW_STEP_SETTLED, /* it is past all these */
     CW_STEP_FORK,    /* its process or thread was being made */
-    CW_STEP_PARENT,  /* its nursery had gone */
     CW_STEP_EXEC,    /* the program was being started again */
     CW_STEP_MAIN,    /* that program was on its way to crew_init */
     CW_STEP_BOARD,   /* finding the board */
@@ -36,7 +42,7 @@ struct cw_seat {
     _Atomic int32_t status;   /* as waitpid gives it; valid when ENDED */
     _Atomic int32_t sys;      /* errno of the step that failed, 0 otherwise */
     _Atomic uint32_t step;    /* enum cw_step */
-    _Atomic uint32_t farewell; /* 1: the member left in order (drained or recycled) */
+    _Atomic uint32_t farewell; /* CW_FAREWELL_... */
 };
 
 /* What the manager's service thread sleeps on: deaths, ends, room. */
@@ -45,5 +51,9 @@ struct cw_bell {
     _Atomic uint32_t sleeping;
     _Atomic uint32_t deaths; /* processes that have ended */
 };
+
+void cw_bell_ring(struct cw_bell *bell);
+/* By who brings members: this one has ended, and how. */
+void cw_seat_end(struct cw_seat *seat, struct cw_bell *bell, int status);
 
 #endif

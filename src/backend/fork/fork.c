@@ -1,15 +1,12 @@
 /* The fork backend: workers are processes, brought by a nursery. */
 #include "backend/fork/fork.h"
 
-#include "backend/fork/nursery.h"
+#include "backend/fork/hands.h"
 #include "base/error.h"
-#include "os/process.h"
 
 #include <crew/pool.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
 struct forked {
     struct cw_hands base;
@@ -36,6 +33,19 @@ int cw_fork_server_start(crew_error *err) {
 int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err) {
     int rc = cw_fork_server_start(err);
     return rc < 0 ? rc : cw_nursery_ask(&session_nursery, order, err);
+}
+
+int cw_fork_server_adopt(const struct cw_nursery_move *move, char **base, crew_error *err) {
+    int rc = cw_fork_server_start(err);
+    return rc < 0 ? rc : cw_nursery_adopt(&session_nursery, move, base, err);
+}
+
+pid_t cw_fork_server_pid(void) {
+    return session_nursery.socket < 0 ? 0 : session_nursery.pid;
+}
+
+bool cw_fork_server_lost(crew_error *err) {
+    return cw_nursery_lost(&session_nursery, err);
 }
 
 void cw_fork_server_prepare(void) {
@@ -77,28 +87,15 @@ static int open_fork(const struct cw_hands_request *request, struct cw_hands **h
     return 0;
 }
 
-static struct cw_nursery_order order_for(struct forked *f, int rank) {
-    const struct cw_hands_request *r = &f->base.request;
-    return (struct cw_nursery_order){.what = r->start == CREW_START_SPAWN ? CW_NURSE_SPAWN
-                                                                          : CW_NURSE_FORK,
-                                     .seat = &r->seats[rank],
-                                     .bell = r->bell,
-                                     .billet = {.team = r->team, .rank = rank},
-                                     .segment_fd = r->segment->fd,
-                                     .root_fd = r->root->fd,
-                                     .enter = r->enter};
-}
-
 static int start_fork(struct cw_hands *h, int rank, crew_error *err) {
     struct forked *f = (struct forked *)h;
-    struct cw_nursery_order order = order_for(f, rank);
-    cw_signals_get(&order.signals);
+    struct cw_nursery_order order = cw_hands_order(h, rank);
     return cw_nursery_ask(f->nursery, &order, err);
 }
 
 static void kill_fork(struct cw_hands *h, int rank) {
     struct forked *f = (struct forked *)h;
-    struct cw_nursery_order order = order_for(f, rank);
+    struct cw_nursery_order order = cw_hands_order(h, rank);
     order.what = CW_NURSE_KILL;
     /* A nursery that is gone has taken the worker along. */
     crew_error ignored;
@@ -109,25 +106,8 @@ static bool lost_fork(struct cw_hands *h, crew_error *err) {
     return cw_nursery_lost(((struct forked *)h)->nursery, err);
 }
 
-/* They end with their nursery (PR_SET_PDEATHSIG), but nobody is left to say so. */
 static void bury_fork(struct cw_hands *h) {
-    const struct cw_hands_request *r = &h->request;
-    pid_t *pids = calloc((size_t)r->members, sizeof *pids);
-    for (int i = 0; pids && i < r->members; i++) {
-        uint32_t state = atomic_load_explicit(&r->seats[i].state, memory_order_acquire);
-        if (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED)
-            pids[i] = atomic_load(&r->seats[i].pid);
-        if (pids[i] > 0)
-            kill(pids[i], SIGKILL);
-    }
-    if (pids)
-        cw_process_await_gone(pids, r->members, 2);
-    for (int i = 0; pids && i < r->members; i++)
-        if (pids[i] > 0) {
-            cw_process_sweep(pids[i]);
-            waitpid(pids[i], NULL, WNOHANG); /* ours, if orphans fall to us */
-        }
-    free(pids);
+    cw_hands_bury(h, NULL, 0);
 }
 
 static void close_fork(struct cw_hands *h) {

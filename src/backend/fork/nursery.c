@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -132,6 +133,49 @@ int cw_nursery_ask(struct cw_nursery *n, const struct cw_nursery_order *order, c
     while ((sent = send(n->socket, order, sizeof *order, MSG_NOSIGNAL)) < 0 && errno == EINTR)
         ;
     return sent == sizeof *order ? 0 : gone(n, err);
+}
+
+/* Descriptors travel beside the order: no path has to be found, and nothing can be
+ * meant that is not. */
+static ssize_t send_with(int socket, const struct cw_nursery_order *order, const int *fds,
+                         int count) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(CW_WARD_DESCRIPTORS * sizeof(int))];
+    } control = {.room = {0}};
+    struct iovec data = {.iov_base = (void *)(uintptr_t)order, .iov_len = sizeof *order};
+    size_t bytes = (size_t)count * sizeof *fds;
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = CMSG_SPACE(bytes)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(bytes);
+    memcpy(CMSG_DATA(header), fds, bytes);
+    ssize_t sent;
+    while ((sent = sendmsg(socket, &message, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+        ;
+    return sent;
+}
+
+int cw_nursery_adopt(struct cw_nursery *n, const struct cw_nursery_move *move, char **base,
+                     crew_error *err) {
+    const struct cw_nursery_order order = {.what = CW_NURSE_ADOPT, .adopt = move->adopt};
+    const int fds[CW_WARD_DESCRIPTORS] = {move->segment, move->leader};
+    struct cw_ward_answer answer;
+    if (!cw_descriptor_is(n->socket, n->id))
+        return closed(n, err);
+    if (send_with(n->socket, &order, fds, move->leader < 0 ? 1 : 2) != sizeof order)
+        return gone(n, err);
+    ssize_t got;
+    while ((got = recv(n->socket, &answer, sizeof answer, 0)) < 0 && errno == EINTR)
+        ;
+    if (got != sizeof answer)
+        return gone(n, err);
+    *base = answer.base;
+    return answer.err.code ? cw_error_copy(err, &answer.err) : 0;
 }
 
 /* The end of the socket alone is no proof: a child that the program forked at the

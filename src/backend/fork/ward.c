@@ -2,7 +2,6 @@
 #include "backend/fork/nursery.h"
 #include "backend/fork/spawn.h"
 #include "os/clock.h"
-#include "os/futex.h"
 #include "os/output.h"
 #include "os/process.h"
 
@@ -31,23 +30,10 @@ struct child {
 struct ward {
     pid_t pid;
     int socket, signals, manager; /* descriptors */
+    int leader;                   /* the same of another process, whose boards it serves; or -1 */
     struct child *children;
     int count, room;
 };
-
-static void ring(struct cw_bell *bell) {
-    atomic_fetch_add(&bell->count, 1);
-    cw_futex_wake(&bell->count, INT32_MAX);
-}
-
-static void seat_ended(struct cw_seat *seat, struct cw_bell *bell, int status) {
-    atomic_store_explicit(&seat->status, status, memory_order_relaxed);
-    /* Pairs with the supervisor's acquire of the state. */
-    atomic_store_explicit(&seat->state, CW_SEAT_ENDED, memory_order_release);
-    cw_futex_wake(&seat->state, INT32_MAX);
-    atomic_fetch_add(&bell->deaths, 1);
-    ring(bell);
-}
 
 static struct child *room_for_child(struct ward *w) {
     for (int i = 0; i < w->count; i++)
@@ -81,10 +67,11 @@ static _Noreturn void become_child(struct ward *w, const struct cw_nursery_order
     close(w->signals);
     if (w->manager >= 0)
         close(w->manager);
-    if (!cw_process_die_with(w->pid)) {
-        note(seat, CW_STEP_PARENT, 0);
+    if (w->leader >= 0)
+        close(w->leader);
+    /* Nothing is said to the seat: without a nursery it may be another's by now. */
+    if (!cw_process_die_with(w->pid))
         _exit(CW_EXIT_SETUP);
-    }
     atomic_store_explicit(&seat->pid, getpid(), memory_order_relaxed);
     if (order->what == CW_NURSE_SPAWN) {
         cw_signals_for_exec(&order->signals);
@@ -104,7 +91,7 @@ static void bring(struct ward *w, const struct cw_nursery_order *order) {
         become_child(w, order);
     if (pid < 0) {
         note(order->seat, CW_STEP_FORK, child ? errno : ENOMEM);
-        seat_ended(order->seat, order->bell, 0);
+        cw_seat_end(order->seat, order->bell, 0);
         return;
     }
     *child = (struct child){.pid = pid, .seat = order->seat, .bell = order->bell};
@@ -115,6 +102,13 @@ static void bring(struct ward *w, const struct cw_nursery_order *order) {
 
 /* ---- ends ---- */
 
+/* swept: with the nursery, whose manager may be gone; the boards need not be its. */
+static void end_of_child(struct child *child, int status, bool swept) {
+    if (swept && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        atomic_store_explicit(&child->seat->farewell, CW_FAREWELL_SWEPT, memory_order_relaxed);
+    cw_seat_end(child->seat, child->bell, status);
+}
+
 /* A child that is a zombie: a worker, or what one has left behind. */
 static void bury(struct ward *w, pid_t pid) {
     int status = 0;
@@ -124,7 +118,7 @@ static void bury(struct ward *w, pid_t pid) {
     for (int i = 0; i < w->count; i++)
         if (w->children[i].pid == pid) {
             w->children[i].pid = 0;
-            seat_ended(w->children[i].seat, w->children[i].bell, status);
+            end_of_child(&w->children[i], status, false);
         }
 }
 
@@ -169,6 +163,7 @@ static bool any_nursery_left(void) {
 }
 
 static void end_all(struct ward *w) {
+    int status = 0;
     for (int i = 0; i < w->count; i++)
         if (w->children[i].pid)
             kill(w->children[i].pid, SIGKILL);
@@ -179,8 +174,9 @@ static void end_all(struct ward *w) {
                    errno == EINTR)
                 ;
             cw_process_sweep(w->children[i].pid);
-            waitpid(w->children[i].pid, NULL, 0);
+            waitpid(w->children[i].pid, &status, 0);
             w->children[i].pid = 0;
+            end_of_child(&w->children[i], status, true);
         }
     int64_t until = cw_now_ns() + 2000000000;
     while (reap(w) && any_nursery_left() && cw_now_ns() < until)
@@ -195,14 +191,45 @@ static void kill_seat(struct ward *w, const struct cw_seat *seat) {
 
 /* ---- the loop ---- */
 
+/* An order, and the descriptors that came with it. */
+static ssize_t receive(int socket, struct cw_nursery_order *order, int *fds) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(CW_WARD_DESCRIPTORS * sizeof(int))];
+    } control;
+    struct iovec data = {.iov_base = order, .iov_len = sizeof *order};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof control.room};
+    ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *header = n >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    return n;
+}
+
+/* Another's boards from now on. False: there is no answering. */
+static bool move(struct ward *w, const struct cw_nursery_order *order, const int *fds) {
+    struct cw_ward_answer answer = {.base = NULL};
+    cw_segment segment;
+    w->leader = cw_descriptor_above_standard(fds[1]);
+    if (order->adopt(cw_descriptor_above_standard(fds[0]), &segment, &answer.err) == 0)
+        answer.base = segment.base;
+    return send(w->socket, &answer, sizeof answer, MSG_NOSIGNAL) == sizeof answer;
+}
+
 /* False: the manager has no more use for us. */
 static bool obey(struct ward *w) {
     struct cw_nursery_order order;
-    ssize_t n = recv(w->socket, &order, sizeof order, MSG_DONTWAIT);
+    int fds[CW_WARD_DESCRIPTORS] = {-1, -1};
+    ssize_t n = receive(w->socket, &order, fds);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
     if (n != sizeof order)
         return false;
+    if (order.what == CW_NURSE_ADOPT)
+        return move(w, &order, fds);
     if (order.what == CW_NURSE_KILL)
         kill_seat(w, order.seat);
     else
@@ -230,18 +257,20 @@ static void listen_to_signals(const struct ward *w) {
 }
 
 _Noreturn void cw_ward_main(const struct cw_ward_start *start) {
-    struct ward w = {.pid = getpid(), .socket = start->socket, .manager = start->manager};
+    struct ward w = {
+        .pid = getpid(), .socket = start->socket, .manager = start->manager, .leader = -1};
     if (!settle(&w) || send(w.socket, &w.pid, sizeof w.pid, MSG_NOSIGNAL) != sizeof w.pid)
         _exit(CW_EXIT_SETUP);
     for (;;) {
-        struct pollfd fds[3] = {{.fd = w.socket, .events = POLLIN},
+        struct pollfd fds[4] = {{.fd = w.socket, .events = POLLIN},
                                 {.fd = w.signals, .events = POLLIN},
-                                {.fd = w.manager, .events = POLLIN}};
-        if (poll(fds, 3, -1) < 0 && errno != EINTR)
+                                {.fd = w.manager, .events = POLLIN},
+                                {.fd = w.leader, .events = POLLIN}};
+        if (poll(fds, 4, -1) < 0 && errno != EINTR)
             break;
         listen_to_signals(&w);
         reap(&w);
-        if (fds[2].revents || (fds[0].revents && !obey(&w)))
+        if (fds[2].revents || fds[3].revents || (fds[0].revents && !obey(&w)))
             break;
     }
     end_all(&w);
@@ -272,13 +301,13 @@ static void keep_only(const struct ward *w) {
 
 _Noreturn void cw_ward_single(const struct cw_ward_start *start,
                               const struct cw_nursery_order *order) {
-    struct ward w = {.pid = getpid(), .socket = -1, .manager = start->manager};
+    struct ward w = {.pid = getpid(), .socket = -1, .manager = start->manager, .leader = -1};
     if (settle(&w)) {
         bring(&w, order);
         keep_only(&w);
     } else {
         note(order->seat, CW_STEP_FORK, errno);
-        seat_ended(order->seat, order->bell, 0);
+        cw_seat_end(order->seat, order->bell, 0);
     }
     while (w.count && w.children[0].pid) {
         struct pollfd fds[2] = {{.fd = w.signals, .events = POLLIN},

@@ -42,8 +42,7 @@ static void *run(void *arg) {
     r->enter(&(struct cw_billet){.team = r->team, .rank = me->rank});
     /* Pairs with the supervisor's acquire: all that this member wrote. */
     atomic_store_explicit(&seat->state, CW_SEAT_ENDED, memory_order_release);
-    atomic_fetch_add(&r->bell->count, 1);
-    cw_futex_wake(&r->bell->count, INT32_MAX);
+    cw_bell_ring(r->bell);
     return NULL;
 }
 
