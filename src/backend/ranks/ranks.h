@@ -146,9 +146,9 @@ struct cw_berth_post {
     cw_cpuset mask; /* its affinity, as it was started */
     /* Whether the segment is what this build of crew understands: cw_head_check. */
     int (*check)(const cw_segment *segment, crew_error *err);
-    /* In its nursery, once: from now on its session's own and root segment is this one,
-     * which stays mapped. */
-    void (*adopt)(const cw_segment *segment);
+    /* In its nursery, once: makes the segment of fd, which it takes, its session's own
+     * and root in place of the one it has; *segment is a copy. cw_session_adopt. */
+    int (*adopt)(int fd, cw_segment *segment, crew_error *err);
     /* In a worker: cw_worker_enter. */
     void (*enter)(const struct cw_billet *billet);
 };

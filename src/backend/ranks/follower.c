@@ -1,0 +1,206 @@
+/* A follower: it sleeps, passes orders on to its nursery, and sleeps again. */
+#include "backend/ranks/berths.h"
+
+#include "backend/fork/fork.h"
+#include "base/error.h"
+#include "os/descriptor.h"
+#include "os/futex.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How often it looks whether the leader and its nursery are still there. */
+static const double LOOKS_EVERY = 1.0;
+
+struct follower {
+    const struct cw_berth_post *post;
+    int leader;  /* readable once that process has ended; -1 where the kernel has none */
+    int segment; /* descriptor */
+    char *base;  /* of what it has mapped: the segment's beginning up to the quay's end */
+    size_t mapped;
+    char *nursery_base; /* of the whole segment, in the nursery */
+    struct cw_quay *quay;
+    struct cw_berth *berth;
+};
+
+/* ---- the leader's segment ---- */
+
+static int leader_gone(const struct follower *f, crew_error *err) {
+    return cw_error_set(err, CREW_EBROKEN, 0, "the leader of this node (pid %d) has ended",
+                        (int)f->post->leader.pid);
+}
+
+static bool is_there(const struct follower *f) {
+    struct pollfd end = {.fd = f->leader, .events = POLLIN};
+    if (f->leader >= 0)
+        return poll(&end, 1, 0) == 0;
+    return kill(f->post->leader.pid, 0) == 0 || errno != ESRCH;
+}
+
+/* The file itself, opened anew: a leader that has several segments, or another process
+ * that has got the number, would show another file. */
+static int open_segment(struct follower *f, struct stat *st, crew_error *err) {
+    const struct cw_berth_card *card = &f->post->leader;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)card->pid, (int)card->fd);
+    f->segment = cw_descriptor_above_standard(open(path, O_RDWR | O_CLOEXEC));
+    if (f->segment < 0) {
+        int sys = errno;
+        if (!is_there(f))
+            return leader_gone(f, err);
+        return cw_error_set(err, CREW_ENOTSUP, sys,
+                            "the shared memory of this node's leader cannot be opened at %s: ranks "
+                            "of one node must be of one user and see each other in /proc",
+                            path);
+    }
+    if (fstat(f->segment, st) != 0 || st->st_dev != card->device || st->st_ino != card->inode)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "%s is not the shared memory of this node's leader: the ranks of one "
+                            "node must see each other under the same pids",
+                            path);
+    return 0;
+}
+
+/* Of the segment, which may be larger than what a limit leaves of this process's
+ * addresses, no more than the quay is needed here. */
+static int map_quay(struct follower *f, crew_error *err) {
+    struct stat st = {.st_size = 0};
+    int rc = open_segment(f, &st, err);
+    if (rc < 0)
+        return rc;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint64_t size = (uint64_t)st.st_size, at = f->post->leader.at;
+    uint64_t end = at + cw_quay_bytes(f->post->mine + 1);
+    if (at > size || end > size || at % 64)
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "the leader of this node speaks of ranks where there can be none");
+    f->mapped = (end + page - 1) / page * page;
+    f->base = mmap(NULL, f->mapped, PROT_READ | PROT_WRITE, MAP_SHARED, f->segment, 0);
+    if (f->base == MAP_FAILED) {
+        f->base = NULL;
+        return cw_error_set(err, CREW_ENOMEM, errno, "the leader's memory cannot be mapped");
+    }
+    const cw_segment whole = {.base = f->base, .size = size, .fd = f->segment};
+    if ((rc = f->post->check(&whole, err)) < 0)
+        return rc;
+    f->quay = (struct cw_quay *)(void *)(f->base + at);
+    if (!cw_quay_is(f->quay, f->post->mine))
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "the leader of this node has no place for its rank %d", f->post->mine);
+    f->berth = &f->quay->berth[f->post->mine];
+    return 0;
+}
+
+static int come(struct follower *f, crew_error *err) {
+    const struct cw_berth_card *card = &f->post->leader;
+    f->leader = cw_descriptor_above_standard(cw_process_descriptor(card->pid));
+    if (f->leader < 0 && errno == ESRCH)
+        return leader_gone(f, err);
+    int rc = map_quay(f, err);
+    if (rc < 0)
+        return rc;
+    const struct cw_nursery_move move = {
+        .segment = f->segment, .leader = f->leader, .adopt = f->post->adopt};
+    rc = cw_fork_server_adopt(&move, &f->nursery_base, err);
+    if (rc < 0)
+        return rc;
+    f->berth->mask = f->post->mask;
+    atomic_store(&f->berth->pid, getpid());
+    atomic_store(&f->berth->nursery, cw_fork_server_pid());
+    return 0;
+}
+
+/* ---- serving ---- */
+
+static void ring_leader(struct follower *f) {
+    cw_bell_ring((struct cw_bell *)(void *)(f->base + f->quay->bell));
+}
+
+static void turn(struct follower *f, enum cw_berth_state state) {
+    /* Pairs with the leader's acquire: mask, pid, nursery. */
+    atomic_store_explicit(&f->berth->state, state, memory_order_release);
+    cw_futex_wake(&f->berth->state, INT_MAX);
+    ring_leader(f);
+}
+
+static int pass_on(struct follower *f, const struct cw_berth_order *o, crew_error *err) {
+    const struct cw_nursery_order order = {
+        .what = o->what,
+        .seat = (struct cw_seat *)(void *)(f->nursery_base + o->seat),
+        .bell = (struct cw_bell *)(void *)(f->nursery_base + f->quay->bell),
+        .billet = {.team = o->team, .rank = o->rank},
+        .segment_fd = -1,
+        .root_fd = -1,
+        .signals = o->signals,
+        .enter = f->post->enter};
+    return cw_fork_server_ask(&order, err);
+}
+
+/* All that is in the ring. Negative: the nursery has ended. */
+static int take_orders(struct follower *f, crew_error *err) {
+    struct cw_berth *berth = f->berth;
+    uint32_t tail = atomic_load_explicit(&berth->tail, memory_order_relaxed);
+    int rc = 0;
+    /* Pairs with the release in cw_berth_put. */
+    while (rc == 0 && tail != atomic_load_explicit(&berth->head, memory_order_acquire)) {
+        struct cw_berth_order order = berth->order[tail % CW_BERTH_ORDERS];
+        atomic_store(&berth->tail, ++tail);
+        if (atomic_exchange(&berth->full, 0))
+            ring_leader(f);
+        rc = pass_on(f, &order, err);
+    }
+    return rc;
+}
+
+static bool told_to_quit(struct follower *f, int *status) {
+    /* Pairs with the release in cw_berths_quit. */
+    if (!atomic_load_explicit(&f->quay->quit, memory_order_acquire))
+        return false;
+    *status = atomic_load_explicit(&f->quay->status, memory_order_relaxed);
+    return true;
+}
+
+static int serve(struct follower *f, int *status, crew_error *err) {
+    bool lost = false;
+    turn(f, CW_BERTH_SERVING);
+    for (;;) {
+        uint32_t seen = atomic_load(&f->berth->wake);
+        if (told_to_quit(f, status))
+            return 0;
+        if (!is_there(f))
+            return leader_gone(f, err);
+        /* It stays: ranks end together. */
+        crew_error why;
+        if (!lost && (take_orders(f, &why) < 0 || cw_fork_server_lost(&why))) {
+            lost = true;
+            turn(f, CW_BERTH_LOST);
+        }
+        cw_futex_wait(&f->berth->wake, seen, LOOKS_EVERY);
+    }
+}
+
+int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *err) {
+    struct follower f = {.post = post, .leader = -1, .segment = -1};
+    int rc = come(&f, err);
+    if (rc == 0)
+        rc = serve(&f, status, err);
+    cw_fork_server_stop();
+    if (f.berth)
+        turn(&f, CW_BERTH_LEFT);
+    if (f.base)
+        munmap(f.base, f.mapped);
+    if (f.segment >= 0)
+        close(f.segment);
+    if (f.leader >= 0)
+        close(f.leader);
+    return rc;
+}
