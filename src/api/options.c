@@ -1,5 +1,6 @@
 /* What a pool's options come to: the environment over the code, then defaults;
  * and who runs where. */
+#include "api/node.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
 #include "os/process.h"
@@ -54,6 +55,23 @@ static int slice_here(void) {
     return cw_team_place(&m->maps, m->team, m->rank)->cores;
 }
 
+/* Workers of ranks are forked by nurseries that were there before the pool. */
+static int settle_ranks(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+    if (!s->berths)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "the mpi backend is not part of this build; CREW_BACKEND accepts "
+                            "serial, threads and fork");
+    if (o->start != CREW_START_AUTO && o->start != CREW_START_SERVER)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "start is %s: workers of ranks are forked from what the program was in "
+                            "crew_init, which is server",
+                            cw_start_word(o->start));
+    o->start = CREW_START_SERVER;
+    if (o->workers == 0)
+        o->workers = cw_node_workers(s, o, err);
+    return o->workers < 0 ? o->workers : 0;
+}
+
 int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
     const struct cw_config *c = &s->config;
     int rc = check(o, err);
@@ -71,21 +89,23 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
         o->seed = c->seed;
     if (o->backend == CREW_AUTO)
         o->backend = CREW_FORK;
-    if (o->backend == CREW_MPI)
-        return cw_error_set(err, CREW_ENOTSUP, 0,
-                            "the mpi backend is not part of this build; CREW_BACKEND accepts "
-                            "serial, threads and fork");
+    if (o->backend == CREW_MPI && s->depth > 0)
+        o->backend = CREW_FORK; /* in a worker: ranks are the top manager's */
     int most = crew_cpu_count(), depth = cw_depth_here(s);
+    if (c->workers && depth == 0)
+        o->workers = c->workers;
+    if (o->backend == CREW_MPI && (rc = settle_ranks(s, o, err)) < 0)
+        return rc;
     int slice = cw_this_member ? slice_here() : s->cores;
     if (slice && slice < most)
         most = slice;
-    if (o->workers == 0 || (c->workers && depth == 0))
-        o->workers = c->workers && depth == 0 ? c->workers : most;
+    if (o->workers == 0)
+        o->workers = most;
     if (o->workers > CW_MAX_WORKERS)
         o->workers = CW_MAX_WORKERS; /* a machine with more cores than that */
     if (o->backend == CREW_SERIAL)
         o->workers = 1;
-    if (o->backend != CREW_FORK)
+    if (o->backend != CREW_FORK && o->backend != CREW_MPI)
         o->start = CREW_START_AUTO;
     else if (o->start == CREW_START_AUTO)
         o->start = CREW_START_FORK;
@@ -95,7 +115,7 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
         return cw_error_set(err, CREW_EINVAL, 0,
                             "CREW_START_SPAWN runs this program again in every worker: call "
                             "crew_init first in main, so that it knows what it is");
-    if (o->task_memory && o->backend != CREW_FORK)
+    if (o->task_memory && o->backend != CREW_FORK && o->backend != CREW_MPI)
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "task_memory needs workers that are processes (CREW_FORK)");
     return o->task_memory ? cw_pool_can_measure(err) : 0;
@@ -126,6 +146,8 @@ static int bind_workers(const struct cw_session *s, const crew_pool_opts *o, con
 int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct cw_place *places,
                      crew_error *err) {
     cw_cpuset mask;
+    if (o->backend == CREW_MPI)
+        return cw_node_place(s, o, NULL, places, err);
     int rc = cw_affinity_get(&mask);
     if (rc < 0)
         return cw_error_set(err, CREW_ENOTSUP, -rc, "the affinity mask cannot be read");

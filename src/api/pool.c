@@ -1,6 +1,7 @@
 /* Opening and closing pools. */
 #include "api/future_impl.h"
 #include "api/job_impl.h"
+#include "api/node.h"
 
 #include "base/error.h"
 #include "os/clock.h"
@@ -138,6 +139,7 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_e
     p->slice = CW_SLICE;
     p->ops = o->backend == CREW_SERIAL    ? &cw_backend_serial
              : o->backend == CREW_THREADS ? &cw_backend_threads
+             : o->backend == CREW_MPI     ? &cw_backend_ranks
                                           : &cw_backend_fork;
     snprintf(p->name, sizeof p->name, "%s", o->name ? o->name : "crew");
     p->opts.name = p->name;
@@ -167,6 +169,11 @@ static int open_hands(crew_pool *p, crew_error *err) {
         rc = cw_objects_take(&p->have);
     if (rc < 0)
         return cw_error_set(err, rc, 0, "no memory for the list of loaded objects");
+    int *berth = calloc((size_t)p->members, sizeof *berth);
+    if (!berth)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
+    if (p->opts.backend == CREW_MPI)
+        rc = cw_node_place(s, &p->opts, berth, NULL, err);
     const struct cw_hands_request request = {.segment = &s->own,
                                              .root = &s->root,
                                              .bell = s->bell,
@@ -174,9 +181,14 @@ static int open_hands(crew_pool *p, crew_error *err) {
                                              .team = (uint64_t)((char *)p->team - s->own.base),
                                              .members = p->members,
                                              .start = p->opts.start,
+                                             .berths = s->berths,
+                                             .berth = berth,
                                              .enter = p->ops->processes ? cw_worker_enter
                                                                         : cw_thread_enter};
-    return p->ops->open(&request, &p->hands, err);
+    if (rc == 0)
+        rc = p->ops->open(&request, &p->hands, err);
+    free(berth);
+    return rc;
 }
 
 static int hooks(crew_pool *p, crew_error *err) {

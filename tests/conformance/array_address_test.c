@@ -7,10 +7,11 @@
 /* So large that the memory of what was before is not kept. */
 enum { ELEMENTS = 3 << 19, BEFORE = 1 << 20, ITEMS = 16 };
 
-/* An address has no meaning in a worker that is a program of its own. */
+/* An address has no meaning in a worker that is a program of its own, nor in that
+ * of another rank. */
 static void need_one_place(void) {
-    if (strcmp(crewtest_backend(), "spawn") == 0)
-        skip();
+    crewtest_not_on("spawn");
+    crewtest_not_on("ranks");
 }
 
 typedef double *address;
@@ -89,8 +90,8 @@ static crew_array over_the_place(crew_pool *p, double **data) {
 static void address__in_a_global_before_the_pool_opens__is_good_in_its_workers(void **state) {
     (void)state;
     crew_error err;
-    if (strcmp(crewtest_backend(), "server") == 0 || strcmp(crewtest_backend(), "spawn") == 0)
-        skip(); /* globals as at crew_init, or none */
+    need_one_place();
+    crewtest_not_on("server"); /* globals as at crew_init */
     crew_pool *first = crewtest_open(2);
     for (int round = 0; round < 3; round++) {
         crew_array a = over_the_place(first, &global);

@@ -346,6 +346,7 @@ static void array__under_a_limit_of_address_space__says_what_limits_it(void **st
     (void)helper_limited;
     skip();
 #else
+    crewtest_not_on("ranks"); /* which a second session has not */
     char *text;
     int status = crewtest_helper_run("limited", NULL, 50, &text);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)

@@ -80,7 +80,10 @@ static void open__defaults__are_a_worker_for_each_processor(void **state) {
     assert_usable(p);
     crew_pool_free(p);
     p = crewtest_open(0);
-    assert_int_equal(crew_pool_workers(p), crewtest_workers(crew_cpu_count()));
+    if (strcmp(crewtest_backend(), "ranks") == 0) /* at least one on each */
+        assert_true(crew_pool_workers(p) >= 3);
+    else
+        assert_int_equal(crew_pool_workers(p), crewtest_workers(crew_cpu_count()));
     crewtest_free(p);
 }
 

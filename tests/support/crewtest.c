@@ -1,6 +1,8 @@
 /* support/crewtest.c - see crewtest.h. */
 #include "crewtest.h"
 
+#include "crewranks.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -30,6 +32,7 @@ static const struct backend backends[] = {
     {"fork", CREW_FORK, CREW_START_FORK, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
     {"server", CREW_FORK, CREW_START_SERVER, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
     {"spawn", CREW_FORK, CREW_START_SPAWN, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
+    {"ranks", CREW_MPI, CREW_START_SERVER, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
 };
 
 static struct {
@@ -86,7 +89,7 @@ static void pick_backend(void) {
         if (strcmp(backends[i].name, name) == 0)
             self.backend = &backends[i];
     if (!self.backend) {
-        fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server or spawn\n", name);
+        fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server, spawn or ranks\n", name);
         exit(2);
     }
 }
@@ -263,6 +266,9 @@ void crewtest_begin(int *argc, char ***argv) {
         at_start = take_inventory();
     }
     self.init_code = crew_init(argc, argv);
+    crewranks_serve_if_told();
+    if (self.init_code == 0 && self.backend->backend == CREW_MPI)
+        crewranks_lead(2);
     if (!test)
         return;
     if (self.init_code < 0) {
@@ -279,6 +285,10 @@ int crewtest_init_code(void) {
 }
 
 int crewtest_end(int failed) {
+    if (!crewranks_end(0, 10)) {
+        print_error("not all ranks have left\n");
+        failed++;
+    }
     int code = crew_finalize();
     if (code != 0) {
         print_error("crew_finalize returned %d\n", code);
@@ -332,6 +342,11 @@ bool crewtest_has(unsigned caps) {
 
 void crewtest_need(unsigned caps) {
     if (!crewtest_has(caps))
+        skip();
+}
+
+void crewtest_not_on(const char *backend) {
+    if (strcmp(self.backend->name, backend) == 0)
         skip();
 }
 

@@ -1,7 +1,7 @@
 /* support/crewtest.h - what the tests of the pool share.
  *
  * The backend under test comes from CREW_TEST_BACKEND: serial, threads, fork
- * (the default), server or spawn. Capability bits say what it can do; a test
+ * (the default), server, spawn, or ranks (three of one node, see crewranks.h). Capability bits say what it can do; a test
  * that needs more skips itself. CREW_TEST_SEED fixes the random numbers,
  * CREW_TEST_LONG=1 adds what takes minutes, CREW_TEST_QUICK=1 makes loads a
  * tenth (sanitised builds do so by themselves).
@@ -89,6 +89,8 @@ const char *crewtest_backend(void);
 bool crewtest_has(unsigned caps);
 /* Skips the test on a backend without these. First line of a test. */
 void crewtest_need(unsigned caps);
+/* The same where one backend has no use for the test. */
+void crewtest_not_on(const char *backend);
 /* Skips a test that forks from this process on any backend, where that cannot be:
  * the thread sanitizer knows no threads in what was forked beside other threads. */
 void crewtest_need_fork(void);
