@@ -6,6 +6,11 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/crew
 install(TARGETS crew crew_static EXPORT crew-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+foreach(module crew_mpi_openmpi crew_mpi_mpich)
+  if(TARGET ${module})
+    install(TARGETS ${module} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  endif()
+endforeach()
 
 # crew.pc finds its prefix from where it lies, so that an installed tree may be moved.
 file(RELATIVE_PATH CREW_PC_TO_PREFIX
@@ -13,6 +18,10 @@ file(RELATIVE_PATH CREW_PC_TO_PREFIX
 string(REGEX REPLACE "/$" "" CREW_PC_TO_PREFIX "${CREW_PC_TO_PREFIX}")
 cmake_path(APPEND CREW_PC_LIBDIR "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 cmake_path(APPEND CREW_PC_INCLUDEDIR "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
+set(CREW_PC_DL "")
+if(CMAKE_DL_LIBS)
+  set(CREW_PC_DL "-l${CMAKE_DL_LIBS}")
+endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/crew.pc.in ${PROJECT_BINARY_DIR}/crew.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/crew.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -1,7 +1,8 @@
 # The library, shared and static, from one set of objects.
 file(GLOB crew_sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/*/*.c ${PROJECT_SOURCE_DIR}/src/backend/*/*.c)
-list(FILTER crew_sources EXCLUDE REGEX "/src/backend/mpi/")
+# Not of the library: what the modules of CrewMpi.cmake are made of.
+list(FILTER crew_sources EXCLUDE REGEX "/src/backend/mpi/module\\.c$")
 
 add_library(crew_objects OBJECT ${crew_sources})
 set_target_properties(crew_objects PROPERTIES
@@ -9,6 +10,12 @@ set_target_properties(crew_objects PROPERTIES
 target_include_directories(crew_objects PRIVATE
   ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(crew_objects PRIVATE crew_flags Threads::Threads PkgConfig::HWLOC)
+
+# Where an installed program and one that was linked statically find the modules.
+file(RELATIVE_PATH CREW_BIN_TO_LIB ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backend/mpi/load.c PROPERTIES
+  COMPILE_DEFINITIONS
+  "CREW_LIBDIR=\"${CMAKE_INSTALL_FULL_LIBDIR}\";CREW_BIN_TO_LIB=\"${CREW_BIN_TO_LIB}\"")
 
 # The same random numbers on every machine: no fused multiply-add, which has one
 # rounding where the code says two.
@@ -26,7 +33,8 @@ foreach(library crew crew_static)
   target_include_directories(${library} INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(${library} PRIVATE Threads::Threads PkgConfig::HWLOC m)
+  target_link_libraries(${library} PRIVATE Threads::Threads PkgConfig::HWLOC
+    m ${CMAKE_DL_LIBS})
 endforeach()
 target_link_libraries(crew PRIVATE crew_flags)
 add_library(crew::crew ALIAS crew)

@@ -37,6 +37,7 @@ enum kind {
     NUMBER, /* int from least to most */
     BYTES,  /* int64_t from least to most, with K, M, G or T */
     SEED,   /* uint64_t, and has_seed */
+    PATH,   /* const char *, the environment's own: an absolute one */
 };
 
 struct row {
@@ -92,6 +93,11 @@ static const struct row rows[] = {
     {"CREW_SEED", .kind = SEED, .offset = FIELD(seed),
      .accepted = "a number from 0 to 18446744073709551615", .standard = "the code's choice",
      .meaning = "The seed of the random numbers of tasks."},
+    {"CREW_MPI_MODULE", .kind = PATH, .offset = FIELD(mpi_module),
+     .accepted = "the absolute path of libcrew-mpi-openmpi.so, libcrew-mpi-mpich.so or their "
+                 "folder",
+     .standard = "beside libcrew.so, else where libraries are installed",
+     .meaning = "The module by which a program that mpirun or srun has started speaks MPI."},
 };
 
 /* ---- parsing ------------------------------------------------------------- */
@@ -163,6 +169,11 @@ static bool parse(struct cw_config *config, const struct row *row, const char *t
             return false;
         memcpy((char *)config + row->offset, &value, sizeof value);
         config->has_seed = true;
+        return true;
+    case PATH:
+        if (text[0] != '/')
+            return false;
+        memcpy((char *)config + row->offset, &text, sizeof text);
         return true;
     }
     return false;

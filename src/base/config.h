@@ -26,6 +26,9 @@ struct cw_config {
     int64_t segment;    /* CREW_SEGMENT_SIZE=bytes with K, M, G, T; 0: not set */
     uint64_t seed;      /* CREW_SEED=number */
     bool has_seed;
+    /* CREW_MPI_MODULE=path: as the environment has it, good for as long as that. NULL:
+     * not set */
+    const char *mpi_module;
 };
 
 /* Reads the environment. CREW_EINVAL names the variable, the value, and what is

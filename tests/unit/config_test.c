@@ -53,6 +53,7 @@ static void config__nothing_set__is_all_defaults(void **state) {
     assert_int_equal(config.progress, -1);
     assert_int_equal(config.segment, 0);
     assert_false(config.has_seed);
+    assert_null(config.mpi_module);
 }
 
 static void config__every_word__is_its_constant(void **state) {
@@ -103,12 +104,13 @@ static void config__every_word__is_its_constant(void **state) {
 static void config__empty_value__counts_as_not_set(void **state) {
     (void)state;
     static const char *const names[] = {"CREW_BACKEND", "CREW_WORKERS", "CREW_BIND",
-                                        "CREW_SEGMENT_SIZE", "CREW_SEED"};
+                                        "CREW_SEGMENT_SIZE", "CREW_SEED", "CREW_MPI_MODULE"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct cw_config config;
         assert_int_equal(load(&config, names[i], "", NULL), 0);
         assert_int_equal(config.bind, -1);
         assert_false(config.has_seed);
+        assert_null(config.mpi_module);
     }
 }
 
@@ -245,6 +247,17 @@ static void config__seed__takes_all_64_bits_and_zero_is_a_seed(void **state) {
     assert_int_equal(load(&config, "CREW_SEED", "-1", NULL), CREW_EINVAL);
 }
 
+static void config__path__is_absolute_and_handed_on_as_it_is(void **state) {
+    (void)state;
+    struct cw_config config;
+    const char *path = "/opt/crew lib/libcrew-mpi-mpich.so";
+    assert_int_equal(load(&config, "CREW_MPI_MODULE", path, NULL), 0);
+    assert_ptr_equal(config.mpi_module, path);
+    refused("CREW_MPI_MODULE", "lib/libcrew-mpi-mpich.so",
+            "CREW_MPI_MODULE=lib/libcrew-mpi-mpich.so is not accepted: it takes the absolute path "
+            "of libcrew-mpi-openmpi.so, libcrew-mpi-mpich.so or their folder");
+}
+
 static void config__no_getter__reads_the_environment(void **state) {
     (void)state;
     struct cw_config config;
@@ -323,7 +336,7 @@ static void config__every_printed_variable__is_parsed(void **state) {
         assert_int_equal(load(&config, line, "?", &err), CREW_EINVAL);
         assert_int_equal(strncmp(err.text, line, strlen(line)), 0);
     }
-    assert_int_equal(names, 12);
+    assert_int_equal(names, 13);
     free(text);
 }
 
@@ -339,6 +352,7 @@ int main(void) {
         cmocka_unit_test(config__very_long_value__is_cut_and_the_list_is_not),
         cmocka_unit_test(config__segment_size__takes_suffixes_and_bounds),
         cmocka_unit_test(config__seed__takes_all_64_bits_and_zero_is_a_seed),
+        cmocka_unit_test(config__path__is_absolute_and_handed_on_as_it_is),
         cmocka_unit_test(config__no_getter__reads_the_environment),
         cmocka_unit_test(words__of_constants__and_none_beside_them),
         cmocka_unit_test(docs__config_page__holds_exactly_the_table),

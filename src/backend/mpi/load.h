@@ -19,20 +19,21 @@
  * CREW_ENOTSUP says what is missing and what to do: no launcher; no module; one
  * that is another version's, or whose MPI is not installed; a program that cannot
  * load anything, being static. Starts no MPI. */
-int cw_mpi_load(const struct cw_launcher *launcher, const char *named,
-                const struct cw_mpi **module, crew_error *err);
+int cw_mpi_load(const struct cw_launcher *launcher, const char *named, const struct cw_mpi **module,
+                crew_error *err);
 
-/* Where the module of that flavour is, without loading it: true, with its path. */
+/* Where the module of that flavour is, without loading it: true, with its path.
+ * False also for one that only the system's search path leads to. */
 bool cw_mpi_find(const char *flavour, const char *named, char *path, size_t cap);
 
-/* Whether MPI, once started, sees the job that the launcher told of: CREW_EINVAL
- * says that it does not, and why that is so: a module for one MPI, started by the
- * launcher of another, is a job of one rank in each process. */
+/* Whether MPI, once started, sees the job that the launcher told of. CREW_EMISMATCH
+ * says that it does not, and why: a module for one MPI under the launcher of another
+ * makes of each process a job of its own. */
 int cw_mpi_agrees(const struct cw_launcher *launcher, const struct cw_mpi *module,
                   const struct cw_mpi_place *place, crew_error *err);
 
-/* Whether the program has MPI loaded by itself and has started it: then MPI is the
- * program's own, and no module is to be loaded. */
+/* Whether the program has started MPI by itself: then MPI is the program's own, and
+ * no module is to be loaded. To be asked before one is. */
 bool cw_mpi_is_the_programs(void);
 
 #endif

@@ -57,8 +57,10 @@ struct cw_mpi {
     const char *flavour; /* "openmpi", "mpich" */
 
     /* Starts MPI. Collective: all ranks. CREW_EINVAL: the program has started it
-     * before, or CREW_TEST_NODES is not as it should be. CREW_EBROKEN: MPI says no;
-     * it may also end the process by itself, with a message of its own. */
+     * before, or CREW_TEST_NODES is not as it should be. CREW_ENOTSUP: an MPI
+     * without threads, or another than the module is for. CREW_EBROKEN: MPI says no;
+     * it may also end the process by itself, with a message of its own. What signals
+     * do is afterwards as it was. */
     int (*start)(struct cw_mpi_place *place, crew_error *err);
 
     /* Everybody's `mine` to everybody, by rank: `all` has place.size times `size`
@@ -84,8 +86,8 @@ struct cw_mpi {
      * swallowed, also if the node turns out to be alive. */
     void (*abandon)(int node);
 
-    /* True if MPI said that a message to or from there failed: no more can be had of
-     * that node, it should be abandoned. A dead one need not show here. */
+    /* True if a message to or from there failed (MPI said so, or there was no memory
+     * for one that came): the node has been abandoned. A dead one need not show here. */
     bool (*broken)(int node);
 
     /* Ends MPI. Orderly: collective, all ranks; messages that are still on their way
