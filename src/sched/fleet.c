@@ -292,24 +292,39 @@ int64_t cw_fleet_surrender(struct cw_fleet *f, int tag, int64_t lo, int64_t hi, 
 
 /* ---- what goes out ---- */
 
-static void serve(struct cw_fleet *f, int node) {
+/* One more lease for it, if that is right. */
+static bool serve(struct cw_fleet *f, int node) {
     struct cw_fleet_node *n = &f->nodes[node];
-    for (int slot = 0; slot < f->all.slots && f->left > 0; slot++) {
-        struct cw_lease *l = lease_of(f, node, slot);
-        if (l->left > 0 || l->asked)
-            continue;
-        struct cw_range r;
-        if (!take(f, cw_lease_size(&f->all, &f->nodes[0], n, f->left, f->now), &r))
-            break;
-        *l = (struct cw_lease){
-            .lo = r.lo, .hi = r.hi, .left = r.hi - r.lo, .tag = r.tag, .turn = ++f->turns};
-        cw_lease_given(&f->all, n, l->left, f->now);
-        act(f, (struct cw_fleet_action){CW_FLEET_LEASE, node, slot, r.tag, r.lo, r.hi});
+    struct cw_range r;
+    int slot = 0;
+    while (slot < f->all.slots && (lease_of(f, node, slot)->left || lease_of(f, node, slot)->asked))
+        slot++;
+    if (slot == f->all.slots)
+        return false;
+    if (!take(f, cw_lease_size(&f->all, &f->nodes[0], n, f->left, f->now), &r)) {
+        /* Nobody will report for it. */
+        int64_t again = f->now + (int64_t)n->trip_ns + 1;
+        if (n->workers > 0 && n->items == 0 && f->left > 0 && again < f->ask_again)
+            f->ask_again = again;
+        return false;
     }
-    /* Nobody will report for it. */
-    int64_t again = f->now + (int64_t)n->trip_ns + 1;
-    if (n->workers > 0 && n->items == 0 && f->left > 0 && again < f->ask_again)
-        f->ask_again = again;
+    struct cw_lease *l = lease_of(f, node, slot);
+    *l = (struct cw_lease){
+        .lo = r.lo, .hi = r.hi, .left = r.hi - r.lo, .tag = r.tag, .turn = ++f->turns};
+    cw_lease_given(&f->all, n, l->left, f->now);
+    act(f, (struct cw_fleet_action){CW_FLEET_LEASE, node, slot, r.tag, r.lo, r.hi});
+    return true;
+}
+
+/* One for each before anybody has a second. */
+static void serve_all(struct cw_fleet *f) {
+    int nodes = f->count - 1;
+    for (bool any = true; any && f->left > 0;) {
+        any = false;
+        for (int i = 0; i < nodes && f->left > 0; i++)
+            any |= serve(f, 1 + (f->start + i) % nodes);
+    }
+    f->start = nodes > 0 ? (f->start + 1) % nodes : 0;
 }
 
 static void ask(struct cw_fleet *f, const struct cw_lease_split *split) {
@@ -331,12 +346,6 @@ static void ask(struct cw_fleet *f, const struct cw_lease_split *split) {
                                     newest->hi});
 }
 
-static void serve_all(struct cw_fleet *f) {
-    for (int i = 0; i < f->count - 1 && f->left > 0; i++)
-        serve(f, 1 + (f->start + i) % (f->count - 1));
-    f->start++;
-}
-
 static void plan(struct cw_fleet *f) {
     if (f->home_called) {
         /* They need no message: first. The rest is planned when they have taken. */
@@ -350,8 +359,8 @@ static void plan(struct cw_fleet *f) {
         return;
     if (changed == EVERYBODY)
         serve_all(f);
-    else if (changed > 0)
-        serve(f, changed);
+    while (changed > 0 && serve(f, changed))
+        ;
     struct cw_lease_split split;
     while (f->left == 0 && cw_lease_split(&f->all, f->nodes, f->count, f->home_idle, &split))
         ask(f, &split);

@@ -109,11 +109,11 @@ void cw_lease_given(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64
     node->bare = false;
 }
 
-/* What was seen before counts for half of its weight when as much again has been
- * seen: the last two leases or so. The least that is kept is a few items a worker,
- * or single items would make the speed. */
+/* What was seen before counts for half when as much has been seen again as it had to
+ * do: reports come in bursts, and over two leases or so these even out. The least that
+ * is kept is a few items a worker, or single items would make the speed. */
 static void see(struct cw_fleet_node *node, int64_t items, double ns) {
-    double keep = (double)most(items, 4 * (int64_t)node->workers);
+    double keep = (double)most(most(items, node->items), 4 * (int64_t)node->workers);
     if (node->seen_items > keep) {
         node->seen_ns *= keep / node->seen_items;
         node->seen_items = keep;
@@ -148,18 +148,24 @@ void cw_lease_home(struct cw_fleet_sums *all, struct cw_fleet_node *home, int64_
 }
 
 int64_t cw_fleet_report_ns(const struct cw_fleet_sums *all) {
-    double ns = 20 * all->message_ns * (all->nodes + 1);
+    /* A hundredth of a worker's time at either end, and a twentieth of home's agent. */
+    double ns = all->message_ns * (all->nodes < 10 ? 200 : 20 * all->nodes);
     return ns > 1e6 ? (int64_t)ns : 1000000;
 }
 
 /* ---- sizes ---- */
 
+/* What is shorter is not worth its messages: home serves all nodes in half of this. */
+static double floor_ns(const struct cw_fleet_sums *all, double trip_ns) {
+    double serve = 4 * all->message_ns * (all->nodes + 1);
+    return serve > 2 * trip_ns ? serve : 2 * trip_ns;
+}
+
 /* How long a lease is to last. */
 static double lease_ns(const struct cw_fleet_sums *all, int64_t left, double trip_ns) {
     double rest = ((double)left + (double)all->items) / speed_of_all(all);
     double ns = rest / 4 < CW_LEASE_MOST_NS ? rest / 4 : CW_LEASE_MOST_NS;
-    double serve = 4 * all->message_ns * (all->nodes + 1); /* two messages, half of the time */
-    double floor = serve > 2 * trip_ns ? serve : 2 * trip_ns;
+    double floor = floor_ns(all, trip_ns);
     return ns > floor ? ns : floor;
 }
 
@@ -171,29 +177,32 @@ static bool home_is_first(const struct cw_fleet_node *home, const struct cw_flee
            (double)left < home->speed * node->trip_ns;
 }
 
+/* How many a lease is to have by what has been measured, and trusted so far. */
+static double aim(const struct cw_fleet_sums *all, const struct cw_fleet_node *node, int64_t left) {
+    if (all->known == 0)
+        return node->workers;
+    double average = (double)all->done / (double)all->workers * node->workers;
+    double trusted = average > (double)node->done ? average : (double)node->done;
+    trusted = CW_LEASE_GROWTH * (trusted > node->workers ? trusted : node->workers);
+    trusted = trusted > (double)all->done ? trusted : (double)all->done;
+    double items = lease_ns(all, left, node->trip_ns) * speed_of(all, node);
+    return items < trusted ? items : trusted;
+}
+
 int64_t cw_lease_size(const struct cw_fleet_sums *all, const struct cw_fleet_node *home,
                       const struct cw_fleet_node *node, int64_t left, int64_t now) {
-    if (node->workers == 0 || left <= 0 || node->leases >= all->slots)
+    if (node->workers == 0 || left <= 0 || node->leases >= all->slots ||
+        home_is_first(home, node, left, now))
         return 0;
     /* Its share of all that nobody is known to have finished, less what it has. */
-    double speed = speed_of(all, node);
-    double share = ((double)left + (double)all->items) * (speed / speed_of_all(all));
-    share -= (double)node->items;
-    int64_t size = 0;
-    if (all->known == 0) {
-        size = node->items > node->workers ? 0 : node->workers;
-    } else {
-        if (home_is_first(home, node, left, now))
-            return 0;
-        double ns = lease_ns(all, left, node->trip_ns);
-        size = (double)node->items > ns * speed ? 0 : most(whole(ns * speed, left), 1);
-        double average = (double)all->done / (double)all->workers * node->workers;
-        double known = average > (double)node->done ? average : (double)node->done;
-        known = known > node->workers ? known : node->workers;
-        size = least(size, whole(CW_LEASE_GROWTH * known, left));
-    }
-    int64_t fair = share > 0 ? whole(share, left) : 0;
-    size = least(size, fair);
+    double share = speed_of(all, node) / speed_of_all(all);
+    share = share * ((double)left + (double)all->items) - (double)node->items;
+    if (share <= 0)
+        return 0;
+    int64_t fair = whole(share, left), size = 0;
+    double items = aim(all, node, left);
+    if ((double)node->items <= items)
+        size = least(most(whole(items, left), 1), fair);
     /* Idle workers are given an item each, if these go round. */
     int64_t first = least(idle(node), fair + ((double)fair < share));
     return least(most(size, first), left);
@@ -210,7 +219,7 @@ static int slowest(const struct cw_fleet_sums *all, const struct cw_fleet_node *
         if (n->items <= n->workers || n->asked || n->bare)
             continue;
         double waits = (double)(n->items - n->workers) / speed_of(all, n);
-        if (waits > 2 * n->trip_ns && waits > longest) {
+        if (waits > floor_ns(all, n->trip_ns) && waits > longest) {
             longest = waits;
             slowest = i;
         }

@@ -92,15 +92,6 @@ struct sim {
     int slots;
 };
 
-static void wrong(struct sim *s, const char *fmt, ...) {
-    if (s->result->wrong[0])
-        return;
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(s->result->wrong, sizeof s->result->wrong, fmt, args);
-    va_end(args);
-}
-
 static void *room(void *old, size_t size) {
     void *more = realloc(old, size);
     if (!more) {
@@ -108,6 +99,15 @@ static void *room(void *old, size_t size) {
         abort();
     }
     return more;
+}
+
+static void wrong(struct sim *s, const char *fmt, ...) {
+    if (s->result->wrong[0])
+        return;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(s->result->wrong, sizeof s->result->wrong, fmt, args);
+    va_end(args);
 }
 
 /* ---- lengths ---- */
@@ -140,6 +140,43 @@ double fleetsim_cost_ns(const struct fleetsim *how, int64_t item) {
     default:
         return how->mean_ns;
     }
+}
+
+struct free_worker {
+    double at, slow;
+};
+
+static void put_back(struct free_worker *heap, size_t count) { /* the first is later now */
+    struct free_worker w = heap[0];
+    size_t i = 0;
+    for (size_t child = 1; child < count; child = 2 * i + 1) {
+        if (child + 1 < count && heap[child + 1].at < heap[child].at)
+            child++;
+        if (heap[child].at >= w.at)
+            break;
+        heap[i] = heap[child];
+        i = child;
+    }
+    heap[i] = w;
+}
+
+double fleetsim_list_ns(const struct fleetsim *how) {
+    struct free_worker *heap = NULL;
+    size_t count = 0;
+    double last = 0;
+    for (int node = 0; node < how->nodes; node++) {
+        int workers = how->workers_of ? how->workers_of[node] : how->workers;
+        heap = room(heap, (count + (size_t)workers) * sizeof *heap);
+        for (int i = 0; i < workers; i++)
+            heap[count++] = (struct free_worker){0, how->slowness ? how->slowness[node] : 1};
+    }
+    for (int64_t i = 0; i < how->count; i++) {
+        heap[0].at += heap[0].slow * fleetsim_cost_ns(how, i);
+        last = fmax(last, heap[0].at);
+        put_back(heap, count);
+    }
+    free(heap);
+    return last;
 }
 
 static double cost_of(const struct fleetsim *how, int64_t lo, int64_t hi) {

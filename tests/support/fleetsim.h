@@ -65,6 +65,10 @@ struct fleetsim_result {
 /* Runs it to its end. False: something was wrong; result->wrong says what. */
 bool fleetsim_run(const struct fleetsim *how, struct fleetsim_result *result);
 
+/* What the same workers would need if they took one item after the other, in the map's
+ * order, at no cost: no scheduler that does not know the lengths does much better. */
+double fleetsim_list_ns(const struct fleetsim *how);
+
 double fleetsim_cost_ns(const struct fleetsim *how, int64_t item);
 
 #endif
