@@ -5,7 +5,6 @@
 
 #include "api/session.h"
 #include "backend/fork/fork.h"
-#include "backend/ranks/ranks.h"
 #include "os/process.h"
 #include "team/head.h"
 
@@ -50,6 +49,7 @@ void crewranks_serve_if_told(void) {
     int rc = cw_berth_serve(&post, &status, &err);
     if (rc < 0 && rc != CREW_EBROKEN)
         fprintf(stderr, "follower %d: %s\n", post.mine, err.text);
+    crewtest_set(CELL_FOLLOWER + post.mine, rc < 0 ? rc : 1000 + status);
     crew_finalize();
     _exit(rc < 0 ? 99 : status);
 }
@@ -133,6 +133,14 @@ bool crewranks_end(int status, double seconds) {
     self.berths = NULL;
     munmap((void *)self.pids, MOST * sizeof *self.pids);
     return all;
+}
+
+struct cw_berth_card crewranks_card(void) {
+    return cw_berths_card(self.berths);
+}
+
+bool crewranks_is_full(int i) {
+    return atomic_load(&self.quay->berth[i].full);
 }
 
 struct cw_berths *crewranks_berths(void) {
