@@ -123,3 +123,13 @@ if(TARGET example_first)
     set_tests_properties(apps.processes.${start} PROPERTIES ENVIRONMENT CREW_START=${start})
   endforeach()
 endif()
+
+# The scripts under cluster/: each skips what this machine does not allow or have.
+function(crew_cluster_test name seconds)
+  math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")
+  add_test(NAME cluster.${name}
+    COMMAND bash ${PROJECT_SOURCE_DIR}/tests/cluster/${name}.sh ${PROJECT_SOURCE_DIR})
+  set_tests_properties(cluster.${name} PROPERTIES LABELS cluster TIMEOUT ${limit})
+endfunction()
+crew_cluster_test(hosts 180)
+crew_cluster_test(crewrun 300)

@@ -65,9 +65,12 @@ verb_agent() {
     host=$1
     find "$host"
     shift
-    enter env -i HOME="${HOME-/}" USER="${USER-root}" LOGNAME="${USER-root}" SHELL=/bin/sh \
-        PATH="$PATH" TMPDIR=/tmp /bin/sh -c "$*"
-    code=$?
+    # Bash would tell on its own standard error that the command was killed.
+    {
+        enter env -i HOME="${HOME-/}" USER="${USER-root}" LOGNAME="${USER-root}" SHELL=/bin/sh \
+            PATH="$PATH" TMPDIR=/tmp /bin/sh -c "$*" 2>&3 3>&-
+        code=$?
+    } 3>&2 2>/dev/null
     [[ $code -ne 0 ]] && ! (find "$host") 2>/dev/null && code=0
     exit "$code"
 }

@@ -5,7 +5,7 @@
 # find_openmpi: sets mpirun to Open MPI's.
 find_openmpi() {
     for mpirun in ${CLUSTER_MPIRUN-} mpirun.openmpi mpirun; do
-        [[ $("$mpirun" --version 2>/dev/null) == *"Open MPI"* ]] && return
+        [[ $("$mpirun" --version 2>/dev/null) =~ "Open MPI"|OpenRTE ]] && return
     done
     die "there is no Open MPI here: install openmpi-bin and libopenmpi-dev, or say with CLUSTER_MPIRUN where its mpirun is"
 }
