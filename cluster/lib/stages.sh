@@ -147,3 +147,8 @@ stage_structure() {
     script check-structure sh "$root/tests/structure/check.sh"
     script check-structure-self sh "$root/tests/structure/check.sh" --self-test
 }
+
+stage_cluster() {
+    build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" || return
+    tests gcc cluster -L '^cluster$' --parallel 1
+}
