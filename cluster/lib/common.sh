@@ -36,6 +36,12 @@ have() {
     libwebp-dev) pkg-config --exists libwebp ;;
     libomp-dev) ls /usr/lib/llvm-*/lib/libomp.so /usr/lib/*/libomp.so ;;
     libgomp1) ls /usr/lib/*/libgomp.so.1 /usr/lib64/libgomp.so.1 /usr/lib/gcc/*/*/libgomp.so ;;
+    iproute2) PATH=$PATH:/usr/sbin:/sbin command -v ip ;;
+    openmpi-bin) command -v mpirun.openmpi ;;
+    libopenmpi-dev) command -v mpicc.openmpi ;;
+    slurmctld | slurmd) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
+    slurm-client) command -v srun ;;
+    munge) PATH=$PATH:/usr/sbin:/sbin command -v munged ;;
     libclang-rt-dev) ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.ubsan_standalone*.a ;;
     *) false ;;
     esac >/dev/null 2>&1

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# head.sh STATE COUNT SLOTS SHARED... - the first process of the head of emulated hosts: makes
-# the network and the hosts, and then only waits. Its namespaces are there already.
+# head.sh STATE COUNT SLOTS PREFIX FIRST SHARED... - the first process of the head of emulated
+# hosts: makes the network and the hosts, and then only waits. Its namespaces are there already.
 #
-# Folders of /tmp that the hosts share with the machine are given as SHARED. In STATE there is
+# Hosts are called PREFIX and a number from FIRST. Folders of /tmp that the hosts share with the machine are given as SHARED. In STATE there is
 #     table     a line a host: name, address, pid of its first process as the head
 #               sees it, when that was started
 #     NAME.ready  not empty once the host's mounts are done
@@ -12,8 +12,8 @@ lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$lib/machine.sh"
 . "$lib/instance.sh"
 PATH=$PATH:/usr/sbin:/sbin
-state=$1 count=$2 slots=$3
-shift 3
+state=$1 count=$2 slots=$3 prefix=$4 first=$5
+shift 5
 
 network=10.77
 address() { # of host NUMBER; the head's is 10.77.255.254
@@ -38,15 +38,15 @@ ready() {
 names() {
     local k
     printf '127.0.0.1 localhost\n%s.255.254 head\n' "$network"
-    for ((k = 0; k < count; k++)); do
-        echo "$(address "$k") h$k"
+    for ((k = first; k < first + count; k++)); do
+        echo "$(address "$k") $prefix$k"
     done
 }
 
 start_host() { # NUMBER
     local keeper pid
-    : >"$state/h$1.ready"
-    unshare "${namespaces[@]}" bash "$lib/host.sh" "h$1" "$state" "${shared[@]}" 9>&- &
+    : >"$state/$prefix$1.ready"
+    unshare "${namespaces[@]}" bash "$lib/host.sh" "$prefix$1" "$state" "${shared[@]}" 9>&- &
     keeper=$!
     # Its network namespace is there when it is another one than ours.
     while [[ /proc/$keeper/ns/net -ef /proc/self/ns/net ]]; do sleep 0.002; done
@@ -62,9 +62,9 @@ link set eth0 address $(mac "$1") addrgenmode none
 addr add $(address "$1")/16 dev eth0
 link set eth0 up
 TEXT
-    ready "$state/h$1.ready" 10
+    ready "$state/$prefix$1.ready" 10
     pid=$(child_of "$keeper")
-    echo "h$1 $(address "$1") $pid $(started "$pid")" >>"$state/table"
+    echo "$prefix$1 $(address "$1") $pid $(started "$pid")" >>"$state/table"
 }
 
 shared=("$@")
@@ -78,7 +78,7 @@ link set br0 address 02:00:00:00:ff:fe addrgenmode none
 addr add $network.255.254/16 dev br0
 link set br0 up
 TEXT
-for ((k = 0; k < count; k++)); do
+for ((k = first; k < first + count; k++)); do
     start_host "$k"
 done
 
