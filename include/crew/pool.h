@@ -157,7 +157,8 @@ typedef struct crew_map_opts {
 } crew_map_opts;
 
 /* The general map. in NULL and in_size 0: an index map; out NULL and out_size
- * 0: no results. Input and output in a crew_array are used in place. A slot of
+ * 0: no results. Input and output in a crew_array or crew_shm are used in place (in a crew_shm whose
+ * name is still there). A slot of
  * `out` is valid where its item's status is 0. */
 CREW_API int crew_pool_map(crew_pool *p, crew_fn *fn, const void *in, size_t in_size, int64_t count,
                            void *out, size_t out_size, const crew_map_opts *opts, crew_error *err);

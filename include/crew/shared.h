@@ -189,8 +189,9 @@ typedef struct crew_shm {
 } crew_shm;
 
 /* Who makes memory that nobody owns keeps it until somebody unlinks its name, also
- * beyond the program's end. An owned one goes with the program: at crew_finalize,
- * or, if it was killed, when the next program of this user that uses crew starts. */
+ * beyond the program's end. An owned one goes with the program, whichever of its
+ * processes has made it: at crew_finalize, or, if the program was killed or ended
+ * without, when the next one of this user that uses crew starts. */
 typedef struct crew_shm_opts {
     bool owned;
 } crew_shm_opts;
@@ -205,16 +206,19 @@ CREW_API int crew_shm_attach(crew_shm *s, const char *name);
 CREW_API void *crew_shm_data(crew_shm s);
 CREW_API size_t crew_shm_size(crew_shm s);
 CREW_API const char *crew_shm_name(crew_shm s);
-/* The handle is stale and this process's mapping gone; the name stays (so does the
- * mapping of an owned one, with its owner). */
+/* The handle is stale for all, and this process's mapping gone; the name stays. What
+ * other processes have mapped stays good until each has closed it too (0 there as
+ * well), or ends; in a worker of a pool at least as long as the map or task that has
+ * asked for it. */
 CREW_API int crew_shm_close(crew_shm s);
-/* Takes the name away; the memory stays for those who have mapped it. */
+/* Takes the name away; the memory stays for those who have mapped it. CREW_ENOENT also
+ * if the name means other memory by now, which keeps it. */
 CREW_API int crew_shm_unlink(crew_shm s);
 
 typedef struct crew_shm_info {
     const char *name;
     size_t size; /* 0: it is not there (any more) */
-    int owner;   /* the pid of who made it; 0: that one is dead */
+    int owner;   /* the pid of the program that owns it; 0: that is dead */
 } crew_shm_info;
 /* Calls fn for each owned one of this user, until it returns something else than 0;
  * returns that. */

@@ -273,7 +273,7 @@ int crew_array_lock(crew_array a) {
         return rc;
     }
     if (rc >= 0)
-        cw_rlock_release(self, &use.base->lock);
+        cw_rlock_release(self, &use.base->lock, use.base_check);
     return cw_handle_stale(CW_ARRAY, a.place, a.check);
 }
 
@@ -284,7 +284,10 @@ int crew_array_unlock(crew_array a) {
         return crew_last_error()->code;
     if (!cw_array_use(a, &use))
         return CREW_EINVAL;
-    if (cw_rlock_release(self, &use.base->lock) < 0)
+    int rc = cw_rlock_release(self, &use.base->lock, use.base_check);
+    if (rc == CREW_EINVAL)
+        return cw_handle_stale(CW_ARRAY, a.place, a.check);
+    if (rc < 0)
         return cw_error_set(NULL, CREW_EPERM, 0, "this thread does not hold the array's lock");
     return cw_error_clear(NULL);
 }

@@ -1,6 +1,7 @@
 /* Making a map's job: checks, copies, the shared part. */
 #include "api/array_impl.h"
 #include "api/job_impl.h"
+#include "api/shm_impl.h"
 #include "base/error.h"
 #include "os/robust.h"
 
@@ -64,16 +65,16 @@ static int check_spec(const struct cw_job_spec *s, crew_error *err) {
 }
 
 /* Memory that workers can reach as it is: theirs, or this process's own where
- * they are threads of it. 0: it must be copied. */
-static cw_ref reach(crew_pool *p, const void *at, size_t size, struct cw_within *object) {
+ * they are threads of it. which: 0 items, 1 results. 0: it must be copied. */
+static cw_ref reach(crew_pool *p, struct cw_job *job, int which, const void *at, size_t size) {
     struct cw_session *s = p->session;
     if (!p->ops->processes)
         return (uint64_t)(uintptr_t)at | CW_REF_RAW;
     if (cw_arena_holds(&s->arena, at, size))
         return (uint64_t)((const char *)at - s->own.base);
-    if (cw_array_at(at, size, object))
+    if (cw_array_at(at, size, &job->within[which]))
         return (uint64_t)((const char *)at - s->root.base) | CW_REF_ROOT;
-    return 0;
+    return cw_shm_at(at, size, &job->named[which]) ? CW_REF_NAMED : 0;
 }
 
 static int64_t parts(int64_t count, int64_t by) {
@@ -170,7 +171,7 @@ static int put_in(crew_pool *p, crew_job *j, const struct cw_job_spec *s, crew_e
     size_t size = s->kind == CW_JOB_EACH ? s->in_size : (size_t)s->count * s->in_size;
     if (!s->in)
         return 0;
-    job->in = s->async ? 0 : reach(p, s->in, size, &job->within[0]);
+    job->in = s->async ? 0 : reach(p, job, 0, s->in, size);
     if (job->in)
         return 0;
     if (!(job->in = cw_alloc(a, size, NULL, err)))
@@ -207,7 +208,7 @@ static int put_memory(crew_pool *p, crew_job *j, const struct cw_job_spec *s, cr
     if (!s->out_size)
         return 0;
     size_t size = (size_t)job->count * s->out_size;
-    job->out = s->kind == CW_JOB_FOLD ? 0 : reach(p, s->out, size, &job->within[1]);
+    job->out = s->kind == CW_JOB_FOLD ? 0 : reach(p, job, 1, s->out, size);
     if (job->out)
         return 0;
     j->out_own = true;
@@ -271,6 +272,8 @@ void cw_job_destroy(crew_pool *p, crew_job *j) {
         cw_free(a, job->in);
     if (j->out_own)
         cw_free(a, job->out);
+    for (int i = 0; i < 2; i++)
+        cw_shm_leave(&job->named[i]);
     pthread_mutex_destroy(&job->failures_lock);
     cw_free(a, (cw_off)((char *)job - a->seg->base));
     free(j->again);

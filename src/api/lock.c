@@ -1,11 +1,32 @@
-/* Locks, as their callers see them. */
+/* Locks, as their callers see them. The two kinds differ in who may release, and in
+ * what the same thread's next acquire means. */
 #include "api/objects.h"
 #include "share/lock.h"
 
 #include <crew/sync.h>
 
-static int timed_out(void) {
-    return cw_error_set(NULL, CREW_ETIMEDOUT, 0, "somebody else holds it");
+/* Whichever it is: what its calls have been given, and how they went. */
+struct use {
+    enum cw_kind_of kind;
+    uint64_t place, check;
+    struct cw_self *self;
+    struct cw_lock *lock;
+};
+
+/* False: the error is set. */
+static bool find(struct use *use) {
+    use->lock = cw_handle_use(use->kind, use->place, use->check, &use->self);
+    return use->lock;
+}
+
+static int acquired(const struct use *use, int rc) {
+    cw_handle_met();
+    if (rc == CREW_ETIMEDOUT)
+        return cw_error_set(NULL, rc, 0, "somebody else holds it");
+    if (rc < 0)
+        return cw_handle_stale(use->kind, use->place, use->check);
+    cw_error_clear(NULL);
+    return rc;
 }
 
 /* ---- lock ---- */
@@ -15,35 +36,21 @@ int crew_lock_create(crew_lock *l) {
 }
 
 int crew_lock_acquire(crew_lock l, double timeout) {
-    struct cw_self *self = cw_self_get();
-    if (!self)
+    struct use use = {CW_LOCK, l.place, l.check, NULL, NULL};
+    if (!find(&use))
         return crew_last_error()->code;
-    struct cw_lock *lock = cw_object(self->share, CW_LOCK, l.place, l.check);
-    if (!lock)
-        return cw_handle_stale(CW_LOCK, l.place, l.check);
-    int rc = cw_lock_acquire(self, lock, l.check, timeout);
-    cw_handle_met();
-    if (!cw_object_same(&lock->head, l.check)) {
-        if (rc >= 0)
-            cw_lock_let_go(self, lock);
-        return cw_handle_stale(CW_LOCK, l.place, l.check);
-    }
-    if (rc < 0)
-        return timed_out();
-    cw_error_clear(NULL);
-    return rc;
+    return acquired(&use, cw_lock_acquire(use.self, use.lock, l.check, timeout));
 }
 
 int crew_lock_release(crew_lock l) {
-    struct cw_self *self = cw_self_get();
-    if (!self)
+    struct use use = {CW_LOCK, l.place, l.check, NULL, NULL};
+    if (!find(&use))
         return crew_last_error()->code;
-    struct cw_lock *lock = cw_object(self->share, CW_LOCK, l.place, l.check);
-    if (!lock)
-        return cw_handle_stale(CW_LOCK, l.place, l.check);
-    if (cw_lock_release(self, lock) < 0)
-        return cw_error_set(NULL, CREW_EINVAL, 0, "nobody holds the lock");
-    return cw_error_clear(NULL);
+    if (cw_lock_release(use.self, use.lock, l.check) == 0)
+        return cw_error_clear(NULL);
+    return cw_object_same(&use.lock->head, l.check)
+               ? cw_error_set(NULL, CREW_EINVAL, 0, "nobody holds the lock")
+               : cw_handle_stale(CW_LOCK, l.place, l.check);
 }
 
 int crew_lock_destroy(crew_lock l) {
@@ -57,35 +64,20 @@ int crew_rlock_create(crew_rlock *l) {
 }
 
 int crew_rlock_acquire(crew_rlock l, double timeout) {
-    struct cw_self *self = cw_self_get();
-    if (!self)
+    struct use use = {CW_RLOCK, l.place, l.check, NULL, NULL};
+    if (!find(&use))
         return crew_last_error()->code;
-    struct cw_lock *lock = cw_object(self->share, CW_RLOCK, l.place, l.check);
-    if (!lock)
-        return cw_handle_stale(CW_RLOCK, l.place, l.check);
-    int rc = cw_rlock_acquire(self, lock, l.check, timeout);
-    cw_handle_met();
-    if (!cw_object_same(&lock->head, l.check)) {
-        if (rc >= 0)
-            cw_rlock_release(self, lock);
-        return cw_handle_stale(CW_RLOCK, l.place, l.check);
-    }
-    if (rc < 0)
-        return timed_out();
-    cw_error_clear(NULL);
-    return rc;
+    return acquired(&use, cw_rlock_acquire(use.self, use.lock, l.check, timeout));
 }
 
 int crew_rlock_release(crew_rlock l) {
-    struct cw_self *self = cw_self_get();
-    if (!self)
+    struct use use = {CW_RLOCK, l.place, l.check, NULL, NULL};
+    if (!find(&use))
         return crew_last_error()->code;
-    struct cw_lock *lock = cw_object(self->share, CW_RLOCK, l.place, l.check);
-    if (!lock)
-        return cw_handle_stale(CW_RLOCK, l.place, l.check);
-    if (cw_rlock_release(self, lock) < 0)
-        return cw_error_set(NULL, CREW_EPERM, 0, "this thread does not hold the rlock");
-    return cw_error_clear(NULL);
+    int rc = cw_rlock_release(use.self, use.lock, l.check);
+    if (rc == CREW_EPERM)
+        return cw_error_set(NULL, rc, 0, "this thread does not hold the rlock");
+    return rc < 0 ? cw_handle_stale(CW_RLOCK, l.place, l.check) : cw_error_clear(NULL);
 }
 
 int crew_rlock_destroy(crew_rlock l) {

@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
-#include "os/shm.h"
 #include "share/share.h"
 
 #include <errno.h>
@@ -77,7 +76,10 @@ static int make_commons(struct cw_session *s, crew_error *err) {
     if (rc < 0)
         return rc;
     cw_head(&s->own)->commons = at;
-    return cw_share_enter(&s->root, CW_ARENA_START, at, err);
+    rc = cw_share_enter(&s->root, CW_ARENA_START, at, err);
+    if (rc == 0)
+        cw_shm_begin(&cw_share_here()->commons->owner);
+    return rc;
 }
 
 int cw_session_join_objects(const cw_segment *root, crew_error *err) {
@@ -116,8 +118,6 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
         return rc;
     }
     cw_objects_take(&s->at_init);
-    if (s->depth == 0)
-        cw_shm_sweep(); /* what a program that was killed has left */
     /* The image for START_SERVER: as early as there is one. The environment has the
      * last word, so these two will want none. */
     if (by_init && s->config.backend != CREW_SERIAL && s->config.backend != CREW_THREADS)

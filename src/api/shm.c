@@ -4,56 +4,78 @@
 
 #include "api/objects.h"
 #include "api/shm_impl.h"
+#include "os/descriptor.h"
 
 #include <crew/shared.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* This process's mappings. An entry whose handle has become stale (closed by
- * another process) is unmapped when the next one is looked for. */
+/* This process's mappings. Of a handle that another process has closed it stays
+ * until this one closes it as well: somebody may be using it. */
 struct mapping {
     struct mapping *next;
     uint64_t place, check;
-    void *base;
+    char *base;
     size_t size;
-    int note;      /* of an owned one: open as long as its owner lives; else -1 */
-    pid_t owner;   /* who made it: not a child that inherited this list */
+    ino_t inode;
+    uint64_t work; /* what this worker was about when it was last asked for */
+    char name[CW_SHM_NAME + 1];
 };
 static struct mapping *mappings;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The program, in its first process. */
+static struct cw_shm_owner program = {.fd = -1};
+
+/* A worker of a pool closes nothing that a task has only looked at, and lasts: there
+ * a mapping of a handle that is stale goes in the next map or task. */
+static const struct cw_line *worker;
+
+static uint64_t work_now(void) {
+    uint64_t key = worker ? cw_line_key(worker) : 0;
+    return key >> 63 ? key : key & ~(((uint64_t)1 << 40) - 1); /* whichever item of a map */
+}
 
 static void drop(struct mapping **at) {
     struct mapping *m = *at;
     *at = m->next;
     munmap(m->base, m->size);
-    if (m->note >= 0)
-        close(m->note);
     free(m);
 }
 
 /* With the lock. */
-static struct mapping **find_mapping(const struct cw_share *share, crew_shm s) {
+static struct mapping **find_mapping(const struct cw_share *share, uint64_t place,
+                                     uint64_t check) {
+    const uint64_t work = work_now();
+    struct mapping **found = NULL;
     for (struct mapping **at = &mappings; *at;) {
         struct mapping *m = *at;
-        if (m->place == s.place && m->check == s.check)
-            return at;
-        if (m->note < 0 && !cw_object(share, CW_SHM, m->place, m->check))
+        if (m->place == place && m->check == check) {
+            m->work = work;
+            found = at;
+        } else if (worker && m->work != work && !cw_object(share, CW_SHM, m->place, m->check)) {
             drop(at);
-        else
-            at = &m->next;
+            continue;
+        }
+        at = &m->next;
     }
-    return NULL;
+    return found;
 }
 
 /* Maps fd, which it takes. With the lock. NULL: the error is set. */
-static struct mapping *map(crew_shm s, int fd, size_t size, int note) {
+static struct mapping *map(uint64_t place, uint64_t check, const char *name, int fd, size_t size) {
+    struct stat st = {.st_ino = 0};
     struct mapping *m = malloc(sizeof *m);
-    void *base = m ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *base = m && fstat(fd, &st) == 0
+                     ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                     : MAP_FAILED;
     int sys = errno;
     close(fd);
     if (base == MAP_FAILED) {
@@ -62,7 +84,9 @@ static struct mapping *map(crew_shm s, int fd, size_t size, int note) {
                      size);
         return NULL;
     }
-    *m = (struct mapping){mappings, s.place, s.check, base, size, note, getpid()};
+    *m = (struct mapping){.next = mappings, .place = place, .check = check, .base = base,
+                          .size = size, .inode = st.st_ino, .work = work_now()};
+    snprintf(m->name, sizeof m->name, "%s", name);
     mappings = m;
     return m;
 }
@@ -86,8 +110,8 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
     return 0;
 }
 
-/* A handle for what fd means, mapped here. Takes fd and note. */
-static int adopt(crew_shm *s, const char *name, size_t size, int fd, int note) {
+/* A handle for what fd means, mapped here. Takes fd. */
+static int adopt(crew_shm *s, const char *name, size_t size, int fd) {
     struct naming naming = {name, size, fd};
     int rc = cw_handle_make(CW_SHM, fill, &naming, &s->place, &s->check);
     if (rc < 0) {
@@ -95,7 +119,7 @@ static int adopt(crew_shm *s, const char *name, size_t size, int fd, int note) {
         return rc;
     }
     pthread_mutex_lock(&lock);
-    if (!map(*s, fd, size, note))
+    if (!map(s->place, s->check, name, fd, size))
         rc = crew_last_error()->code;
     pthread_mutex_unlock(&lock);
     if (rc < 0) {
@@ -107,22 +131,23 @@ static int adopt(crew_shm *s, const char *name, size_t size, int fd, int note) {
 }
 
 int crew_shm_create(crew_shm *s, const char *name, size_t size, const crew_shm_opts *opts) {
-    int note;
+    struct stat st;
     if (!s)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the handle to fill is NULL");
     if (size == 0 || size > PTRDIFF_MAX)
         return cw_error_set(NULL, CREW_EINVAL, 0, "%zu bytes of shared memory: at least 1", size);
-    if (!cw_self_get())
+    const struct cw_self *self = cw_self_get();
+    if (!self)
         return crew_last_error()->code;
-    int fd = cw_shm_make(name, size, opts && opts->owned, &note, cw_error_last());
+    const struct cw_shm_owner *owner = opts && opts->owned ? &self->share->commons->owner : NULL;
+    int fd = cw_shm_make(name, size, owner, cw_error_last());
     if (fd < 0)
         return fd;
-    int rc = adopt(s, name, size, fd, note);
+    ino_t inode = fstat(fd, &st) == 0 ? st.st_ino : 0;
+    int rc = adopt(s, name, size, fd);
     if (rc < 0) {
         crew_error why = *crew_last_error();
-        cw_shm_unlink(name, cw_error_last());
-        if (note >= 0)
-            close(note);
+        cw_shm_unlink(name, inode, cw_error_last());
         cw_error_copy(NULL, &why);
     }
     return rc;
@@ -135,7 +160,7 @@ int crew_shm_attach(crew_shm *s, const char *name) {
     if (!cw_self_get())
         return crew_last_error()->code;
     int fd = cw_shm_find(name, &size, cw_error_last());
-    return fd < 0 ? fd : adopt(s, name, size, fd, -1);
+    return fd < 0 ? fd : adopt(s, name, size, fd);
 }
 
 /* NULL: the error is set. */
@@ -160,7 +185,7 @@ static struct mapping *map_by_name(crew_shm s, const struct cw_shm *shm) {
     if (fd < 0)
         return NULL;
     if (fstat(fd, &st) == 0 && (uint64_t)st.st_ino == shm->inode && size >= shm->size)
-        return map(s, fd, shm->size, -1);
+        return map(s.place, s.check, shm->name, fd, shm->size);
     close(fd);
     cw_error_set(NULL, CREW_ENOENT, 0, "the name %s means other memory by now", shm->name);
     return NULL;
@@ -172,7 +197,7 @@ void *crew_shm_data(crew_shm s) {
     if (!shm)
         return NULL;
     pthread_mutex_lock(&lock);
-    struct mapping **at = find_mapping(self->share, s);
+    struct mapping **at = find_mapping(self->share, s.place, s.check);
     const struct mapping *m = at ? *at : map_by_name(s, shm);
     pthread_mutex_unlock(&lock);
     if (m)
@@ -197,13 +222,14 @@ int crew_shm_close(crew_shm s) {
     if (!self)
         return crew_last_error()->code;
     pthread_mutex_lock(&lock);
-    struct mapping **at = find_mapping(self->share, s);
-    /* What it owned keeps its name, and its owner, until unlink or the end. */
-    bool owned = at && (*at)->note >= 0 && (*at)->owner == getpid();
-    if (at && !owned)
+    struct mapping **at = find_mapping(self->share, s.place, s.check);
+    bool mapped = at;
+    if (at)
         drop(at);
     pthread_mutex_unlock(&lock);
-    return cw_handle_end(CW_SHM, s.place, s.check);
+    int rc = cw_handle_end(CW_SHM, s.place, s.check);
+    /* Another process has closed it before, and this one's part is done now. */
+    return mapped ? cw_error_clear(NULL) : rc;
 }
 
 int crew_shm_unlink(crew_shm s) {
@@ -211,34 +237,106 @@ int crew_shm_unlink(crew_shm s) {
     const struct cw_shm *shm = find(s, &self);
     if (!shm)
         return crew_last_error()->code;
-    int rc = cw_shm_unlink(shm->name, cw_error_last());
-    if (rc < 0)
-        return rc;
-    /* There is nothing left to own. */
+    int rc = cw_shm_unlink(shm->name, (ino_t)shm->inode, cw_error_last());
+    return rc < 0 ? rc : cw_error_clear(NULL);
+}
+
+/* ---- input and results of maps that lie in it ---- */
+
+bool cw_shm_at(const void *at, size_t size, struct cw_named *named) {
+    const char *from = at;
+    size_t whole;
+    *named = (struct cw_named){.fd = -1};
     pthread_mutex_lock(&lock);
-    struct mapping **at = find_mapping(self->share, s);
-    if (at && (*at)->note >= 0) {
-        close((*at)->note);
-        (*at)->note = -1;
-    }
+    const struct mapping *m = mappings;
+    while (m && (from < m->base || from >= m->base + m->size ||
+                 size > (size_t)(m->base + m->size - from)))
+        m = m->next;
+    struct stat st;
+    crew_error ignored;
+    int fd = m ? cw_shm_find(m->name, &whole, &ignored) : -1;
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == m->inode)
+        *named = (struct cw_named){.place = m->place,
+                                   .check = m->check,
+                                   .offset = (uint64_t)(from - m->base),
+                                   .size = m->size,
+                                   .inode = m->inode,
+                                   .pid = getpid(),
+                                   .fd = fd};
+    else if (fd >= 0)
+        close(fd);
+    if (named->fd >= 0)
+        snprintf(named->name, sizeof named->name, "%s", m->name);
     pthread_mutex_unlock(&lock);
-    return cw_error_clear(NULL);
+    return named->fd >= 0;
+}
+
+void cw_shm_leave(const struct cw_named *named) {
+    if (named->place)
+        close(named->fd);
+}
+
+/* What the manager has open, whatever its name means by now; or by its name, where
+ * the manager does not let others look. -1: there is no way. */
+static int open_named(const struct cw_named *named) {
+    char path[64];
+    struct stat st;
+    size_t size;
+    crew_error ignored;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)named->pid, named->fd);
+    int fd = cw_descriptor_above_standard(open(path, O_RDWR | O_CLOEXEC));
+    if (fd < 0 || fstat(fd, &st) != 0 || st.st_ino != named->inode) {
+        if (fd >= 0)
+            close(fd);
+        fd = cw_shm_find(named->name, &size, &ignored);
+    }
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == named->inode)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void *reach(const struct cw_named *named) {
+    const struct cw_share *share = cw_share_here();
+    pthread_mutex_lock(&lock);
+    struct mapping **at = share ? find_mapping(share, named->place, named->check) : NULL;
+    const struct mapping *m = at ? *at : NULL;
+    int fd = m ? -1 : open_named(named);
+    if (fd >= 0)
+        m = map(named->place, named->check, named->name, fd, named->size);
+    pthread_mutex_unlock(&lock);
+    return m ? m->base + named->offset : NULL;
+}
+
+void cw_shm_worker(struct cw_maps *maps, const struct cw_line *line) {
+    maps->named = reach;
+    worker = line;
 }
 
 /* ---- owned ones ---- */
+
+void cw_shm_begin(struct cw_shm_owner *shared) {
+    cw_shm_owner_begin(&program);
+    *shared = program;
+    cw_shm_sweep(); /* what a program that was killed has left */
+}
 
 void cw_shm_finish(void) {
     pthread_mutex_lock(&lock);
     while (mappings)
         drop(&mappings);
     pthread_mutex_unlock(&lock);
-    cw_shm_sweep(); /* what this process owned has no owner any more */
+    if (program.fd < 0)
+        return;
+    cw_shm_owner_end(&program);
+    cw_shm_sweep(); /* what it owned */
 }
 
 void cw_shm_forked(void) {
     pthread_mutex_init(&lock, NULL);
-    for (struct mapping *m = mappings; m; m = m->next)
-        m->owner = 0;
+    cw_shm_owner_forked(&program);
+    program.fd = -1;
 }
 
 struct visit {

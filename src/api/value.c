@@ -50,12 +50,7 @@ int crew_value_lock(crew_value v) {
         return crew_last_error()->code;
     int rc = cw_rlock_acquire(self, &value->lock, v.check, CREW_FOREVER);
     cw_handle_met();
-    if (!cw_object_same(&value->lock.head, v.check)) {
-        if (rc >= 0)
-            cw_rlock_release(self, &value->lock);
-        return cw_handle_stale(CW_VALUE, v.place, v.check);
-    }
-    return rc;
+    return rc < 0 ? cw_handle_stale(CW_VALUE, v.place, v.check) : rc;
 }
 
 int crew_value_unlock(crew_value v) {
@@ -63,7 +58,10 @@ int crew_value_unlock(crew_value v) {
     struct cw_value *value = find(v, &self);
     if (!value)
         return crew_last_error()->code;
-    if (cw_rlock_release(self, &value->lock) < 0)
+    int rc = cw_rlock_release(self, &value->lock, v.check);
+    if (rc == CREW_EINVAL)
+        return cw_handle_stale(CW_VALUE, v.place, v.check);
+    if (rc < 0)
         return cw_error_set(NULL, CREW_EPERM, 0, "this thread does not hold the value's lock");
     return 0;
 }

@@ -1,4 +1,5 @@
 /* What a worker process is from its first instruction to its last. */
+#include "api/shm_impl.h"
 #include "api/worker.h"
 #include "backend/fork/spawn.h"
 #include "base/sanitized.h"
@@ -78,6 +79,8 @@ static void live(struct cw_maps *maps, const struct cw_billet *billet) {
     }
     cw_member_init(m, maps, team, billet->rank);
     settle(m, cw_team_place(maps, team, billet->rank));
+    if (team->processes)
+        cw_shm_worker(&m->maps, m->line);
     atomic_store(&seat->step, CW_STEP_SETTLED);
     bool in_order = cw_member_live(m);
     atomic_store(&seat->farewell, in_order ? CW_FAREWELL_ORDER : CW_FAREWELL_NONE);

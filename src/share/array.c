@@ -4,16 +4,8 @@
 #include "share/kinds.h"
 #include "team/head.h"
 
-static void scrub(struct cw_share *share, struct cw_head *head) {
-    cw_kind_rlock.scrub(share, head);
-}
-
-static void wake(struct cw_share *share, struct cw_head *head) {
-    cw_kind_rlock.wake(share, head);
-}
-
-static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
-    cw_kind_rlock.let_go(share, head, party);
+static void turn(struct cw_head *head, uint32_t generation) {
+    cw_kind_rlock.turn(head, generation);
 }
 
 static bool names(const struct cw_head *head, uint32_t hand) {
@@ -51,11 +43,9 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
 const struct cw_kind cw_kind_array = {
     .name = "array",
     .bytes = 256,
-    .scrub = scrub,
+    .turn = turn,
     .bury = bury,
-    .let_go = let_go,
     .names = names,
-    .wake = wake,
 };
 
 _Static_assert(sizeof(struct cw_array) <= 256, "a cell");

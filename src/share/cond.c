@@ -36,7 +36,7 @@ static int mine(const struct cw_self *self, const struct cw_cond *cond, uint64_t
         return CREW_EINVAL;
     if (!its->lock)
         return CREW_ENOENT;
-    return cw_bolt_holder(&its->lock->bolt) == self->number + 1 ? 0 : CREW_EPERM;
+    return cw_bolt_holder_for(&its->lock->bolt, its->check) == self->number + 1 ? 0 : CREW_EPERM;
 }
 
 int cw_cond_mine(const struct cw_self *self, const struct cw_cond *cond, uint64_t check) {
@@ -126,14 +126,8 @@ static int sleep_for_answer(struct cw_self *self, const struct cw_cond *cond, ui
 
 /* CREW_ENOENT: it was destroyed. */
 static int take_again(struct cw_self *self, const struct its_lock *its) {
-    int rc = CREW_ETIMEDOUT;
-    if (cw_object_same(&its->lock->head, its->check))
-        rc = cw_lock_acquire(self, its->lock, its->check, -1);
-    if (cw_object_same(&its->lock->head, its->check))
-        return rc;
-    if (rc >= 0)
-        cw_lock_release(self, its->lock);
-    return CREW_ENOENT;
+    int rc = cw_lock_acquire(self, its->lock, its->check, -1);
+    return rc < 0 ? CREW_ENOENT : rc;
 }
 
 int cw_cond_wait(struct cw_self *self, struct cw_cond *cond, uint64_t check,
@@ -144,7 +138,7 @@ int cw_cond_wait(struct cw_self *self, struct cw_cond *cond, uint64_t check,
         return rc;
     cw_nap_ask(self->hand, CW_NAP_COND, cw_nap_object(&cond->head, (uint32_t)check),
                atomic_fetch_add(&cond->tickets, 1));
-    cw_lock_release(self, its.lock);
+    cw_lock_release(self, its.lock, its.check);
     rc = sleep_for_answer(self, cond, check, &its, deadline);
     int held = take_again(self, &its);
     /* Only now has it taken the notify: until here a burial passes that on. */

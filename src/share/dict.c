@@ -190,9 +190,10 @@ int cw_dict_change(struct cw_self *self, struct cw_dict *d, uint64_t check,
     while (rc == NEEDS_ENTRY) {
         if (makes && (rc = make_entry(self, c, hash, err)) < 0)
             break;
-        cw_bolt_acquire(self, &stripe->bolt, CREW_FOREVER);
+        if ((rc = cw_bolt_acquire(self, &stripe->bolt, check, CREW_FOREVER)) < 0)
+            break;
         rc = cw_object_same(&d->head, check) ? attempt(self, stripe, hash, c, err) : CREW_EINVAL;
-        cw_bolt_release(&stripe->bolt);
+        cw_bolt_release(self, &stripe->bolt, check);
         makes = true;
     }
     /* Not used; replaced or removed. */
@@ -210,9 +211,11 @@ int cw_dict_get(struct cw_self *self, struct cw_dict *d, uint64_t check, struct 
     struct cw_stripe *stripe = stripe_of(d, hash);
     bool waits = false;
     for (;;) {
-        int rc = CREW_EINVAL;
         uint32_t seen = waits ? cw_gate_look(&stripe->gate) : 0;
-        cw_bolt_acquire(self, &stripe->bolt, CREW_FOREVER);
+        int rc = cw_bolt_acquire(self, &stripe->bolt, check, CREW_FOREVER);
+        if (rc < 0)
+            return rc;
+        rc = CREW_EINVAL;
         if (cw_object_same(&d->head, check)) {
             _Atomic cw_off *link = find(self->share, cw_look(&stripe->table), key, hash);
             const struct cw_dict_entry *e = link ? cw_dict_entry(self->share, cw_look(link)) : NULL;
@@ -220,7 +223,7 @@ int cw_dict_get(struct cw_self *self, struct cw_dict *d, uint64_t check, struct 
             if (rc == 0 && take)
                 take_out(self, stripe, link);
         }
-        cw_bolt_release(&stripe->bolt);
+        cw_bolt_release(self, &stripe->bolt, check);
         if (rc != CREW_ENOENT) {
             cw_free_cell(&self->share->arena, &self->hand->block[CW_DICT_OUT]);
             return rc;

@@ -22,18 +22,19 @@ int cw_dict_init(struct cw_share *share, struct cw_head *head, void *arg, crew_e
 
 /* ---- all stripes ---- */
 
-static void release_all(struct cw_dict *d) {
+static void release_all(const struct cw_self *self, struct cw_dict *d, uint64_t check) {
     for (int i = 0; i < CW_STRIPES; i++)
-        cw_bolt_release(&d->stripe[i].bolt);
+        cw_bolt_release(self, &d->stripe[i].bolt, check);
 }
 
 /* False: the dictionary is gone, and none is held. */
 static bool acquire_all(struct cw_self *self, struct cw_dict *d, uint64_t check) {
     for (int i = 0; i < CW_STRIPES; i++)
-        cw_bolt_acquire(self, &d->stripe[i].bolt, CREW_FOREVER);
+        if (cw_bolt_acquire(self, &d->stripe[i].bolt, check, CREW_FOREVER) < 0)
+            break;
     if (cw_object_same(&d->head, check))
         return true;
-    release_all(d);
+    release_all(self, d, check);
     return false;
 }
 
@@ -43,7 +44,7 @@ int64_t cw_dict_size(struct cw_self *self, struct cw_dict *d, uint64_t check) {
         return CREW_EINVAL;
     for (int i = 0; i < CW_STRIPES; i++)
         count += cw_look(&d->stripe[i].count);
-    release_all(d);
+    release_all(self, d, check);
     return (int64_t)count;
 }
 
@@ -74,7 +75,7 @@ int cw_dict_copy(struct cw_self *self, struct cw_dict *d, uint64_t check, struct
     for (int i = 0; i < CW_STRIPES && rc == 0; i++)
         if (!walk(self->share, &d->stripe[i], copy_entry, copy))
             rc = CREW_ENOMEM;
-    release_all(d);
+    release_all(self, d, check);
     return rc;
 }
 
@@ -108,7 +109,7 @@ int cw_dict_clear(struct cw_self *self, struct cw_dict *d, uint64_t check) {
     if (!acquire_all(self, d, check))
         return CREW_EINVAL;
     sweep(self, d);
-    release_all(d);
+    release_all(self, d, check);
     return 0;
 }
 
@@ -118,7 +119,7 @@ int cw_dict_end(struct cw_self *self, struct cw_dict *d, uint64_t place, uint64_
     /* Not left to `scrub`, for which everybody who makes an object waits. */
     sweep(self, d);
     int rc = cw_object_end(self->share, CW_DICT, place, check);
-    release_all(d);
+    release_all(self, d, check);
     return rc;
 }
 
@@ -152,7 +153,7 @@ const char *cw_dict_check(struct cw_self *self, struct cw_dict *d) {
     for (int i = 0; i < CW_HAND_BLOCKS && !wrong; i++)
         if (cw_look(&self->hand->block[i]))
             wrong = "a hand has kept a block";
-    release_all(d);
+    release_all(self, d, check);
     return wrong;
 }
 
@@ -179,11 +180,10 @@ static void repair(struct cw_share *share, struct cw_stripe *stripe, struct cw_h
     cw_put(&stripe->count, found.count);
 }
 
-static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
+static void turn(struct cw_head *head, uint32_t generation) {
     struct cw_dict *d = (struct cw_dict *)head;
     for (int i = 0; i < CW_STRIPES; i++)
-        if (cw_bolt_is_of(share, &d->stripe[i].bolt, party))
-            cw_bolt_bury(&d->stripe[i].bolt, false);
+        cw_bolt_turn(&d->stripe[i].bolt, generation);
 }
 
 /* The dead hand had all bolts: goes on with what it had begun. Its cells hold
@@ -209,7 +209,8 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     uint32_t sweeper = atomic_load_explicit(&d->sweeper, memory_order_acquire);
     if (sweeper && cw_hand_at(share, sweeper - 1)->party == party)
         finish_sweep(share, d, cw_hand_at(share, sweeper - 1));
-    let_go(share, head, party);
+    for (int i = 0; i < CW_STRIPES; i++)
+        cw_bolt_bury(share, &d->stripe[i].bolt, party, false);
 }
 
 static void wake(struct cw_share *share, struct cw_head *head) {
@@ -221,8 +222,8 @@ static void wake(struct cw_share *share, struct cw_head *head) {
 
 const struct cw_kind cw_kind_dict = {.name = "dictionary",
                                      .bytes = sizeof(struct cw_dict),
+                                     .turn = turn,
                                      .bury = bury,
-                                     .let_go = let_go,
                                      .wake = wake};
 
 _Static_assert(sizeof(struct cw_stripe) == 64, "a cache line");

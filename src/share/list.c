@@ -30,16 +30,17 @@ static uint64_t length(const struct cw_vector *v) {
 
 /* False: the list is gone, and not held. */
 static bool enter(struct cw_self *self, struct cw_list *l, uint64_t check) {
-    cw_bolt_acquire(self, &l->bolt, CREW_FOREVER);
+    if (cw_bolt_acquire(self, &l->bolt, check, CREW_FOREVER) < 0)
+        return false;
     if (cw_object_same(&l->head, check))
         return true;
-    cw_bolt_release(&l->bolt);
+    cw_bolt_release(self, &l->bolt, check);
     return false;
 }
 
 /* Lets others in; then frees what came out of the list, or did not go in. */
-static int leave(struct cw_self *self, struct cw_list *l, int rc) {
-    cw_bolt_release(&l->bolt);
+static int leave(struct cw_self *self, struct cw_list *l, uint64_t check, int rc) {
+    cw_bolt_release(self, &l->bolt, check);
     cw_free_cell(&self->share->arena, &self->hand->block[IN]);
     cw_free_cell(&self->share->arena, &self->hand->block[OUT]);
     return rc;
@@ -144,7 +145,7 @@ int cw_list_insert(struct cw_self *self, struct cw_list *l, uint64_t check, int6
     const struct cw_vector *v = vector_of(self->share, l);
     if (!position(v, index, &at))
         at = index < 0 ? 0 : length(v);
-    return leave(self, l, put_in(self, l, at, err));
+    return leave(self, l, check, put_in(self, l, at, err));
 }
 
 int cw_list_set(struct cw_self *self, struct cw_list *l, uint64_t check, int64_t index,
@@ -160,12 +161,12 @@ int cw_list_set(struct cw_self *self, struct cw_list *l, uint64_t check, int64_t
     }
     struct cw_vector *v = vector_of(self->share, l);
     if (!position(v, index, &at))
-        return leave(self, l, CREW_ENOENT);
+        return leave(self, l, check, CREW_ENOENT);
     _Atomic cw_off *place = &v->item[cw_look(&v->first) + at];
     cw_put(&block[OUT], cw_look(place));
     cw_put(place, cw_look(&block[IN]));
     cw_put(&block[IN], 0);
-    return leave(self, l, 0);
+    return leave(self, l, check, 0);
 }
 
 /* A vector that is mostly spare places is worth a smaller one. */
@@ -199,12 +200,12 @@ int cw_list_get(struct cw_self *self, struct cw_list *l, uint64_t check, int64_t
         return CREW_EINVAL;
     const struct cw_vector *v = vector_of(self->share, l);
     if (!position(v, index, &at))
-        return leave(self, l, CREW_ENOENT);
+        return leave(self, l, check, CREW_ENOENT);
     const struct cw_item *item = item_at(self->share, cw_look(&v->item[cw_look(&v->first) + at]));
     int rc = cw_out_put(out, item->bytes, item->size);
     if (rc == 0 && take && (rc = take_out(self, l, at, err)) < 0)
         cw_out_undo(out);
-    return leave(self, l, rc);
+    return leave(self, l, check, rc);
 }
 
 /* ---- the whole list ---- */
@@ -213,7 +214,7 @@ int64_t cw_list_size(struct cw_self *self, struct cw_list *l, uint64_t check) {
     if (!enter(self, l, check))
         return CREW_EINVAL;
     int64_t n = (int64_t)length(vector_of(self->share, l));
-    cw_bolt_release(&l->bolt);
+    cw_bolt_release(self, &l->bolt, check);
     return n;
 }
 
@@ -228,7 +229,7 @@ int cw_list_copy(struct cw_self *self, struct cw_list *l, uint64_t check, struct
         if (!cw_copy_add(copy, (struct cw_bytes){0}, (struct cw_bytes){item->bytes, item->size}))
             rc = CREW_ENOMEM;
     }
-    return leave(self, l, rc);
+    return leave(self, l, check, rc);
 }
 
 /* Frees what is gone, through the hand's cells, which are empty. */
@@ -256,7 +257,7 @@ int cw_list_clear(struct cw_self *self, struct cw_list *l, uint64_t check) {
     if (!enter(self, l, check))
         return CREW_EINVAL;
     empty(self, l);
-    return leave(self, l, 0);
+    return leave(self, l, check, 0);
 }
 
 int cw_list_end(struct cw_self *self, struct cw_list *l, uint64_t place, uint64_t check) {
@@ -264,12 +265,13 @@ int cw_list_end(struct cw_self *self, struct cw_list *l, uint64_t place, uint64_
         return CREW_EINVAL;
     /* Not left to `scrub`, for which everybody who makes an object waits. */
     empty(self, l);
-    return leave(self, l, cw_object_end(self->share, CW_LIST, place, check));
+    return leave(self, l, check, cw_object_end(self->share, CW_LIST, place, check));
 }
 
 const char *cw_list_check(struct cw_self *self, struct cw_list *l) {
     const char *wrong = NULL;
-    if (!enter(self, l, atomic_load_explicit(&l->head.generation, memory_order_acquire)))
+    uint64_t check = atomic_load_explicit(&l->head.generation, memory_order_acquire);
+    if (!enter(self, l, check))
         return "the list is gone";
     const struct cw_vector *v = vector_of(self->share, l);
     if (v && (cw_look(&v->first) > cw_look(&v->end) || cw_look(&v->end) > v->room))
@@ -282,7 +284,7 @@ const char *cw_list_check(struct cw_self *self, struct cw_list *l) {
     for (int i = 0; i < CW_HAND_BLOCKS && !wrong; i++)
         if (cw_look(&self->hand->block[i]))
             wrong = "a hand has kept a block";
-    cw_bolt_release(&l->bolt);
+    cw_bolt_release(self, &l->bolt, check);
     return wrong;
 }
 
@@ -295,10 +297,8 @@ static void disown(const struct cw_share *share, struct cw_hand *hand, cw_off ve
         cw_hand_disown(hand, cw_look(&v->item[i]));
 }
 
-static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
-    struct cw_list *l = (struct cw_list *)head;
-    if (cw_bolt_is_of(share, &l->bolt, party))
-        cw_bolt_bury(&l->bolt, false);
+static void turn(struct cw_head *head, uint32_t generation) {
+    cw_bolt_turn(&((struct cw_list *)head)->bolt, generation);
 }
 
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
@@ -315,9 +315,9 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
             cw_free_cell(&share->arena, &hand->block[cell]);
         drain(share, hand, l);
     }
-    let_go(share, head, party);
+    cw_bolt_bury(share, &l->bolt, party, false);
 }
 
-const struct cw_kind cw_kind_list = {.name = "list", .bytes = 64, .bury = bury, .let_go = let_go};
+const struct cw_kind cw_kind_list = {.name = "list", .bytes = 64, .turn = turn, .bury = bury};
 
 _Static_assert(sizeof(struct cw_list) <= 64, "a cell");

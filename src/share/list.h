@@ -27,7 +27,6 @@
 struct cw_list {
     struct cw_head head;
     cw_bolt bolt;
-    uint32_t unused;
     _Atomic cw_off vector, gone;
 };
 

@@ -87,8 +87,6 @@ static void bury(struct cw_share *share, struct cw_party *party) {
             struct cw_head *head = cw_cell(share, kind, i);
             if (cw_head_live(head))
                 ops->bury(share, head, number);
-            else if (ops->let_go)
-                ops->let_go(share, head, number);
         }
     }
     for (uint32_t i = 0, n = cw_cells(share, CW_HAND); i < n; i++) {

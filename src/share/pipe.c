@@ -246,7 +246,7 @@ int cw_conn_send(const struct cw_conn *c, const void *data, size_t size, double 
         if ((rc = cw_conn_enter(c, bolt, timeout)) < 0)
             break;
         rc = try_put(c, data, size, &w.tail, err);
-        cw_bolt_release(bolt);
+        cw_bolt_release(c->self, bolt, c->check);
         if (rc == AGAIN) {
             if ((rc = await(&w)) == 0)
                 rc = AGAIN;
@@ -344,7 +344,7 @@ int cw_conn_recv(const struct cw_conn *c, struct cw_sink *sink, double timeout) 
         if (rc < 0)
             return rc;
         rc = try_take(c, sink);
-        cw_bolt_release(bolt);
+        cw_bolt_release(c->self, bolt, c->check);
         _Atomic cw_off *block = &c->self->hand->block[0];
         cw_off off = atomic_load_explicit(block, memory_order_relaxed);
         if (off) {
@@ -370,7 +370,7 @@ int cw_conn_poll(const struct cw_conn *c, double timeout) {
     int found = cw_conn_look(c);
     if (!found)
         cw_note_settle(c, true);
-    cw_bolt_release(bolt);
+    cw_bolt_release(c->self, bolt, c->check);
     return found < 0 ? found : found ? 0 : await(&w);
 }
 
@@ -433,10 +433,10 @@ void cw_flow_bury(struct cw_share *share, struct cw_pipe *pipe, int end, uint32_
     struct cw_flow *flow = &pipe->flow[end];
     if (cw_bolt_is_of(share, &flow->put.bolt, party)) {
         settle_put(share, pipe, end, cw_bolt_holder(&flow->put.bolt) - 1);
-        cw_bolt_bury(&flow->put.bolt, false);
+        cw_bolt_bury(share, &flow->put.bolt, party, false);
     }
     if (cw_bolt_is_of(share, &flow->take.bolt, party)) {
         settle_take(share, pipe, end, cw_bolt_holder(&flow->take.bolt) - 1);
-        cw_bolt_bury(&flow->take.bolt, false);
+        cw_bolt_bury(share, &flow->take.bolt, party, false);
     }
 }

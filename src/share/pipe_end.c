@@ -80,21 +80,25 @@ static void bolts_of(const struct cw_conn *c, cw_bolt *bolt[2]) {
     bolt[1] = cw_conn_receives(c) ? &c->pipe->flow[c->end].take.bolt : NULL;
 }
 
-static void leave(cw_bolt *bolt[2]) {
+static void leave(const struct cw_conn *c, cw_bolt *bolt[2]) {
     for (int i = 0; i < 2; i++)
         if (bolt[i])
-            cw_bolt_release(bolt[i]);
+            cw_bolt_release(c->self, bolt[i], c->check);
+}
+
+static int acquire(const struct cw_conn *c, cw_bolt *bolt, double timeout) {
+    return cw_bolt_acquire(c->self, bolt, c->check, timeout < 0 ? -1 : timeout + PATIENCE);
 }
 
 /* Acquires both; after that nobody is inside the end. */
 static int enter_both(const struct cw_conn *c, cw_bolt *bolt[2], double timeout) {
+    int rc = 0;
     bolts_of(c, bolt);
     for (int i = 0; i < 2; i++)
-        if (bolt[i] &&
-            cw_bolt_acquire(c->self, bolt[i], timeout < 0 ? -1 : timeout + PATIENCE) < 0) {
+        if (bolt[i] && (rc = acquire(c, bolt[i], timeout)) < 0) {
             if (i == 1 && bolt[0])
-                cw_bolt_release(bolt[0]);
-            return CREW_ETIMEDOUT;
+                cw_bolt_release(c->self, bolt[0], c->check);
+            return rc;
         }
     return 0;
 }
@@ -106,20 +110,18 @@ int cw_conn_own(const struct cw_conn *c, double timeout) {
     int rc = enter_both(c, bolt, timeout);
     if (rc == 0) {
         rc = take_over(c);
-        leave(bolt);
+        leave(c, bolt);
     }
     return rc;
 }
 
 int cw_conn_enter(const struct cw_conn *c, cw_bolt *bolt, double timeout) {
     for (;;) {
-        if (cw_bolt_acquire(c->self, bolt, timeout < 0 ? -1 : timeout + PATIENCE) < 0)
-            return CREW_ETIMEDOUT;
-        if (cw_conn_is_mine(c))
-            return 0;
-        cw_bolt_release(bolt);
-        int rc = cw_conn_own(c, timeout);
-        if (rc < 0)
+        int rc = acquire(c, bolt, timeout);
+        if (rc < 0 || cw_conn_is_mine(c))
+            return rc;
+        cw_bolt_release(c->self, bolt, c->check);
+        if ((rc = cw_conn_own(c, timeout)) < 0)
             return rc;
     }
 }
@@ -186,7 +188,7 @@ int cw_conn_close(const struct cw_conn *c) {
     } else if ((rc = take_over(c)) == 0) {
         close_mine(c);
     }
-    leave(bolt);
+    leave(c, bolt);
     if (rc == 0)
         end_if_over(share, c->pipe, (uint32_t)c->check);
     return rc;
@@ -234,9 +236,12 @@ static void bury_end(struct cw_pipe *pipe, int end, uint32_t party) {
     }
 }
 
-static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
-    for (int end = 0; end < 2; end++)
-        cw_flow_bury(share, (struct cw_pipe *)head, end, party);
+static void turn(struct cw_head *head, uint32_t generation) {
+    struct cw_pipe *pipe = (struct cw_pipe *)head;
+    for (int end = 0; end < 2; end++) {
+        cw_bolt_turn(&pipe->flow[end].put.bolt, generation);
+        cw_bolt_turn(&pipe->flow[end].take.bolt, generation);
+    }
 }
 
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
@@ -244,9 +249,8 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     uint32_t generation = atomic_load(&head->generation);
     /* The flows first: once both ends have no owner the rings may be freed. (Whoever
      * takes the end over now asks for the owner's death, and waits for this burial.) */
-    let_go(share, head, party);
-    if (!(generation & 1))
-        return;
+    for (int end = 0; end < 2; end++)
+        cw_flow_bury(share, pipe, end, party);
     for (int end = 0; end < 2; end++) {
         bury_end(pipe, end, party);
         cw_gate_bury(&pipe->data[end]);
@@ -260,6 +264,6 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
 const struct cw_kind cw_kind_pipe = {.name = "pipe",
                                      .bytes = sizeof(struct cw_pipe),
                                      .scrub = scrub,
+                                     .turn = turn,
                                      .bury = bury,
-                                     .let_go = let_go,
                                      .wake = wake};

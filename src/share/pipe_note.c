@@ -231,7 +231,7 @@ int cw_conn_fd(const struct cw_conn *c, crew_error *err) {
     const struct entry *e = find(c);
     rc = e ? e->fd : make(c, err);
     pthread_mutex_unlock(&table.lock);
-    cw_bolt_release(bolt);
+    cw_bolt_release(c->self, bolt, c->check);
     return rc;
 }
 

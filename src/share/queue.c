@@ -68,8 +68,9 @@ static void fetch_to_read(const struct cw_slot *slot) {
     __builtin_prefetch(&slot->bytes[64]);
 }
 
-static int acquire(struct cw_self *self, cw_bolt *bolt, double timeout) {
-    return cw_bolt_acquire(self, bolt, timeout < 0 || timeout > PATIENCE ? timeout : PATIENCE);
+static int acquire(struct cw_self *self, cw_bolt *bolt, uint64_t check, double timeout) {
+    return cw_bolt_acquire(self, bolt, check,
+                           timeout < 0 || timeout > PATIENCE ? timeout : PATIENCE);
 }
 
 /* Until the word is no longer as it was seen, for a while. */
@@ -315,10 +316,11 @@ static int try_put(struct put *p) {
         if (rc < 0)
             return rc;
     }
-    if (acquire(p->self, &q->put, p->timeout) < 0)
-        return CREW_ETIMEDOUT;
-    int rc = insert(p);
-    cw_bolt_release(&q->put);
+    int rc = acquire(p->self, &q->put, p->check, p->timeout);
+    if (rc < 0)
+        return rc;
+    rc = insert(p);
+    cw_bolt_release(p->self, &q->put, p->check);
     if (rc == 0)
         cw_gate_wake(&q->filled, 1);
     return rc;
@@ -431,20 +433,21 @@ static int take(struct take *t) {
 /* Memory that a queue no longer needs, if no putter is about to use it. */
 static void tidy(struct take *t) {
     struct cw_queue *q = t->q;
-    if (cw_bolt_acquire(t->self, &q->put, 0) < 0)
+    if (cw_bolt_acquire(t->self, &q->put, t->check, 0) < 0)
         return;
     if (cw_object_same(&q->cell, t->check))
         give_back(t->self->share, q);
-    cw_bolt_release(&q->put);
+    cw_bolt_release(t->self, &q->put, t->check);
 }
 
 static int try_take(struct take *t) {
     struct cw_queue *q = t->q;
-    if (acquire(t->self, &q->get, t->timeout) < 0)
-        return CREW_ETIMEDOUT;
-    int rc = take(t);
+    int rc = acquire(t->self, &q->get, t->check, t->timeout);
+    if (rc < 0)
+        return rc;
+    rc = take(t);
     bool bounded = get(&q->max);
-    cw_bolt_release(&q->get);
+    cw_bolt_release(t->self, &q->get, t->check);
     if (rc < 0 || rc == NOT_NOW)
         return rc;
     if (bounded)
@@ -504,43 +507,48 @@ void cw_queue_pass_on(struct cw_queue *q) {
 /* ---- the rest ---- */
 
 int cw_queue_close(struct cw_self *self, struct cw_queue *q, uint64_t check) {
-    cw_bolt_acquire(self, &q->put, -1);
+    if (cw_bolt_acquire(self, &q->put, check, -1) < 0)
+        return CREW_EINVAL;
     bool same = cw_object_same(&q->cell, check);
     if (same)
         /* With the bolt, so that no put succeeds after it. Pairs with no_more. */
         atomic_store_explicit(&q->closed, 1, memory_order_release);
-    cw_bolt_release(&q->put);
+    cw_bolt_release(self, &q->put, check);
     cw_gate_wake(&q->filled, INT_MAX);
     cw_gate_wake(&q->room, INT_MAX);
     return same ? 0 : CREW_EINVAL;
 }
 
 int cw_queue_produce(struct cw_self *self, struct cw_queue *q, uint64_t check, crew_error *err) {
-    cw_bolt_acquire(self, &q->put, -1);
-    int rc = CREW_EINVAL;
+    int rc = cw_bolt_acquire(self, &q->put, check, -1);
+    if (rc < 0)
+        return rc;
+    rc = CREW_EINVAL;
     if (cw_object_same(&q->cell, check))
         rc = q->eof ? note_producer(self->share, q, err) : 0;
-    cw_bolt_release(&q->put);
+    cw_bolt_release(self, &q->put, check);
     return rc;
 }
 
 int cw_queue_leave(struct cw_self *self, struct cw_queue *q, uint64_t check) {
-    cw_bolt_acquire(self, &q->put, -1);
+    if (cw_bolt_acquire(self, &q->put, check, -1) < 0)
+        return CREW_EINVAL;
     bool same = cw_object_same(&q->cell, check);
     if (same)
         forget_producer(self->share, q, self->share->party);
-    cw_bolt_release(&q->put);
+    cw_bolt_release(self, &q->put, check);
     return same ? 0 : CREW_EINVAL;
 }
 
 int cw_queue_task_done(struct cw_self *self, struct cw_queue *q, uint64_t check) {
-    cw_bolt_acquire(self, &q->get, -1);
+    if (cw_bolt_acquire(self, &q->get, check, -1) < 0)
+        return CREW_EINVAL;
     bool same = cw_object_same(&q->cell, check);
     uint64_t done = get(&q->done), tail = get(&q->tail);
     if (same && done != tail)
         /* Release: who joins sees what was done. */
         set(&q->done, done + 1);
-    cw_bolt_release(&q->get);
+    cw_bolt_release(self, &q->get, check);
     if (!same)
         return CREW_EINVAL;
     if (done == tail)
@@ -589,15 +597,15 @@ int cw_queue_init(struct cw_share *share, struct cw_head *cell, void *opts, crew
 
 int cw_queue_end(struct cw_self *self, struct cw_queue *q, uint64_t check) {
     struct take t = {.self = self, .q = q, .check = check, .cap = SIZE_MAX};
-    cw_bolt_acquire(self, &q->put, -1);
-    if (cw_object_same(&q->cell, check)) {
-        cw_bolt_acquire(self, &q->get, -1);
+    if (cw_bolt_acquire(self, &q->put, check, -1) < 0)
+        return CREW_EINVAL;
+    if (cw_object_same(&q->cell, check) && cw_bolt_acquire(self, &q->get, check, -1) == 0) {
         while (take(&t) == 0)
             if (t.size > CW_QUEUE_INLINE)
                 unpack(&t);
         return 0;
     }
-    cw_bolt_release(&q->put);
+    cw_bolt_release(self, &q->put, check);
     return CREW_EINVAL;
 }
 
@@ -627,15 +635,17 @@ static void scrub(struct cw_share *share, struct cw_head *cell) {
     set(&q->done, get(&q->tail));
     set(&q->putting, 0);
     set(&q->taking, 0);
-    atomic_store(&q->put.word, 0);
-    atomic_store(&q->get.word, 0);
+}
+
+static void turn(struct cw_head *cell, uint32_t generation) {
+    struct cw_queue *q = (struct cw_queue *)cell;
+    cw_bolt_turn(&q->put, generation);
+    cw_bolt_turn(&q->get, generation);
 }
 
 static void wake(struct cw_share *share, struct cw_head *cell) {
     struct cw_queue *q = (struct cw_queue *)cell;
     (void)share;
-    cw_bolt_wake(&q->put);
-    cw_bolt_wake(&q->get);
     cw_gate_open(&q->filled, INT_MAX);
     cw_gate_open(&q->room, INT_MAX);
     cw_gate_open(&q->finished, INT_MAX);
@@ -653,7 +663,7 @@ static void bury(struct cw_share *share, struct cw_head *cell, uint32_t party) {
             set(&q->putting, 0);
         }
         settle(share, q);
-        cw_bolt_bury(&q->put, false);
+        cw_bolt_bury(share, &q->put, party, false);
     }
     if (cw_bolt_is_of(share, &q->get, party)) {
         struct cw_hand *hand = cw_hand_at(share, cw_bolt_holder(&q->get) - 1);
@@ -662,7 +672,7 @@ static void bury(struct cw_share *share, struct cw_head *cell, uint32_t party) {
                 set(&hand->block[CW_QUEUE_BLOCK_GET], 0);
             set(&q->taking, 0);
         }
-        cw_bolt_bury(&q->get, false);
+        cw_bolt_bury(share, &q->get, party, false);
     }
     forget_producer(share, q, party);
     cw_gate_bury(&q->filled);
@@ -673,5 +683,6 @@ static void bury(struct cw_share *share, struct cw_head *cell, uint32_t party) {
 const struct cw_kind cw_kind_queue = {.name = "queue",
                                       .bytes = sizeof(struct cw_queue),
                                       .scrub = scrub,
+                                      .turn = turn,
                                       .bury = bury,
                                       .wake = wake};

@@ -25,6 +25,7 @@
 #ifndef CW_SHARE_SHARE_H
 #define CW_SHARE_SHARE_H
 
+#include "os/shm.h"
 #include "team/arena.h"
 
 #include <pthread.h>
@@ -69,6 +70,7 @@ struct cw_shelf {
 struct cw_commons {
     uint64_t magic;
     uint32_t session;        /* 16 bits that handles carry */
+    struct cw_shm_owner owner; /* of named memory: the program */
     pthread_mutex_t making;  /* robust */
     struct cw_shelf shelf[CW_KINDS];
 };
@@ -123,10 +125,9 @@ struct cw_kind {
     /* The party is dead: what its hands held passes on, what they had begun is
      * undone or finished. May come twice for one death. Takes no bolt. */
     void (*bury)(struct cw_share *share, struct cw_head *head, uint32_t party);
-    /* The same for a cell that has no object: of what was, and is no more, a hand
-     * may hold a bolt that it waited for, or that it ended the object with. Takes
-     * away bolts, and looks at nothing else. */
-    void (*let_go)(struct cw_share *share, struct cw_head *head, uint32_t party);
+    /* Its bolts are free, and those of the object of this generation: one that begins,
+     * or (even) none. With `making`. See share/bolt.h. */
+    void (*turn)(struct cw_head *head, uint32_t generation);
     /* Whether the object names the hand (number + 1) as its holder. */
     bool (*names)(const struct cw_head *head, uint32_t hand);
     /* Wakes all who sleep at it: the object was destroyed. */

@@ -111,7 +111,13 @@ static struct cw_head *lay(struct cw_share *share, enum cw_kind_of kind, crew_er
     return head;
 }
 
+/* Of a cell that has no object (any more). */
 static void put_back(struct cw_share *share, struct cw_head *head) {
+    const struct cw_kind *ops = cw_kind((enum cw_kind_of)head->kind);
+    if (ops->scrub)
+        ops->scrub(share, head);
+    if (ops->turn)
+        ops->turn(head, atomic_load(&head->generation));
     struct cw_shelf *shelf = &share->commons->shelf[head->kind];
     head->next_free = shelf->free;
     shelf->free = head->number + 1;
@@ -120,16 +126,10 @@ static void put_back(struct cw_share *share, struct cw_head *head) {
 /* Somebody died inside `making`: whatever has no object is free. */
 static void rebuild(struct cw_share *share) {
     for (int kind = 1; kind < CW_KINDS; kind++) {
-        const struct cw_kind *ops = cw_kind(kind);
         share->commons->shelf[kind].free = 0;
-        for (uint32_t i = 0, n = cw_cells(share, kind); i < n; i++) {
-            struct cw_head *head = cw_cell(share, kind, i);
-            if (cw_head_live(head))
-                continue;
-            if (ops->scrub)
-                ops->scrub(share, head);
-            put_back(share, head);
-        }
+        for (uint32_t i = 0, n = cw_cells(share, kind); i < n; i++)
+            if (!cw_head_live(cw_cell(share, kind, i)))
+                put_back(share, cw_cell(share, kind, i));
     }
 }
 
@@ -158,15 +158,14 @@ int cw_object_make(struct cw_share *share, enum cw_kind_of kind,
         head = lay(share, kind, err);
     if (!head)
         rc = CREW_ENOMEM;
-    else if (init && (rc = init(share, head, arg, err)) < 0) {
-        if (cw_kind(kind)->scrub)
-            cw_kind(kind)->scrub(share, head);
+    else if (init && (rc = init(share, head, arg, err)) < 0)
         put_back(share, head);
-    }
     if (rc == 0) {
         uint32_t generation = atomic_load_explicit(&head->generation, memory_order_relaxed) + 1;
         *place = cw_share_off(share, head) | (uint64_t)kind << 48;
         *check = generation | (uint64_t)share->commons->session << 48;
+        if (cw_kind(kind)->turn)
+            cw_kind(kind)->turn(head, generation);
         /* Pairs with the acquire in cw_object. */
         atomic_store_explicit(&head->generation, generation, memory_order_release);
     }
@@ -190,8 +189,6 @@ int cw_object_end(struct cw_share *share, enum cw_kind_of kind, uint64_t place, 
     struct cw_head *head = check & 1 ? cw_object(share, kind, place, check) : NULL;
     if (head) {
         atomic_fetch_add(&head->generation, 1);
-        if (ops->scrub)
-            ops->scrub(share, head);
         put_back(share, head);
     }
     unlock_making(share);

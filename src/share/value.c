@@ -185,30 +185,22 @@ bool cw_value_swap_f64(struct cw_value *v, double *seen, double next) {
 
 /* ---- the kind: a lock with something beside it ---- */
 
-static void scrub(struct cw_share *share, struct cw_head *head) {
-    cw_kind_rlock.scrub(share, head);
-}
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     cw_kind_rlock.bury(share, head, party);
 }
-static void let_go(struct cw_share *share, struct cw_head *head, uint32_t party) {
-    cw_kind_rlock.let_go(share, head, party);
+static void turn(struct cw_head *head, uint32_t generation) {
+    cw_kind_rlock.turn(head, generation);
 }
 static bool names(const struct cw_head *head, uint32_t hand) {
     return cw_kind_rlock.names(head, hand);
-}
-static void wake(struct cw_share *share, struct cw_head *head) {
-    cw_kind_rlock.wake(share, head);
 }
 
 const struct cw_kind cw_kind_value = {
     .name = "value",
     .bytes = 64,
-    .scrub = scrub,
+    .turn = turn,
     .bury = bury,
-    .let_go = let_go,
     .names = names,
-    .wake = wake,
 };
 
 _Static_assert(sizeof(struct cw_value) <= 64, "a cell");

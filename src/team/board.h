@@ -24,6 +24,7 @@
 #include "base/rng.h"
 #include "os/clock.h"
 #include "os/object.h"
+#include "os/shm.h"
 #include "team/guard.h"
 #include "team/ring.h"
 #include "topo/topo.h"
@@ -46,12 +47,25 @@ typedef uint64_t cw_ref;
 #define CW_REF_ROOT (1ull << 62)
 #define CW_REF_RAW (1ull << 63)
 #define CW_REF_BITS (CW_REF_ROOT | CW_REF_RAW)
+/* Of a job's items or results alone: see cw_job.named. */
+#define CW_REF_NAMED (1ull << 61)
+
+/* Memory with a name that items or results lie in: where, and how a worker finds it
+ * that has not mapped it. */
+struct cw_named {
+    uint64_t place, check; /* the object; 0: none */
+    uint64_t offset;       /* of the first item */
+    uint64_t size, inode;  /* of all of it */
+    int32_t pid, fd;       /* the manager has it open */
+    char name[CW_SHM_NAME + 1];
+};
 
 /* The mappings of one process. */
 struct cw_maps {
     cw_arena arena;   /* the team's segment */
     char *root;       /* the root segment's base */
     uint64_t root_size;
+    void *(*named)(const struct cw_named *named); /* where it is here; NULL: out of reach */
 };
 
 static inline void *cw_ref_ptr(const struct cw_maps *maps, cw_ref ref) {
@@ -172,6 +186,7 @@ struct cw_job {
     cw_ref in, out;
     uint64_t in_size, out_size;
     struct cw_within within[2]; /* that in and out lie in */
+    struct cw_named named[2];   /* the same, where they are CW_REF_NAMED */
     cw_off common;
     uint64_t common_size;
     /* The slice: the items that are on the board now. Changed between slices, when

@@ -86,7 +86,8 @@ struct cw_run {
     struct cw_member *member;
     struct cw_job *job;
     struct cw_frame *frame;
-    bool known; /* this process has the job's functions */
+    int refused;     /* 0, or why this process cannot run it ... */
+    const char *why; /* ... in words */
     struct cw_view view;
 };
 void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,

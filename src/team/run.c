@@ -227,19 +227,40 @@ static int64_t run_fold(const struct cw_run *run, int64_t lo, int64_t hi) {
     return calls;
 }
 
-/* The object was there when the call was made, so this is a worker that lost it:
- * a spawned program that has not loaded what the manager had. */
-static void no_function(const struct cw_run *run, int64_t lo, int64_t hi) {
+static void refuse(const struct cw_run *run, int64_t lo, int64_t hi) {
     struct cw_job *job = run->job;
     struct cw_frame *frame = run->frame;
     for (int64_t i = lo; i < hi; i++) {
         begin(frame, i * job->grain);
-        frame->refused = CREW_EMISMATCH;
+        frame->refused = run->refused;
         frame->noted = 1;
-        snprintf(frame->text, sizeof frame->text,
-                 "its function is not in the worker's program or libraries");
+        snprintf(frame->text, sizeof frame->text, "%s", run->why);
         failed(run->member, job, frame, 0, i);
     }
+}
+
+/* The object was there when the call was made, so this is a worker that lost it:
+ * a spawned program that has not loaded what the manager had. */
+static void check_functions(struct cw_run *run) {
+    if (run->view.fn && (run->job->kind != CW_JOB_FOLD || run->view.combine))
+        return;
+    run->refused = CREW_EMISMATCH;
+    run->why = "its function is not in the worker's program or libraries";
+}
+
+/* Its items (0) or results (1) in this process. */
+static void *memory_of(struct cw_run *run, int which) {
+    const struct cw_maps *maps = &run->member->maps;
+    cw_ref ref = which ? run->job->out : run->job->in;
+    if (ref != CW_REF_NAMED)
+        return cw_ref_ptr(maps, ref);
+    void *at = maps->named ? maps->named(&run->job->named[which]) : NULL;
+    if (!at) {
+        run->refused = CREW_ENOMEM;
+        run->why = which ? "its worker could not map the shared memory for the results"
+                         : "its worker could not map the shared memory with the items";
+    }
+    return at;
 }
 
 /* Where item 0 would lie of what begins with item `origin`. */
@@ -252,6 +273,7 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
     run->member = m;
     run->job = job;
     run->frame = frame;
+    run->refused = 0;
     cw_guard_catch_up(m->maps.root);
     for (int i = 0; i < 2; i++)
         cw_guard_see(m->maps.root, m->maps.root_size, &job->within[i]);
@@ -260,11 +282,11 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
                                  .base = job->base,
                                  .in_step = job->kind == CW_JOB_EACH ? 0 : job->in_size,
                                  .out_step = job->out_size};
-    run->view.in = from_zero(cw_ref_ptr(&m->maps, job->in), job->origin * job->grain, run->view.in_step);
-    run->view.out = from_zero(cw_ref_ptr(&m->maps, job->out), job->origin, run->view.out_step);
+    run->view.in = from_zero(memory_of(run, 0), job->origin * job->grain, run->view.in_step);
+    run->view.out = from_zero(memory_of(run, 1), job->origin, run->view.out_step);
     if (job->kind == CW_JOB_FOLD)
         run->view.combine = cw_member_fn(m, &job->combine);
-    run->known = run->view.fn && (job->kind != CW_JOB_FOLD || run->view.combine);
+    check_functions(run);
     frame->job = job;
     frame->task = NULL;
     cw_call_set(&frame->call, &(crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
@@ -285,8 +307,8 @@ void cw_run_leave(struct cw_run *run) {
 
 int64_t cw_run_range(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
     run->frame->call.attempt = attempt;
-    if (!run->known) {
-        no_function(run, lo, hi);
+    if (run->refused) {
+        refuse(run, lo, hi);
         return 0;
     }
     switch (run->job->kind) {

@@ -6,7 +6,7 @@ source=$2
 failures=0
 work=$(mktemp -d)
 memory=crewtest-command-$$
-trap 'rm -rf "$work" "/dev/shm/$memory" "/dev/shm/.crew-owned.$memory"' EXIT
+trap 'rm -rf "$work" "/dev/shm/$memory" /dev/shm/.crew-owned.*."$memory"' EXIT
 unset CREW_BACKEND CREW_WORKERS CREW_START CREW_BIND CREW_ORDER CREW_STRICT
 
 check() { # name, expected, actual
@@ -81,8 +81,9 @@ check crew__info_with_a_bad_setting__names_it there "$(err 'CREW_WORKERS=0 is no
 # shown: that of the dead, which any program that starts here may sweep meanwhile.)
 mkfifo "$work/life"
 head -c 1234 /dev/zero >"/dev/shm/$memory"
-echo "$(stat -c %i "/dev/shm/$memory") $$" >"/dev/shm/.crew-owned.$memory"
-flock "/dev/shm/.crew-owned.$memory" sh -c 'echo locked; read -r _' \
+note=/dev/shm/.crew-owned.$(stat -c %i "/dev/shm/$memory").$memory
+echo $$ >"$note"
+flock "$note" sh -c 'echo locked; read -r _' \
     <"$work/life" >"$work/locked" &
 owner=$!
 exec 3>"$work/life"
@@ -100,7 +101,7 @@ exec 3>&-
 wait "$owner"
 check crew__shm_sweep_of_the_dead__is_a_success 0 "$(code "$crew" shm sweep)"
 check crew__shm_sweep_of_the_dead__takes_it_away gone \
-    "$([ -e "/dev/shm/$memory" ] || [ -e "/dev/shm/.crew-owned.$memory" ] || echo gone)"
+    "$([ -e "/dev/shm/$memory" ] || [ -e "$note" ] || echo gone)"
 check crew__shm_list__without_it__is_a_success 0 "$(code "$crew" shm list)"
 check crew__shm_list__without_it__does_not_show_it 1 "$(grep -q "$memory" "$work/out"; echo $?)"
 check crew__shm__is_a_usage_error 2 "$(code "$crew" shm)"

@@ -168,6 +168,195 @@ static void shm__owned__is_listed_with_its_owner(void **state) {
     assert_int_equal(crew_shm_close(s), 0);
 }
 
+/* As others do who know nothing of crew. */
+static void unlink_elsewhere(const char *name) {
+    char posix[80];
+    snprintf(posix, sizeof posix, "/%s", name);
+    assert_int_equal(shm_unlink(posix), 0);
+}
+
+static int find_with_size(void *ctx, const crew_shm_info *info) {
+    const crew_shm_info *wanted = ctx;
+    return strcmp(info->name, wanted->name) == 0 && info->size == wanted->size;
+}
+
+static void shm__name_given_to_another__unlink_leaves_that_and_its_owner(void **state) {
+    crew_shm a, b;
+    const crew_shm_opts owned = {.owned = true};
+    const char *name = name_of("again");
+    crew_shm_info info = {.name = name, .size = 200};
+    (void)state;
+    assert_int_equal(crew_shm_create(&a, name, 100, &owned), 0);
+    unlink_elsewhere(name);
+    assert_int_equal(crew_shm_create(&b, name, 200, &owned), 0);
+    assert_int_equal(crew_shm_unlink(a), CREW_ENOENT);
+    assert_text(crew_last_error()->text, "means other memory");
+    assert_true(is_there(name));
+    assert_int_equal(crew_shm_each(find_with_size, &info), 1);
+    crew_shm_sweep();
+    assert_true(is_there(name));
+    assert_int_equal(crew_shm_unlink(b), 0);
+    assert_false(is_there(name));
+    assert_int_equal(crew_shm_close(a), 0);
+    assert_int_equal(crew_shm_close(b), 0);
+}
+
+/* ---- owners and users in other processes ---- */
+
+static crew_process start(crew_fn *fn, const void *arg, size_t size) {
+    crew_process_opts opts = {0};
+    crew_process p = {0};
+    crew_error err;
+    if (strcmp(crewtest_backend(), "server") == 0)
+        opts.start = CREW_START_SERVER;
+    if (strcmp(crewtest_backend(), "spawn") == 0)
+        opts.start = CREW_START_SPAWN;
+    crewtest_set(CELL_STARTED, 0);
+    crewtest_set(CELL_GATE, 0);
+    assert_ok(crew_process_start(&p, fn, arg, size, &opts, &err), &err);
+    return p;
+}
+
+static void ends_well(crew_process p) {
+    int code;
+    assert_int_equal(crew_process_join(p, 30), 0);
+    assert_int_equal(crew_process_exitcode(p, &code), 0);
+    assert_int_equal(code, 0);
+    assert_int_equal(crew_process_close(p), 0);
+}
+
+static int make_owned(crew_call *call) {
+    crew_shm s;
+    int rc = crew_shm_create(&s, CREW_IN(call, char), 100, &(crew_shm_opts){.owned = true});
+    if (rc < 0)
+        return crew_fail(call, 1, "%s", crew_last_error()->text);
+    strcpy(crew_shm_data(s), "from there");
+    crewtest_set(CELL_STARTED, 1);
+    return crewtest_pass(call, CELL_GATE);
+}
+
+/* As if the process that made it had been any other of the program. */
+static void shm__owned_made_by_a_process__is_the_programs(void **state) {
+    crew_shm s;
+    (void)state;
+    crewtest_need(CREWTEST_PROCESSES);
+    for (int killed = 0; killed < 2; killed++) {
+        const char *name = name_of(killed ? "killed" : "ended");
+        crew_shm_info info = {.name = name};
+        crew_process p = start(make_owned, name, strlen(name) + 1);
+        assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+        if (killed) {
+            assert_int_equal(crew_process_kill(p), 0);
+            assert_int_equal(crew_process_join(p, 20), 0);
+            assert_int_equal(crew_process_close(p), 0);
+        } else {
+            crewtest_set(CELL_GATE, 1);
+            ends_well(p);
+        }
+        int status = crewtest_helper_run("sweeps", NULL, 20, NULL); /* another program */
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        assert_int_equal(crew_shm_each(find_one, &info), 1);
+        assert_int_equal(info.owner, getpid());
+        assert_int_equal(crew_shm_attach(&s, name), 0);
+        assert_string_equal(crew_shm_data(s), "from there");
+        assert_int_equal(crew_shm_unlink(s), 0);
+        assert_int_equal(crew_shm_close(s), 0);
+        assert_int_equal(crew_shm_each(find_one, &info), 0);
+    }
+}
+
+struct two {
+    crew_shm one, other;
+};
+
+static bool is_mapped(const char *name) {
+    char line[512];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps && !found && fgets(line, sizeof line, maps))
+        found = strstr(line, name);
+    if (maps)
+        fclose(maps);
+    return found;
+}
+
+static int use_while_it_is_closed(crew_call *call) {
+    const struct two *two = CREW_IN(call, struct two);
+    char name[64], *memory = crew_shm_data(two->one);
+    if (!memory)
+        return crew_fail(call, 1, "%s", crew_last_error()->text);
+    snprintf(name, sizeof name, "%s", crew_shm_name(two->one));
+    crewtest_set(CELL_STARTED, 1);
+    if (crewtest_pass(call, CELL_GATE) != 0)
+        return 2;
+    if (crew_shm_data(two->one) || crew_last_error()->code != CREW_EINVAL)
+        return crew_fail(call, 3, "the handle is good still");
+    if (!crew_shm_data(two->other)) /* where what is stale was unmapped once */
+        return crew_fail(call, 4, "%s", crew_last_error()->text);
+    if (memory[0] != 'x')
+        return 5;
+    memory[1] = 'y';
+    if (crew_shm_close(two->one) != 0 || is_mapped(name))
+        return crew_fail(call, 6, "%s", crew_last_error()->text);
+    return crew_shm_close(two->one) == CREW_EINVAL ? 0 : 7;
+}
+
+static void shm__closed_by_another_process__stays_for_who_uses_it(void **state) {
+    struct two two;
+    crew_shm again;
+    (void)state;
+    crewtest_need(CREWTEST_PROCESSES);
+    const char *name = name_of("one");
+    assert_int_equal(crew_shm_create(&two.one, name, 100, NULL), 0);
+    assert_int_equal(crew_shm_create(&two.other, name_of("other"), 100, NULL), 0);
+    ((char *)crew_shm_data(two.one))[0] = 'x';
+    crew_process p = start(use_while_it_is_closed, &two, sizeof two);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    assert_int_equal(crew_shm_close(two.one), 0);
+    crewtest_set(CELL_GATE, 1);
+    ends_well(p);
+    assert_int_equal(crew_shm_attach(&again, name), 0);
+    assert_int_equal(((char *)crew_shm_data(again))[1], 'y');
+    assert_int_equal(crew_shm_unlink(again), 0);
+    assert_int_equal(crew_shm_close(again), 0);
+    assert_int_equal(crew_shm_unlink(two.other), 0);
+    assert_int_equal(crew_shm_close(two.other), 0);
+}
+
+static int look_at_one(crew_call *call) {
+    const crew_shm *s = call->in;
+    return crew_shm_data(*s) ? 0 : crew_fail(call, 1, "%s", crew_last_error()->text);
+}
+
+static int count_stale(crew_call *call) {
+    *CREW_OUT(call, int64_t) = is_mapped(CREW_COMMON(call, char));
+    return 0;
+}
+
+/* A worker lasts: what its tasks have looked at must not add up. */
+static void shm__looked_at_by_tasks_and_closed__does_not_stay_in_workers(void **state) {
+    enum { ROUNDS = 10 };
+    crew_error err;
+    int64_t there = 1;
+    char common[64];
+    (void)state;
+    crewtest_need(CREWTEST_PROCESSES);
+    crew_pool *p = crewtest_open(1);
+    snprintf(common, sizeof common, "crewtest-round-%d", (int)getpid());
+    for (int i = 0; i < ROUNDS; i++) {
+        crew_shm s;
+        assert_int_equal(crew_shm_create(&s, i < ROUNDS - 1 ? common : name_of("last"), 4096, NULL),
+                         0);
+        assert_ok(crew_pool_map(p, look_at_one, &s, sizeof s, 1, NULL, 0, NULL, &err), &err);
+        assert_int_equal(crew_shm_unlink(s), 0);
+        assert_int_equal(crew_shm_close(s), 0);
+    }
+    const crew_map_opts opts = {.common = common, .common_size = sizeof common};
+    assert_ok(crew_pool_map(p, count_stale, NULL, 0, 1, &there, sizeof there, &opts, &err), &err);
+    assert_int_equal(there, 0);
+    crewtest_free(p);
+}
+
 /* The helper's segment: named by its parent, this test. */
 static const char *helpers_name(void) {
     static char name[64];
@@ -177,6 +366,8 @@ static const char *helpers_name(void) {
 
 static int helper(const char *mode) {
     crew_shm s;
+    if (strcmp(mode, "sweeps") == 0)
+        return crew_shm_sweep() < 0 || crew_finalize();
     if (crew_shm_create(&s, helpers_name(), 4096, &(crew_shm_opts){.owned = true}) != 0)
         return 1;
     crewtest_set(CELL_STARTED, 1);
@@ -229,6 +420,10 @@ int main(int argc, char **argv) {
         CREWTEST(shm__plain_posix_names__are_the_same_ones),
         CREWTEST(shm__bad_requests__are_errors_in_a_sentence),
         CREWTEST(shm__owned__is_listed_with_its_owner),
+        CREWTEST(shm__name_given_to_another__unlink_leaves_that_and_its_owner),
+        CREWTEST(shm__owned_made_by_a_process__is_the_programs),
+        CREWTEST(shm__closed_by_another_process__stays_for_who_uses_it),
+        CREWTEST(shm__looked_at_by_tasks_and_closed__does_not_stay_in_workers),
         CREWTEST(shm__owned_by_a_program_that_is_killed__goes_with_the_next_sweep),
         CREWTEST(shm__owned__goes_with_crew_finalize),
     };

@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include "share/dict.h"
-#include "share/list.h"
-#include "share/lock.h"
 
 enum { CELL_BEGUN = CELL_OWN, CELL_DONE, CELL_CLEARING, CELL_CLEARED, CELL_WAITING };
 
@@ -355,7 +353,8 @@ static int die_inside(crew_call *call) {
     if (crew_dict_size(d) != 1 || !dict)
         return crew_fail(call, 1, "%s", crew_last_error()->text);
     for (int i = 0; i < (all ? CW_STRIPES : CW_STRIPES / 2); i++)
-        cw_bolt_acquire(cw_self_if_any(), &dict->stripe[i].bolt, CREW_FOREVER);
+        cw_bolt_acquire(cw_self_if_any(), &dict->stripe[i].bolt, dict->head.generation,
+                        CREW_FOREVER);
     raise(SIGKILL);
     return 2;
 }
@@ -381,69 +380,6 @@ static void dict__killed_with_stripes_held__others_go_on_in_bounded_time(void **
         assert_int_equal(crew_dict_destroy(d), 0);
     }
     crewtest_free(p);
-}
-
-/* As who waited for the bolts of what was destroyed meanwhile, and is killed when
- * it has got them. */
-struct gone {
-    crew_dict dict;
-    crew_list list;
-    crew_lock lock;
-};
-
-static void *cell_of(uint64_t place) {
-    return cw_share_here()->root.base + (place & (((uint64_t)1 << 48) - 1));
-}
-
-static int die_with_what_is_gone(crew_call *call) {
-    const struct gone *gone = CREW_COMMON(call, struct gone);
-    if (call->attempt > 1)
-        return 0;
-    if (crew_dict_size(gone->dict) != CREW_EINVAL)
-        return crew_fail(call, 1, "the dictionary is there");
-    struct cw_dict *dict = cell_of(gone->dict.place);
-    struct cw_list *list = cell_of(gone->list.place);
-    struct cw_lock *lock = cell_of(gone->lock.place);
-    for (int i = 0; i < CW_STRIPES; i++)
-        cw_bolt_acquire(cw_self_if_any(), &dict->stripe[i].bolt, CREW_FOREVER);
-    cw_bolt_acquire(cw_self_if_any(), &list->bolt, CREW_FOREVER);
-    cw_bolt_acquire(cw_self_if_any(), &lock->bolt, CREW_FOREVER);
-    raise(SIGKILL);
-    return 2;
-}
-
-static void objects__destroyed_and_held_by_who_is_killed__the_next_ones_are_free(void **state) {
-    struct gone gone = {.dict = make()}, next = {0};
-    crew_error err;
-    (void)state;
-    assert_int_equal(crew_list_create(&gone.list), 0);
-    assert_int_equal(crew_lock_create(&gone.lock), 0);
-    assert_int_equal(crew_dict_destroy(gone.dict), 0);
-    assert_int_equal(crew_list_destroy(gone.list), 0);
-    assert_int_equal(crew_lock_destroy(gone.lock), 0);
-    crew_pool *p = crewtest_open(1);
-    crew_submit_opts opts = {.retries = 1, .common = &gone, .common_size = sizeof gone};
-    crew_future *f = crew_submit(p, die_with_what_is_gone, NULL, 0, &opts, &err);
-    assert_non_null(f);
-    assert_ok(crew_future_result(f, NULL, 0, 30, &err), &err);
-    crew_future_free(f);
-    cw_party_bury(cw_share_here());
-    next.dict = make();
-    assert_int_equal(crew_list_create(&next.list), 0);
-    assert_int_equal(crew_lock_create(&next.lock), 0);
-    assert_int_equal(next.dict.place, gone.dict.place);
-    assert_int_equal(next.list.place, gone.list.place);
-    assert_int_equal(next.lock.place, gone.lock.place);
-    double from = crewtest_now();
-    assert_int_equal(crew_lock_acquire(next.lock, 5), 0); /* nor told of a death */
-    assert_int_equal(crew_lock_release(next.lock), 0);
-    assert_int_equal(crew_dict_size(next.dict), 0);
-    assert_int_equal(crew_list_append(next.list, "v", 1), 0);
-    assert_within(from, 5);
-    crewtest_free(p);
-    assert_int_equal(crew_dict_destroy(next.dict), 0);
-    assert_int_equal(crew_list_destroy(next.list), 0);
-    assert_int_equal(crew_lock_destroy(next.lock), 0);
 }
 
 /* ---- waiting while others die ---- */
@@ -555,7 +491,6 @@ int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
         CREWTEST(dict__killed_with_stripes_held__others_go_on_in_bounded_time),
-        CREWTEST(objects__destroyed_and_held_by_who_is_killed__the_next_ones_are_free),
         CREWTEST(get__others_die_around_it__it_gets_the_key_when_it_comes),
         CREWTEST(get__others_die_around_it__its_time_is_over_when_it_is),
         CREWTEST(dict__users_killed_anywhere__it_stays_whole_and_nothing_is_lost),

@@ -251,7 +251,7 @@ static int die_inside(crew_call *call) {
         return 0;
     if (crew_list_size(*CREW_COMMON(call, crew_list)) != 1 || !list)
         return crew_fail(call, 1, "%s", crew_last_error()->text);
-    cw_bolt_acquire(cw_self_if_any(), &list->bolt, CREW_FOREVER);
+    cw_bolt_acquire(cw_self_if_any(), &list->bolt, list->head.generation, CREW_FOREVER);
     raise(SIGKILL);
     return 2;
 }

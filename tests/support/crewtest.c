@@ -123,6 +123,17 @@ static void warm_up(int backend, int start) {
     crew_pool_free(p);
 }
 
+/* A program that has owned named memory keeps a file that says so. */
+static void own_something(void) {
+    char name[32];
+    crew_shm s;
+    snprintf(name, sizeof name, "crewtest-%d", (int)getpid());
+    if (crew_shm_create(&s, name, 1, &(crew_shm_opts){.owned = true}) == 0) {
+        crew_shm_unlink(s);
+        crew_shm_close(s);
+    }
+}
+
 static void make_seed(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
@@ -278,6 +289,7 @@ void crewtest_begin(int *argc, char ***argv) {
     make_seed();
     warm_up(CREW_SERIAL, CREW_START_AUTO);
     warm_up(self.backend->backend, self.backend->start);
+    own_something();
 }
 
 int crewtest_init_code(void) {
