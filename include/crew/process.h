@@ -39,7 +39,8 @@ typedef struct crew_process_opts {
 
 /* fn gets a call whose `in` is a copy of arg (size bytes, of any size; NULL with
  * 0), whose index is 0 and whose worker is -1. What it returns is the exit code: 0
- * to 255, others become 1; after crew_fail the message goes to standard error. */
+ * to 255, others become 1. Why goes to standard error: the message of crew_fail, or,
+ * for a negative code of crew's, that of the call which has failed with it. */
 CREW_API int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t size,
                                 const crew_process_opts *opts, crew_error *err);
 /* Waits for its end. CREW_ETIMEDOUT; CREW_EINVAL for a process that waits for
@@ -48,6 +49,9 @@ CREW_API int crew_process_join(crew_process p, double timeout);
 /* *code: what fn returned (or gave to exit), or -signal. CREW_EAGAIN while it runs,
  * CREW_EBROKEN with the reason if it never came to run fn. */
 CREW_API int crew_process_exitcode(crew_process p, int *code);
+/* The two in one: waits for its end, *code as above. With code NULL whatever is not 0
+ * is an error: CREW_EFAILED (the code is in task_code) or CREW_EDIED (signal). */
+CREW_API int crew_process_wait(crew_process p, double timeout, int *code);
 /* 1 or 0. */
 CREW_API int crew_process_alive(crew_process p);
 /* SIGTERM, SIGKILL. 0 also if it has ended. */

@@ -35,6 +35,7 @@ struct plan {
     cw_fn_name name;
     int start;
     crew_process parent;
+    struct cw_self *self;
 };
 
 static int check(struct plan *plan, crew_error *err) {
@@ -90,6 +91,8 @@ static void clear(struct cw_proc *proc) {
     atomic_store(&proc->parent, 0);
     atomic_store(&proc->party, 0);
     atomic_store(&proc->ward, 0);
+    atomic_store(&proc->maker, 0);
+    atomic_store(&proc->birth, 0);
     atomic_store(&proc->arg, 0);
     atomic_store(&proc->conns, 0);
     atomic_store(&proc->noticed, 0);
@@ -118,10 +121,35 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
     if (put_conns(share, proc, plan->opts, err) < 0)
         return CREW_ENOMEM;
     proc->arg_size = plan->size;
-    if (!plan->size)
-        return 0;
-    /* Large arguments are written where nobody waits: see crew_process_start. */
-    return cw_alloc(&share->arena, plan->size, &proc->arg, err) ? 0 : CREW_ENOMEM;
+    atomic_store(&proc->maker, plan->self->number + 1);
+    atomic_store(&proc->birth,
+                 ((uint64_t)atomic_load(&head->generation) + 1) << 2 | CW_BIRTH_ASKED);
+    return 0;
+}
+
+/* The argument's copy, in the hand's cell: of any size, so while nobody waits. */
+static int copy_arg(const struct plan *plan, crew_error *err) {
+    cw_arena *arena = &plan->self->share->arena;
+    cw_off at = 0;
+    if (plan->size && !(at = cw_alloc(arena, plan->size, &plan->self->hand->block[0], err)))
+        return CREW_ENOMEM;
+    if (at)
+        memcpy(cw_ptr(arena, at), plan->arg, plan->size);
+    return 0;
+}
+
+static int make_record(const struct plan *plan, crew_process *p, crew_error *err) {
+    struct cw_share *share = plan->self->share;
+    _Atomic cw_off *block = &plan->self->hand->block[0];
+    int rc = cw_object_make(share, CW_PROCESS, fill, (void *)plan, &p->place, &p->check, err);
+    if (rc < 0) {
+        cw_free_cell(&share->arena, block);
+        return rc;
+    }
+    struct cw_proc *proc = cw_object(share, CW_PROCESS, p->place, p->check);
+    atomic_store(&proc->arg, atomic_load(block));
+    atomic_store(block, 0);
+    return 0;
 }
 
 static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc *proc,
@@ -136,7 +164,9 @@ static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc
                                      .segment_fd = s->own.fd,
                                      .root_fd = s->root.fd,
                                      .enter = cw_process_enter,
-                                     .ward = &proc->ward};
+                                     .ward = &proc->ward,
+                                     .birth = &proc->birth,
+                                     .number = atomic_load(&proc->head.generation)};
     cw_signals_get(&order.signals);
     /* crew_process_terminate may come before its first instruction. */
     cw_signals_default(&order.signals, SIGTERM);
@@ -144,20 +174,6 @@ static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc
         return cw_nursery_single(&order, err);
     cw_output_flush(); /* what was printed before it comes before what it prints */
     return cw_fork_server_ask(&order, err);
-}
-
-/* Also one that has ended and for which nobody waits: the program may be the one to
- * which orphans fall. */
-static bool pid_gone(pid_t pid) {
-    if (pid <= 0)
-        return false;
-    if (kill(pid, 0) != 0)
-        return errno == ESRCH;
-    struct pollfd end = {.fd = cw_process_descriptor(pid), .events = POLLIN};
-    bool gone = end.fd < 0 ? errno == ESRCH : poll(&end, 1, 0) > 0;
-    if (end.fd >= 0)
-        close(end.fd);
-    return gone;
 }
 
 static void declare_dead(struct cw_share *share, struct cw_head *head) {
@@ -172,8 +188,8 @@ static void declare_dead(struct cw_share *share, struct cw_head *head) {
 
 /* Its ward was killed, which nobody can tell of: the process went with it. */
 static void look_for_ward(struct cw_share *share, struct cw_proc *proc, uint64_t check) {
-    if (!cw_proc_ended(proc) && pid_gone(atomic_load(&proc->ward)) &&
-        (!atomic_load(&proc->seat.pid) || pid_gone(atomic_load(&proc->seat.pid))))
+    if (!cw_proc_ended(proc) && cw_process_gone(atomic_load(&proc->ward)) &&
+        (!atomic_load(&proc->seat.pid) || cw_process_gone(atomic_load(&proc->seat.pid))))
         cw_object_with(share, CW_PROCESS, cw_proc_place(share, proc), check, declare_dead);
 }
 
@@ -189,35 +205,42 @@ static int await_conns(struct cw_share *share, struct cw_proc *proc, crew_error 
     return 0;
 }
 
+/* It starts, or it is as if it had never been asked for. */
+static int start(const struct plan *plan, crew_process p, crew_error *err) {
+    struct cw_share *share = plan->self->share;
+    struct cw_proc *proc = cw_object(share, CW_PROCESS, p.place, p.check);
+    int rc = bring(plan, share, proc, err);
+    /* If it cannot be called off it goes on all the same: who forked its ward was
+     * killed, but only after that. */
+    if (rc < 0 && cw_birth_turn(&proc->birth, atomic_load(&proc->head.generation), CW_BIRTH_OFF))
+        atomic_store(&proc->seat.state, CW_SEAT_ENDED);
+    else
+        rc = await_conns(share, proc, err);
+    if (rc < 0 && (rc != CREW_EDIED || cw_proc_ended(proc)))
+        cw_object_end(share, CW_PROCESS, p.place, p.check);
+    return rc;
+}
+
 int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t size,
                        const crew_process_opts *opts, crew_error *err) {
     static const crew_process_opts none;
-    uint64_t place, check_half;
+    crew_process made;
     crew_error local, *to = err ? err : &local;
-    struct cw_self *self;
     struct plan plan = {.fn = fn, .arg = arg, .size = size, .opts = opts ? opts : &none};
     int rc = p ? 0 : cw_error_set(to, CREW_EINVAL, 0, "the handle to fill is NULL");
     if (rc == 0 && !(plan.session = cw_session_get(to)))
         rc = to->code;
     if (rc == 0 && (rc = cw_session_serve(plan.session, to)) == 0)
         rc = check(&plan, to);
-    if (rc == 0 && !(self = cw_self_get()))
+    if (rc == 0 && !(plan.self = cw_self_get()))
         rc = cw_error_copy(to, crew_last_error());
     if (rc == 0)
         plan.parent = crew_self();
-    if (rc == 0)
-        rc = cw_object_make(self->share, CW_PROCESS, fill, &plan, &place, &check_half, to);
+    if (rc == 0 && (rc = copy_arg(&plan, to)) == 0 && (rc = make_record(&plan, &made, to)) == 0)
+        rc = start(&plan, made, to);
     if (rc == 0) {
-        struct cw_proc *proc = cw_object(self->share, CW_PROCESS, place, check_half);
-        if (size)
-            memcpy(cw_ptr(&self->share->arena, atomic_load(&proc->arg)), arg, size);
-        if ((rc = bring(&plan, self->share, proc, to)) < 0 || (rc = await_conns(self->share, proc, to)) < 0) {
-            if (rc != CREW_EDIED || cw_proc_ended(proc))
-                cw_object_end(self->share, CW_PROCESS, place, check_half);
-        } else {
-            *p = (crew_process){.place = place, .check = check_half};
-            cw_error_clear(to);
-        }
+        *p = made;
+        cw_error_clear(to);
     }
     return err ? rc : cw_error_copy(NULL, to);
 }
@@ -281,6 +304,31 @@ int crew_process_exitcode(crew_process p, int *code) {
     }
     *code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
     return cw_error_clear(NULL);
+}
+
+/* Anything but 0 as an error. */
+static int judge(crew_process p, int code) {
+    const char *name = crew_process_name(p);
+    if (!name || code == 0)
+        return name ? 0 : last();
+    crew_error *err = cw_error_last();
+    char how[128];
+    if (code > 0) {
+        cw_error_set(err, CREW_EFAILED, 0, "%s ended with exit code %d", name, code);
+        err->task_code = code;
+    } else {
+        cw_process_describe_status(-code, how, sizeof how);
+        cw_error_set(err, CREW_EDIED, 0, "%s was %s", name, how);
+        err->signal = -code;
+    }
+    return err->code;
+}
+
+int crew_process_wait(crew_process p, double timeout, int *code) {
+    int mine, rc = crew_process_join(p, timeout);
+    if (rc < 0 || (rc = crew_process_exitcode(p, code ? code : &mine)) < 0)
+        return rc;
+    return code ? 0 : judge(p, mine);
 }
 
 int crew_process_alive(crew_process p) {

@@ -26,6 +26,19 @@ static int exit_code(const struct cw_frame *frame, int rc) {
     return code >= 0 && code <= 255 ? code : 1;
 }
 
+/* Who started it sees no more than a code. */
+static void say_why(const char *name, const struct cw_frame *frame, int rc) {
+    const crew_error *last = crew_last_error();
+    if (frame->failed || frame->refused)
+        fprintf(stderr, "%s failed with code %d: %s\n", name, exit_code(frame, rc), frame->text);
+    else if (rc < 0)
+        fprintf(stderr, "%s failed: %s\n", name,
+                last->code == rc && last->text[0] ? last->text : crew_strerror(rc));
+    else if (rc > 255)
+        fprintf(stderr, "%s returned %d, which is no exit code (0 to 255): it ends with 1\n", name,
+                rc);
+}
+
 static void *run(void *arg) {
     struct life *life = arg;
     struct cw_proc *proc = life->proc;
@@ -53,8 +66,7 @@ static void *run(void *arg) {
     life->code = 0; /* for a function that leaves by pthread_exit */
     int rc = fn(&frame.call);
     cw_lone_frame = NULL;
-    if (frame.failed || frame.refused)
-        fprintf(stderr, "%s failed with code %d: %s\n", proc->name, exit_code(&frame, rc), frame.text);
+    say_why(proc->name, &frame, rc);
     life->code = exit_code(&frame, rc);
     /* What it has started itself ends before it does. */
     crew_finalize();

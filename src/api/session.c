@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "os/process.h"
 #include "share/share.h"
 
 #include <errno.h>
@@ -281,7 +282,10 @@ static int start_service(struct cw_session *s, crew_error *err) {
         s->settled = false;
         int rc = pthread_create(&s->service, NULL, serve, s);
         if (rc != 0)
-            return cw_error_set(err, CREW_EAGAIN, rc, "the service thread could not be started");
+            return cw_error_set(err, CREW_EAGAIN, rc, "the service thread could not be started%s",
+                                cw_process_forks_elsewhere()
+                                    ? " (after unshare(CLONE_NEWPID) a process can make no threads)"
+                                    : "");
         s->serving = true;
     }
     while (!s->settled)

@@ -9,6 +9,7 @@
 #define CW_BACKEND_SEAT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { CW_SEAT_EMPTY = 0, CW_SEAT_ASKED, CW_SEAT_ALIVE, CW_SEAT_ENDED };
@@ -44,6 +45,18 @@ struct cw_seat {
     _Atomic uint32_t step;    /* enum cw_step */
     _Atomic uint32_t farewell; /* CW_FAREWELL_... */
 };
+
+/* Whether somebody comes to a seat that may be another's afterwards. Who forks him says
+ * so here before anything else, who gives up calls it off: one of the two succeeds.
+ * The number, of who asks, is never used again; the word is 0 at first.
+ *
+ *     number << 2 | ASKED, then | BEGUN or | OFF */
+enum { CW_BIRTH_ASKED = 1, CW_BIRTH_BEGUN, CW_BIRTH_OFF };
+typedef _Atomic uint64_t cw_birth;
+static inline bool cw_birth_turn(cw_birth *birth, uint64_t number, unsigned to) {
+    uint64_t asked = number << 2 | CW_BIRTH_ASKED;
+    return atomic_compare_exchange_strong(birth, &asked, number << 2 | to);
+}
 
 /* What the manager's service thread sleeps on: deaths, ends, room. */
 struct cw_bell {

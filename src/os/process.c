@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,6 +65,14 @@ static pid_t start_middle(struct orphan *orphan, void **stack, size_t size) {
     }
     mprotect(*stack, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE);
     return clone(middle, (char *)*stack + size, CLONE_VM | CLONE_VFORK, orphan);
+}
+
+/* The namespace of children is a link that leads nowhere until there is the first. */
+bool cw_process_forks_elsewhere(void) {
+    static const char name[] = "/proc/self/ns/pid_for_children";
+    struct stat own, link, children;
+    return lstat(name, &link) == 0 && stat("/proc/self/ns/pid", &own) == 0 &&
+           (stat(name, &children) != 0 || own.st_ino != children.st_ino);
 }
 
 int cw_process_orphan(void (*run)(void *arg), void *arg, _Atomic int32_t *born) {
@@ -152,6 +161,19 @@ int cw_process_descriptor(pid_t pid) {
     (void)pid;
     return -1;
 #endif
+}
+
+/* The program may be the one to which orphans fall. */
+bool cw_process_gone(pid_t pid) {
+    if (pid <= 0)
+        return false;
+    if (kill(pid, 0) != 0)
+        return errno == ESRCH;
+    struct pollfd end = {.fd = cw_process_descriptor(pid), .events = POLLIN};
+    bool gone = end.fd < 0 ? errno == ESRCH : poll(&end, 1, 0) > 0;
+    if (end.fd >= 0)
+        close(end.fd);
+    return gone;
 }
 
 /* Pages in the columns of /proc/PID/statm; false: there is none. */

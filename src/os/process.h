@@ -17,6 +17,10 @@
  * pid before the call returns. */
 int cw_process_orphan(void (*run)(void *arg), void *arg, _Atomic int32_t *pid);
 
+/* True after unshare(CLONE_NEWPID): what this process forks is numbered in another
+ * namespace (the numbers are others' here), and it can make no threads. */
+bool cw_process_forks_elsewhere(void);
+
 /* Dies with the process whose pid is `parent` (which must be this process's
  * parent and must have forked it from its only thread). False: it is gone. */
 bool cw_process_die_with(pid_t parent);
@@ -34,6 +38,9 @@ void cw_process_name(const char *name);
 /* Takes the MPI launchers' variables away, so that a program started by a task
  * may start MPI itself. */
 void cw_process_clean_environment(void);
+
+/* It has ended, also if nobody has waited for it yet. False if pid is 0. */
+bool cw_process_gone(pid_t pid);
 
 /* A descriptor that polls readable once the process has ended; -1 where the
  * kernel has none. */

@@ -4,10 +4,15 @@
  * |--------------------|-----------------------------------------------------|
  * | seat               | who starts it, then its ward, until ENDED; if the   |
  * |                    | ward is dead, whoever sees that                     |
- * | ward               | who starts it                                       |
+ * | ward               | who starts it, or the ward itself                   |
+ * | birth              | who starts it; then, once, its ward, or whoever     |
+ * |                    | gives up: who starts it, or its burial              |
  * | ready, party       | the process itself                                  |
  * | parent             | who starts it; 0 when that party is dead            |
  * | arg, conns         | who starts it; freed by the parent after the end    |
+ *
+ * The argument is in a cell of its starter's hand (maker) until the record is there,
+ * and for a moment in both: then it is the record's, and `bury` clears the hand's.
  *
  * A record whose process has not ended is never used again: its ward writes to it.
  * One whose parent is dead goes with a later burial. */
@@ -25,6 +30,8 @@ struct cw_proc {
     _Atomic uint32_t parent; /* number + 1 of the party */
     _Atomic uint32_t party;  /* its own; 0: it has not joined */
     _Atomic int32_t ward;    /* the pid of who forks it and waits for it */
+    _Atomic uint32_t maker;  /* hand + 1 */
+    cw_birth birth;          /* its number: the generation */
     bool daemon, itself;     /* itself: the record of a process that nobody started so */
     bool alone;              /* it is its ward's only child */
     int depth, cores;

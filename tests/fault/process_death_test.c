@@ -2,13 +2,18 @@
  * their wards', their parents'. Nothing waits for ever, nothing stays. */
 #include "crewtest.h"
 
+#include "api/session.h"
+
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +94,128 @@ static void process__ward_killed__the_process_ends_and_is_joined(void **state) {
     assert_int_equal(crew_process_exitcode(p, &code), 0);
     assert_int_equal(code, -SIGKILL);
     assert_int_equal(crew_process_close(p), 0);
+}
+
+/* ---- deaths while it is started ---- */
+
+enum { CELL_WARD_MAY_GO_ON = CELL_OWN + 8, CELL_WARD_WAITS };
+static _Atomic int armed;
+static pid_t program;
+
+/* Who forks the ward for us is killed as soon as it has, and the ward goes on late. */
+static void in_who_forks(void) {
+    if (armed && getpid() != program)
+        kill(getpid(), SIGKILL);
+}
+static void in_the_ward(void) {
+    if (!atomic_exchange(&armed, 0)) /* its own copy */
+        return;
+    crewtest_set(CELL_WARD_WAITS, getpid());
+    crewtest_reached(CELL_WARD_MAY_GO_ON, 1, 30);
+}
+
+static int count_itself(crew_call *call) {
+    crewtest_add(CELL_STARTED, 1);
+    return *CREW_IN(call, int);
+}
+
+static void start__cut_off_by_a_kill__is_as_if_never_asked_for(void **state) {
+    crew_process p, next;
+    crew_error err;
+    int code = 0, in = 5;
+    (void)state;
+    if (strcmp(crewtest_backend(), "fork") != 0)
+        skip(); /* there the session's nursery forks */
+#ifdef CREWTEST_SANITIZED
+    skip(); /* there the process in the middle has memory of its own */
+#endif
+    clear();
+    program = getpid();
+    pthread_atfork(NULL, in_who_forks, in_the_ward);
+    armed = 1;
+    assert_code(crew_process_start(&p, count_itself, &in, sizeof in, NULL, &err), CREW_EAGAIN,
+                &err);
+    armed = 0;
+    assert_true(crewtest_reached(CELL_WARD_WAITS, 1, 20));
+    /* The next one has the record of the first. */
+    in = 6;
+    next = start(stay, &in, sizeof in, false);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    int pid = crew_process_pid(next);
+    pid_t ward = (pid_t)crewtest_get(CELL_WARD_WAITS);
+    crewtest_set(CELL_WARD_MAY_GO_ON, 1);
+    CREWTEST_WAIT(!crewtest_state(ward) || crewtest_state(ward) == 'Z', 10);
+    assert_int_equal(crewtest_get(CELL_STARTED), 1);
+    assert_int_equal(crew_process_pid(next), pid);
+    assert_int_equal(crew_process_alive(next), 1);
+    crewtest_set(CELL_GATE, 1);
+    assert_int_equal(crew_process_wait(next, 20, &code), 0);
+    assert_int_equal(code, 0);
+    assert_int_equal(crew_process_close(next), 0);
+}
+
+/* The same with a ward that is at it before its starter learns of the kill. */
+static void start__cut_off_too_late__goes_on(void **state) {
+    crew_process p;
+    crew_error err;
+    int code = 0, in = 5;
+    (void)state;
+    if (strcmp(crewtest_backend(), "fork") != 0)
+        skip();
+#ifdef CREWTEST_SANITIZED
+    skip();
+#endif
+    clear();
+    crewtest_set(CELL_WARD_MAY_GO_ON, 1);
+    for (int i = 0; i < 50; i++) {
+        armed = 1;
+        int rc = crew_process_start(&p, count_itself, &in, sizeof in, NULL, &err);
+        armed = 0;
+        assert_true(rc == 0 || rc == CREW_EAGAIN);
+        if (rc == 0) {
+            assert_ok(crew_process_wait(p, 20, &code), NULL);
+            assert_int_equal(code, 5);
+            assert_ok(crew_process_close(p), NULL);
+        }
+    }
+    assert_int_equal(crew_children(NULL, 0), 0);
+}
+
+static int64_t segment_kib(void) {
+    struct stat st;
+    assert_int_equal(fstat(cw_session_if_any()->own.fd, &st), 0);
+    return (int64_t)st.st_blocks / 2;
+}
+
+static int start_many(crew_call *call) {
+    enum { SIZE = 4 << 20 };
+    static char large[SIZE];
+    memset(large, 1, sizeof large);
+    for (int i = 0; i < 2; i++)
+        start(stay, large, sizeof large, false);
+    return stay(call);
+}
+
+/* What a dead parent had started ends, and its records and arguments with it. */
+static void parents__killed_with_children__leave_no_memory(void **state) {
+    enum { ROUNDS = 12 };
+    int64_t after_first = 0;
+    (void)state;
+    crewtest_may_take(120);
+    for (int round = 0; round < ROUNDS; round++) {
+        int before = crewtest_family(NULL, 0);
+        clear();
+        crew_process p = start(start_many, NULL, 0, false);
+        assert_true(crewtest_reached(CELL_STARTED, 3, 30));
+        assert_int_equal(crew_process_kill(p), 0);
+        assert_int_equal(crew_process_join(p, 20), 0);
+        assert_int_equal(crew_process_close(p), 0);
+        CREWTEST_WAIT(crewtest_family(NULL, 0) <= before + 1, 10); /* a nursery may be new */
+        if (round == 1)
+            after_first = segment_kib();
+    }
+    if (segment_kib() > after_first + (16 << 10))
+        fail_msg("%ld KiB, %ld after the first", (long)segment_kib(), (long)after_first);
 }
 
 static int hold(crew_call *call) {
@@ -217,6 +344,12 @@ static void loses_nursery(void) {
     crewtest_add(CELL_WAITED, 1);
 }
 
+/* In whatever is forked from here. */
+static void use_up_descriptors(void) {
+    while (dup(0) >= 0)
+        ;
+}
+
 /* With no descriptor it can end what it has; with one a process is started, whose
  * nursery has none: which is told. */
 static void lacks_descriptors(void) {
@@ -230,6 +363,7 @@ static void lacks_descriptors(void) {
         n++;
     bool good = crew_process_kill(p) == 0 && crew_process_join(p, 10) == 0;
     close(fd[--n]);
+    pthread_atfork(NULL, NULL, use_up_descriptors);
     p = start(stay, NULL, 0, false);
     good = good && crew_process_join(p, 10) == 0 &&
            crew_process_exitcode(p, &code) == CREW_EBROKEN &&
@@ -252,6 +386,43 @@ static void gets_orphans(void) {
     crewtest_set(CELL_DONE, rc != 0 || info.si_pid == 0);
 }
 
+static int seven(crew_call *call) {
+    (void)call;
+    return 7;
+}
+
+static bool ends_with(crew_process p, int wanted) {
+    int code = -1;
+    return crew_process_wait(p, 20, &code) == 0 && code == wanted && crew_process_close(p) == 0;
+}
+
+/* Numbers of its children are others' here: nothing is started that crew could take
+ * for one of those, and kill. What it forks itself may use crew. */
+static void unshares(void) {
+    crew_error err;
+    crew_process p;
+    bool good = ends_with(start(seven, NULL, 0, false), 7);
+    if (unshare(CLONE_NEWPID) != 0) {
+        crewtest_set(CELL_DONE, errno == EPERM ? 2 : 0);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        int rc = crew_process_start(&p, seven, NULL, 0, NULL, &err);
+        good = good && rc == CREW_ENOTSUP && strstr(err.text, "unshare");
+    }
+    const crew_pool_opts o = {.backend = CREW_FORK, .workers = 1};
+    good = good && !crew_pool_open(&o, &err) && err.code == CREW_ENOTSUP;
+    crew_process_opts served = {.start = CREW_START_SERVER};
+    good = good && crew_process_start(&p, seven, NULL, 0, &served, &err) == 0 && ends_with(p, 7);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(ends_with(start(seven, NULL, 0, false), 7) && crew_finalize() == 0 ? 0 : 1);
+    int status = 1;
+    waitpid(pid, &status, 0);
+    crewtest_set(CELL_DONE, good && status == 0);
+    crew_finalize();
+}
+
 static void has_deaf_daemons(void) {
     for (int i = 0; i < 5; i++)
         start(stay_deaf, NULL, 0, true);
@@ -271,6 +442,7 @@ static const struct {
                {"loses_nursery", loses_nursery},
                {"lacks_descriptors", lacks_descriptors},
                {"gets_orphans", gets_orphans},
+               {"unshares", unshares},
                {"has_deaf_daemons", has_deaf_daemons}};
 
 static int helper(const char *mode) {
@@ -351,6 +523,15 @@ static void descriptors__used_up__processes_end_and_starts_are_told(void **state
     helper_is_content("lacks_descriptors");
 }
 
+static void parent__that_unshares_pids__is_told_and_kills_no_other(void **state) {
+    (void)state;
+    if (strcmp(crewtest_backend(), "fork") != 0)
+        skip(); /* what it starts by itself is looked at */
+    if (geteuid() != 0)
+        skip(); /* it takes the right to */
+    helper_is_content("unshares");
+}
+
 static void parent__to_whom_orphans_fall__keeps_no_zombies(void **state) {
     (void)state;
     helper_is_content("gets_orphans");
@@ -378,6 +559,9 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         CREWTEST(process__killed__is_joined_at_once_with_the_signal),
         CREWTEST(process__ward_killed__the_process_ends_and_is_joined),
+        CREWTEST(start__cut_off_by_a_kill__is_as_if_never_asked_for),
+        CREWTEST(start__cut_off_too_late__goes_on),
+        CREWTEST(parents__killed_with_children__leave_no_memory),
         CREWTEST(process__killed_with_a_lock__the_next_is_told),
         CREWTEST(processes__killed_at_any_moment__all_are_joined),
         CREWTEST(process__beside_the_programs_own_children__is_none_of_them),
@@ -386,6 +570,7 @@ int main(int argc, char **argv) {
         CREWTEST(parent__finalizes__waits_for_all_but_daemons),
         CREWTEST(nursery__killed_with_an_order_unread__nobody_waits_for_ever),
         CREWTEST(descriptors__used_up__processes_end_and_starts_are_told),
+        CREWTEST(parent__that_unshares_pids__is_told_and_kills_no_other),
         CREWTEST(parent__to_whom_orphans_fall__keeps_no_zombies),
         CREWTEST(daemons__that_do_not_listen__share_one_time_of_grace),
         CREWTEST(output__of_processes__comes_once_and_whole),

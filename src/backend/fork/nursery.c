@@ -37,8 +37,19 @@ static bool hear_of(struct cw_nursery *n, int socket) {
     return got == sizeof n->pid;
 }
 
+static int check_numbers(crew_error *err) {
+    if (!cw_process_forks_elsewhere())
+        return 0;
+    return cw_error_set(err, CREW_ENOTSUP, 0,
+                        "after unshare(CLONE_NEWPID) this process's children have numbers that are "
+                        "others' here: fork first, and use crew in the child");
+}
+
 static int start(struct cw_nursery *n, crew_error *err) {
     int pair[2];
+    int rc = check_numbers(err);
+    if (rc < 0)
+        return rc;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return cw_error_set(err, CREW_EAGAIN, errno, "no socket for the nursery");
     pair[0] = cw_descriptor_above_standard(pair[0]);
@@ -84,6 +95,9 @@ static void be_born_single(void *arg) {
 }
 
 int cw_nursery_single(const struct cw_nursery_order *order, crew_error *err) {
+    int rc = check_numbers(err);
+    if (rc < 0)
+        return rc;
     pthread_mutex_lock(&starting);
     int manager = cw_descriptor_above_standard(cw_process_descriptor(getpid()));
     struct single_birth birth = {.ward = {.socket = -1, .manager = manager}, .order = order};

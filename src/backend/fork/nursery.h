@@ -41,6 +41,8 @@ struct cw_nursery_order {
     struct cw_signals signals; /* the manager's, see os/signals.h */
     void (*enter)(const struct cw_billet *billet);
     _Atomic int32_t *ward; /* in the segment, or NULL: gets the nursery's pid beforehand */
+    cw_birth *birth;       /* the same: see backend/seat.h */
+    uint64_t number;
     int (*adopt)(int fd, cw_segment *segment, crew_error *err); /* ADOPT: see below */
 };
 /* A nursery for one child of the calling process as it is now: nobody needs to talk

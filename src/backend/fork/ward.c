@@ -84,6 +84,11 @@ static _Noreturn void become_child(struct ward *w, const struct cw_nursery_order
     _exit(CW_EXIT_SETUP);
 }
 
+/* Nobody has called it off: the seat may be written to. */
+static bool begin(const struct cw_nursery_order *order) {
+    return !order->birth || cw_birth_turn(order->birth, order->number, CW_BIRTH_BEGUN);
+}
+
 static void bring(struct ward *w, const struct cw_nursery_order *order) {
     struct child *child = room_for_child(w);
     pid_t pid = child ? fork() : -1;
@@ -232,7 +237,7 @@ static bool obey(struct ward *w) {
         return move(w, &order, fds);
     if (order.what == CW_NURSE_KILL)
         kill_seat(w, order.seat);
-    else
+    else if (begin(&order))
         bring(w, &order);
     return true;
 }
@@ -302,6 +307,10 @@ static void keep_only(const struct ward *w) {
 _Noreturn void cw_ward_single(const struct cw_ward_start *start,
                               const struct cw_nursery_order *order) {
     struct ward w = {.pid = getpid(), .socket = -1, .manager = start->manager, .leader = -1};
+    if (!begin(order))
+        _exit(0);
+    if (order->ward) /* whoever forked us may have been killed before it could */
+        atomic_store(order->ward, w.pid);
     if (settle(&w)) {
         bring(&w, order);
         keep_only(&w);
