@@ -96,17 +96,31 @@ function(crew_script test seconds)
   set_tests_properties(${test} PROPERTIES LABELS apps TIMEOUT ${limit})
 endfunction()
 
-# The programs that reckon: on every backend.
-foreach(program primes ep uts)
-  if(TARGET ${program})
+# crew_program_tests(<program> [<argument>...]): its script, on every backend.
+function(crew_program_tests name)
+  if(TARGET ${name})
     foreach(backend serial threads fork)
-      crew_script(apps.${program}.${backend} 180
-        ${PROJECT_SOURCE_DIR}/tests/apps/${program}.sh $<TARGET_FILE:${program}>)
-      set_tests_properties(apps.${program}.${backend} PROPERTIES ENVIRONMENT
+      crew_script(apps.${name}.${backend} 180
+        ${PROJECT_SOURCE_DIR}/tests/apps/${name}.sh $<TARGET_FILE:${name}> ${ARGN})
+      set_tests_properties(apps.${name}.${backend} PROPERTIES ENVIRONMENT
         CREW_BACKEND=${backend})
     endforeach()
   endif()
+endfunction()
+
+if(TARGET thumbs)
+  add_executable(apps_pictures ${PROJECT_SOURCE_DIR}/tests/apps/pictures.c)
+  set_target_properties(apps_pictures PROPERTIES
+    OUTPUT_NAME pictures RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/apps)
+  target_link_libraries(apps_pictures PRIVATE
+    crew_flags PkgConfig::apps_libjpeg PkgConfig::apps_libpng PkgConfig::apps_libwebp)
+  crew_program_tests(thumbs $<TARGET_FILE:apps_pictures>)
+endif()
+foreach(program primes ep uts mandelbrot sweep)
+  crew_program_tests(${program})
 endforeach()
+crew_program_tests(wordcount ${PROJECT_SOURCE_DIR})
+
 if(TARGET crew_program)
   crew_script(apps.crew 60
     ${PROJECT_SOURCE_DIR}/tests/apps/crew.sh $<TARGET_FILE:crew_program> ${PROJECT_SOURCE_DIR})

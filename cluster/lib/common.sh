@@ -33,6 +33,8 @@ have() {
     libhwloc-dev) pkg-config --exists hwloc ;;
     libcmocka-dev) pkg-config --exists cmocka ;;
     libsqlite3-dev) pkg-config --exists sqlite3 ;;
+    libjpeg-dev) pkg-config --exists libjpeg ;;
+    libpng-dev) pkg-config --exists libpng ;;
     libwebp-dev) pkg-config --exists libwebp ;;
     libomp-dev) ls /usr/lib/llvm-*/lib/libomp.so /usr/lib/*/libomp.so ;;
     libgomp1) ls /usr/lib/*/libgomp.so.1 /usr/lib64/libgomp.so.1 /usr/lib/gcc/*/*/libgomp.so ;;

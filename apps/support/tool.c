@@ -1,0 +1,247 @@
+/* tool.c - what these programs share. */
+#include "tool.h"
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2 };
+
+static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+enum { STOPS = sizeof stops / sizeof *stops };
+
+static char misuse[256];
+static bool wants_help, wants_version;
+static int early_result; /* what a program returns that did not start */
+static volatile sig_atomic_t stop_signal;
+static int output_problem; /* errno of a write to standard output that has failed */
+static bool bar_drawn;
+
+/* ---- options ---- */
+
+void tool_misuse(const char *fmt, ...) {
+    va_list args;
+    if (misuse[0])
+        return;
+    va_start(args, fmt);
+    vsnprintf(misuse, sizeof misuse, fmt, args);
+    va_end(args);
+}
+
+/* The environment overrides what a program asks for, and a program's options override
+ * the environment: so they go there. The library says which words it accepts. */
+static void set(const char *name, const char *value) {
+    if (setenv(name, value, 1) != 0)
+        tool_misuse("not enough memory");
+}
+
+void tool_option(int option, char **argv) {
+    switch (option) {
+    case TOOL_BACKEND:
+        set("CREW_BACKEND", optarg);
+        break;
+    case TOOL_WORKERS:
+        set("CREW_WORKERS", optarg);
+        break;
+    case TOOL_HELP:
+        wants_help = true;
+        break;
+    case TOOL_VERSION:
+        wants_version = true;
+        break;
+    default:
+        tool_misuse("no such option, or it lacks its value: %s", argv[optind - 1]);
+    }
+}
+
+int64_t tool_integer(const char *option, const char *text, int64_t least, int64_t most) {
+    char *end;
+    errno = 0;
+    int64_t n = strtoll(text, &end, 10);
+    int64_t factor = *end == 'K' ? 1 << 10 : *end == 'M' ? 1 << 20 : *end == 'G' ? 1 << 30 : 1;
+    bool good = end > text && errno == 0 && (*end == 0 || (factor > 1 && end[1] == 0)) &&
+                !__builtin_mul_overflow(n, factor, &n) && n >= least && n <= most;
+    if (!good)
+        tool_misuse("--%s takes a whole number from %lld to %lld, not %s", option, (long long)least,
+                    (long long)most, text);
+    return good ? n : least;
+}
+
+double tool_number(const char *option, const char *text, double least, double most) {
+    char *end;
+    double x = strtod(text, &end);
+    bool good = end > text && *end == 0 && x >= least && x <= most;
+    if (!good)
+        tool_misuse("--%s takes a number from %g to %g, not %s", option, least, most, text);
+    return good ? x : least;
+}
+
+/* ---- start and end ---- */
+
+static void stop(int number) {
+    stop_signal = number;
+}
+
+/* The second one of a kind ends the program at once. What is ignored (nohup) stays so. */
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND}, old;
+    for (int i = 0; i < STOPS; i++)
+        if (sigaction(stops[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(stops[i], &action, NULL);
+}
+
+bool tool_start(int *argc, char ***argv, const char *help) {
+    if (crew_init(argc, argv) < 0) {
+        tool_say("%s", crew_last_error()->text);
+        early_result = EXIT_FAILURE;
+    } else if (misuse[0] && !wants_help && !wants_version) {
+        tool_say("%s. Try %s --help.", misuse, program_invocation_short_name);
+        early_result = EXIT_USAGE;
+    } else if (wants_help) {
+        fputs(help, stdout);
+    } else if (wants_version) {
+        printf("%s %s\n", program_invocation_short_name, CREW_VERSION);
+    } else {
+        catch_signals();
+        return true;
+    }
+    return false;
+}
+
+int tool_end(int result) {
+    int last = crew_finalize();
+    if (fflush(stdout))
+        output_problem = errno;
+    if (ferror(stdout) || output_problem) {
+        if (!tool_stopped())
+            tool_say("the output could not be written: %s",
+                     strerror(output_problem ? output_problem : EIO));
+        result = EXIT_FAILURE;
+    }
+    if (stop_signal) {
+        signal(stop_signal, SIG_DFL);
+        raise(stop_signal);
+    }
+    if (early_result)
+        return early_result;
+    return result ? result : last;
+}
+
+/* ---- while it runs ---- */
+
+bool tool_stopped(void) {
+    return stop_signal != 0;
+}
+
+void tool_say(const char *fmt, ...) {
+    va_list args;
+    tool_bar_end();
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    putc('\n', stderr);
+}
+
+int tool_wait(crew_job *job, crew_error *err) {
+    if (!job) {
+        tool_say("%s", err->text);
+        return -1;
+    }
+    while (crew_job_wait(job, 0.1) == CREW_ETIMEDOUT)
+        if (tool_stopped())
+            crew_job_cancel(job);
+    int status = crew_job_get(job, CREW_FOREVER, err);
+    crew_job_free(job);
+    if (status < 0 && !tool_stopped())
+        tool_say("%s", err->text);
+    return status < 0 || tool_stopped() ? -1 : 0;
+}
+
+double tool_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool bar_wanted(void) {
+    const char *setting = getenv("CREW_PROGRESS");
+    if (setting && *setting)
+        return *setting == '1';
+    return isatty(STDERR_FILENO);
+}
+
+void tool_bar(int64_t done, int64_t total, const char *what) {
+    static double last;
+    char bar[41];
+    double part = total > 0 ? (double)done / (double)total : 0;
+    double time = tool_now();
+    if (!bar_wanted() || (time < last + 0.1 && done < total))
+        return;
+    last = time;
+    for (int i = 0; i < 40; i++)
+        bar[i] = i < (int)(part * 40) ? '#' : '.';
+    bar[40] = 0;
+    fprintf(stderr, "\r%s [%s] %5.1f %% %lld of %lld %s", program_invocation_short_name, bar,
+            part * 100, (long long)done, (long long)total, what);
+    bar_drawn = true;
+}
+
+void tool_bar_end(void) {
+    if (bar_drawn)
+        putc('\n', stderr);
+    bar_drawn = false;
+}
+
+void tool_stats(crew_pool *pool, double seconds, const char *what) {
+    crew_stats all;
+    int workers = crew_pool_workers(pool);
+    if (crew_pool_stats(pool, -1, &all) == 0)
+        tool_say("%s: %.2f s on %d worker%s, which worked for %.2f s, %.0f %% of it", what, seconds,
+                 workers, workers == 1 ? "" : "s", all.busy, 100 * all.busy / (seconds * workers));
+}
+
+/* ---- files ---- */
+
+bool tool_file_open(tool_file *file, const char *path) {
+    struct stat now;
+    *file = (tool_file){.to = stdout};
+    if (!path || strcmp(path, "-") == 0)
+        return true;
+    /* What is there and no file (a pipe, /dev/null) is written to, not replaced. */
+    bool direct = stat(path, &now) == 0 && !S_ISREG(now.st_mode);
+    file->path = strdup(path);
+    if (!file->path || (!direct && asprintf(&file->part, "%s.part", path) < 0)) {
+        tool_say("not enough memory");
+        return false;
+    }
+    file->to = fopen(direct ? path : file->part, "wbe");
+    if (!file->to)
+        tool_say("%s cannot be written: %s", path, strerror(errno));
+    return file->to;
+}
+
+int tool_file_close(tool_file *file, bool good) {
+    bool written = fflush(file->to) == 0 && !ferror(file->to);
+    int why = errno;
+    if (file->to == stdout && !written)
+        output_problem = why; /* told at the end, by tool_end */
+    if (file->to != stdout && fclose(file->to) != 0 && written) {
+        written = false;
+        why = errno;
+    }
+    if (good && written && file->part && rename(file->part, file->path) != 0) {
+        written = false;
+        why = errno;
+    }
+    if (file->part && !(good && written))
+        unlink(file->part);
+    if (good && !written && file->path)
+        tool_say("%s could not be written: %s", file->path, strerror(why));
+    free(file->path);
+    free(file->part);
+    return good && written ? 0 : -1;
+}
