@@ -44,6 +44,7 @@ endfunction()
 
 crew_app(primes primes crew::crew)
 crew_app(ep ep crew::crew)
+crew_app(uts uts crew::crew)
 crew_tool(thumbs libjpeg libpng libwebp)
 crew_tool(mandelbrot libpng)
 crew_tool(sweep OpenMP)
