@@ -188,8 +188,12 @@ static int all_lost(void) {
 
 /* ---- the leader is lost ---- */
 
+enum { CELL_RANK = 30 }; /* the followers' pids */
+
 static int lead_and_wait(void) {
     crew_error err;
+    for (int i = 1; i < RANKS; i++)
+        crewtest_set(CELL_RANK + i, crewranks_pid(i));
     crew_pool *p = open_here();
     crew_job *job = crew_map_async(p, gated, NULL, 0, ITEMS, NULL, 0, NULL, &err);
     crewtest_check(job != NULL, "%s", err.text);
@@ -257,7 +261,9 @@ static int status_passes(void) {
     crew_pool_free(open_here());
     crewtest_check(crewranks_end(42, 5), "not all have left");
     for (int i = 1; i < RANKS; i++)
-        crewtest_check(crewtest_get(CELL_FOLLOWER + i) == 1042, "follower %d: %ld", i,
+        crewtest_check(crewtest_reached(CELL_FOLLOWER + i, 1, 5) &&
+                           crewtest_get(CELL_FOLLOWER + i) == 1042,
+                       "follower %d: %ld", i,
                        (long)crewtest_get(CELL_FOLLOWER + i));
     return crew_finalize();
 }
@@ -318,6 +324,22 @@ static void leader_killed__in_a_map__nobody_is_left_within_2_s(void **state) {
     }
 }
 
+/* Also where followers cannot see to it: nurseries know the leader themselves. */
+static void leader_killed__followers_stopped__workers_are_gone_within_2_s(void **state) {
+    (void)state;
+    int before = crewtest_family(NULL, 0);
+    pid_t leader = crewtest_helper("lead_and_wait", NULL, NULL);
+    assert_true(crewtest_reached(CELL_STARTED, WORKERS, 20));
+    for (int i = 1; i < RANKS; i++)
+        kill((pid_t)crewtest_get(CELL_RANK + i), SIGSTOP);
+    kill(leader, SIGKILL);
+    CREWTEST_WAIT(crewtest_family(NULL, 0) <= before + RANKS, 2);
+    for (int i = 1; i < RANKS; i++)
+        kill((pid_t)crewtest_get(CELL_RANK + i), SIGCONT);
+    CREWTEST_WAIT(crewtest_family(NULL, 0) <= before + 1, 2);
+    crewtest_helper_wait(leader, 1);
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     for (size_t i = 0; argc > 1 && i < sizeof scenes / sizeof *scenes; i++)
@@ -333,6 +355,7 @@ int main(int argc, char **argv) {
         CREWTEST(rings__that_are_full__lose_no_order),
         CREWTEST(quit__with_a_status__is_every_followers),
         CREWTEST(leader_killed__in_a_map__nobody_is_left_within_2_s),
+        CREWTEST(leader_killed__followers_stopped__workers_are_gone_within_2_s),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
