@@ -66,6 +66,7 @@ static void become(void *arg) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0); /* as launchers do it */
     execve("/proc/self/exe", start->argv, start->environment);
     _exit(127);
 }
