@@ -1,6 +1,7 @@
 /* The head of a segment, and the layout of all that lies in one. */
 #include "team/head.h"
 
+#include "backend/ranks/ranks.h"
 #include "base/error.h"
 #include "team/task.h"
 
@@ -57,6 +58,10 @@ static uint32_t layout_hash(void) {
         sizeof(struct cw_failure),
         sizeof(struct cw_redo),
         sizeof(struct cw_stream),
+        sizeof(struct cw_quay),
+        sizeof(struct cw_berth),
+        offsetof(struct cw_berth, order),
+        CW_BERTH_ORDERS,
         CW_JOB_SLOTS,
         CW_NESTED,
         CW_REDO_SLOTS,

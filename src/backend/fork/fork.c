@@ -35,8 +35,21 @@ int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err) {
     return rc < 0 ? rc : cw_nursery_ask(&session_nursery, order, err);
 }
 
+int cw_fork_server_there(crew_error *err) {
+    int rc = 0;
+    pthread_mutex_lock(&serving);
+    if (not_started.code)
+        rc = cw_error_copy(err, &not_started);
+    else if (session_nursery.socket < 0)
+        rc = cw_error_set(err, CREW_ENOTSUP, 0,
+                          "crew_init has not started the process that forks workers, and now it is "
+                          "too late");
+    pthread_mutex_unlock(&serving);
+    return rc;
+}
+
 int cw_fork_server_adopt(const struct cw_nursery_move *move, char **base, crew_error *err) {
-    int rc = cw_fork_server_start(err);
+    int rc = cw_fork_server_there(err);
     return rc < 0 ? rc : cw_nursery_adopt(&session_nursery, move, base, err);
 }
 

@@ -13,6 +13,8 @@ void cw_fork_server_prepare(void);
 int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err);
 /* Moves it to another segment: see cw_nursery_adopt. */
 int cw_fork_server_adopt(const struct cw_nursery_move *move, char **base, crew_error *err);
+/* 0: there is one; else why not. For who must not start it as late as now. */
+int cw_fork_server_there(crew_error *err);
 /* 0: there is none. */
 pid_t cw_fork_server_pid(void);
 /* Of one that was started. */

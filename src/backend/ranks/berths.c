@@ -18,6 +18,12 @@
 
 enum { MAGIC = 0x71756179 };
 
+_Static_assert(sizeof(struct cw_berth_order) == 40, "programs that share a quay are alike");
+_Static_assert(offsetof(struct cw_berth, wake) % 64 == 0, "the futex lies alone");
+_Static_assert(offsetof(struct cw_berth, tail) % 64 == 0, "and so do both ends of the ring");
+_Static_assert(offsetof(struct cw_berth, head) % 64 == 0, "and so do both ends of the ring");
+_Static_assert(sizeof(struct cw_berth) % 64 == 0 && sizeof(struct cw_quay) % 64 == 0, "layout");
+
 /* A process, as somebody who is not its parent sees it. */
 struct other {
     pid_t pid; /* 0: not known yet */
@@ -148,7 +154,7 @@ static bool look(struct cw_berths *b, int i) {
     struct cw_berth *berth = &b->quay->berth[i];
     crew_error ignored;
     if (i == 0)
-        return cw_fork_server_pid() > 0 && cw_fork_server_lost(&ignored);
+        return cw_fork_server_there(&ignored) < 0 || cw_fork_server_lost(&ignored);
     if (!s->nursery.pid && atomic_load(&berth->nursery))
         s->nursery = meet(atomic_load(&berth->nursery));
     bool gone = is_gone(&s->rank);
@@ -169,12 +175,12 @@ bool cw_berth_lost(struct cw_berths *b, int i) {
 void cw_berth_why(struct cw_berths *b, int i, crew_error *err) {
     struct side *s = &b->side[i];
     pthread_mutex_lock(&s->lock);
-    if (i == 0)
+    if (i == 0 && cw_fork_server_there(err) == 0)
         cw_fork_server_lost(err);
-    else if (is_gone(&s->rank))
+    else if (i > 0 && is_gone(&s->rank))
         cw_error_set(err, CREW_EBROKEN, 0, "rank %d of this node (pid %d) has ended", i,
                      (int)s->rank.pid);
-    else
+    else if (i > 0)
         cw_error_set(err, CREW_EBROKEN, 0,
                      "the process that forks the workers of rank %d of this node (pid %d) has "
                      "ended",

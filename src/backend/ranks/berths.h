@@ -16,7 +16,7 @@ bool cw_berth_put(struct cw_berths *berths, int i, const struct cw_berth_order *
  * until a nursery has ended whose rank has. */
 bool cw_berth_lost(struct cw_berths *berths, int i);
 
-/* Why, in words, to follow "berth 2": "has ended". Of one that is lost. */
+/* Why, in a sentence. Of one that is lost. */
 void cw_berth_why(struct cw_berths *berths, int i, crew_error *err);
 
 #endif

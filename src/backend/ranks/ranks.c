@@ -29,7 +29,7 @@ static int open_ranks(const struct cw_hands_request *request, struct cw_hands **
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "workers of ranks are forked as crew_init found the program: only "
                             "CREW_START_SERVER is possible");
-    int rc = cw_fork_server_start(err);
+    int rc = cw_fork_server_there(err);
     if (rc < 0)
         return rc;
     size_t n = (size_t)request->members, berths = (size_t)cw_berths_count(request->berths);
