@@ -29,12 +29,14 @@
  *
  * | what               | written by                          | read by              |
  * |--------------------|-------------------------------------|----------------------|
- * | cw_quay, mask, pid | before others look                  | all                  |
+ * | count, bell        | the leader, before others look      | all                  |
  * | quit, status       | the leader, once                    | followers            |
- * | state, nursery     | its follower                        | the leader           |
+ * | pid, nursery, mask | its follower, before it serves      | the leader           |
+ * | state              | its follower                        | the leader, asleep   |
  * | order[], head      | the leader (a mutex over its threads) | its follower       |
+ * | full               | the leader sets, the follower clears | both                |
  * | tail               | its follower                        | the leader           |
- * | wake               | the leader; the follower sleeps     | -                    |
+ * | wake               | the leader                          | its follower, asleep |
  *
  * Who is gone is seen by pidfds: a nursery ends, with its workers, when its rank or
  * the leader has ended. A follower looks after the leader and its nursery once a
