@@ -168,15 +168,21 @@ void cw_fleet_stop(struct cw_fleet *f, int64_t end, int64_t now) {
     if (end >= f->stop)
         return;
     f->stop = end;
-    /* What is put back comes behind what is looked at, or above it. */
-    for (int i = f->waiting_count - 1; i >= 0; i--) {
+    int kept = 0;
+    for (int i = 0; i < f->waiting_count; i++) {
         struct cw_range r = f->waiting[i];
-        if (r.hi <= end)
-            continue;
-        f->left -= r.hi - r.lo;
-        remove_range(f, i);
-        put(f, r.lo, r.hi, r.tag);
+        int64_t from = r.lo > end ? r.lo : end;
+        if (from < r.hi) {
+            act(f, (struct cw_fleet_action){CW_FLEET_DROP, 0, 0, r.tag, from, r.hi});
+            f->left -= r.hi - from;
+            r.hi = from;
+        }
+        if (r.lo < r.hi)
+            f->waiting[kept++] = r;
     }
+    f->waiting_count = kept;
+    for (int i = kept / 2 - 1; i >= 0; i--)
+        sift_down(f, i);
     for (int node = 1; node < f->count; node++)
         for (int slot = 0; slot < f->all.slots; slot++)
             if (lease_of(f, node, slot)->left > 0 && lease_of(f, node, slot)->hi > end) {

@@ -43,8 +43,11 @@
 #include <stdint.h>
 
 enum {
-    CW_LEASE_SLOTS = 4,          /* leases a node may have at once, by default */
-    CW_LEASE_MOST_NS = 25000000, /* no lease is to last longer, if it has few items to lose */
+    /* Leases a node may have at once, by default: it has two, and a long item holds open
+     * each that it is in. More for nodes that are leaders of others: more long items. */
+    CW_LEASE_SLOTS = 4,
+    CW_LEASE_SLOTS_INNER = 16,
+    CW_LEASE_MOST_NS = 25000000, /* no lease is to last longer */
     CW_LEASE_GROWTH = 4,
     CW_FLEET_MESSAGE_NS = 600 /* what a message costs who sends it and who gets it */
 };

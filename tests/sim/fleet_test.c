@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "base/sanitized.h"
 #include "support/fleetsim.h"
 
 #include <math.h>
@@ -146,7 +145,7 @@ static void random_fleets__every_item_finishes_once(void **state) {
     (void)state;
     struct chosen c;
     struct fleetsim_result r;
-    int64_t runs = one ? 1 : CW_SANITIZED ? SEEDS / 4 : SEEDS;
+    int64_t runs = one ? 1 : SEEDS;
     double efficiency = 0;
     int64_t counted = 0, lost = 0, stopped = 0, streams = 0;
     for (int64_t i = 0; i < runs; i++) {

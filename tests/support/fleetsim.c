@@ -320,6 +320,7 @@ static void at_home(struct sim *s, int64_t lo, int64_t hi) {
     pull(s);
     if (s->how->stop_when >= lo && s->how->stop_when < hi && !s->stopped) {
         s->stopped = true;
+        s->nodes[0].stop = s->how->stop_at;
         cw_fleet_stop(s->nodes[0].fleet, s->how->stop_at, s->now);
     }
 }
@@ -403,6 +404,8 @@ static bool claim(struct sim *s, int node, int worker) {
         n->idle++;
         return false;
     }
+    if (w->lo >= n->stop)
+        wrong(s, "node %d begins item %lld, which lies behind the stop", node, (long long)w->lo);
     double ns = s->how->claim_ns + n->slow * cost_of(s->how, w->lo, w->hi) + n->debt;
     n->debt = 0;
     s->result->executed += w->hi - w->lo;
@@ -486,6 +489,9 @@ static void act(struct sim *s, int node, const struct cw_fleet_action *a) {
     case CW_FLEET_FINISH:
         if (s->finished_at >= 0)
             wrong(s, "it has finished twice");
+        if (s->finished != s->how->count)
+            wrong(s, "it has finished with %lld of %lld items", (long long)s->finished,
+                  (long long)s->how->count);
         s->finished_at = s->now;
         break;
     }
@@ -720,7 +726,8 @@ static bool gap(void *marks, int64_t from, int64_t to, int64_t *lo, int64_t *hi)
 static void set_up(struct sim *s) {
     const struct fleetsim *how = s->how;
     int fanout = how->fanout ? how->fanout : how->nodes, workers = 0;
-    s->slots = how->slots ? how->slots : CW_LEASE_SLOTS;
+    int usual = how->fanout ? CW_LEASE_SLOTS_INNER : CW_LEASE_SLOTS;
+    s->slots = how->slots ? how->slots : usual;
     s->nodes = calloc((size_t)how->nodes, sizeof *s->nodes);
     for (int i = 0; i < how->nodes; i++) {
         struct node *n = &s->nodes[i];
@@ -747,7 +754,7 @@ static void set_up(struct sim *s) {
         if (n->children == 0 && i > 0)
             continue;
         n->fleet = calloc(1, sizeof *n->fleet);
-        if (!cw_fleet_init(n->fleet, n->children + 1, how->slots, how->message_ns))
+        if (!cw_fleet_init(n->fleet, n->children + 1, s->slots, how->message_ns))
             abort();
         if (how->marks) {
             n->marks = calloc((size_t)how->count + 1, 1);
