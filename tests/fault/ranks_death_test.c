@@ -255,6 +255,92 @@ static int rings_are_full(void) {
     return crew_finalize();
 }
 
+/* ---- losses at random moments ---- */
+
+struct shot {
+    pid_t pid;
+    uint64_t after_us;
+};
+
+/* Two of the followers and nurseries, never all that could have workers. */
+static void *shoot(void *arg) {
+    const struct shot *shots = arg;
+    for (int i = 0; i < 2; i++) {
+        double from = crewtest_now();
+        while (crewtest_now() < from + (double)shots[i].after_us * 1e-6)
+            crewtest_pause();
+        kill(shots[i].pid, SIGKILL);
+    }
+    return NULL;
+}
+
+static int square(crew_call *call) {
+    int64_t n = *CREW_IN(call, int64_t), result = n * n;
+    return crew_task_result(call, &result, sizeof result);
+}
+
+/* While pools open, work and close. 1: it was opened. */
+static int use_a_pool(void) {
+    enum { MANY = 20000 };
+    static int64_t out[MANY];
+    crew_error err;
+    crew_pool_opts opts = crewtest_opts(WORKERS);
+    double from = crewtest_now();
+    crew_pool *p = crew_pool_open(&opts, &err);
+    crewtest_check(p || err.code == CREW_EDIED || err.code == CREW_EBROKEN, "%s", err.text);
+    memset(out, 0x55, sizeof out);
+    int rc = p ? crew_map_index(p, square, MANY, out, NULL, &err) : 0;
+    crewtest_check(rc == 0, "%d %s", rc, err.text);
+    for (int64_t i = 0; p && i < MANY; i++)
+        crewtest_check(out[i] == i * i, "item %ld holds %ld", (long)i, (long)out[i]);
+    crew_pool_free(p);
+    crewtest_check(crewtest_now() - from < 10, "it took %g s", crewtest_now() - from);
+    return p != NULL;
+}
+
+static int random_losses(void) {
+    uint64_t random = (uint64_t)crewtest_get(CELL_OWN);
+    int64_t rounds = crewtest_env("CREW_TEST_KILLS", crewtest_long() ? 500 : crewtest_many(20)), opened = 0;
+    crewtest_check(crewranks_end(0, 5), "not all have left");
+    for (int64_t round = 0; round < rounds; round++) {
+        struct shot shots[2];
+        pthread_t shooter;
+        crewranks_lead(2);
+        random = crewtest_mix(random);
+        int first = (int)(random % 3), second = (first + 1 + (int)(random >> 8) % 2) % 3;
+        shots[0].pid = random >> 16 & 1 && first ? crewranks_pid(first) : crewranks_nursery(first);
+        shots[1].pid = random >> 17 & 1 && second ? crewranks_pid(second) : crewranks_nursery(second);
+        for (int i = 0; i < 2; i++)
+            shots[i].after_us = (random >> (20 + 16 * i)) % 15000;
+        crewtest_check(pthread_create(&shooter, NULL, shoot, shots) == 0, "no thread");
+        for (int i = 0; i < 3; i++)
+            opened += use_a_pool();
+        pthread_join(shooter, NULL);
+        opened += use_a_pool();
+        crewtest_check(crewranks_end(0, 5), "not all have left");
+        /* A session whose nursery was shot has none: the next one has. */
+        crewtest_check(crew_finalize() == 0 && crew_init(NULL, NULL) == 0, "%s",
+                       crew_last_error()->text);
+    }
+    printf("%ld of %ld pools were opened\n", (long)opened, 4 * (long)rounds);
+    crewtest_check(opened >= 2 * rounds, "hardly any pool was opened");
+    return crew_finalize();
+}
+
+static void ranks_killed__at_random_moments__lose_nothing(void **state) {
+    (void)state;
+    crewtest_may_take(300);
+    int before = crewtest_family(NULL, 0);
+    crewtest_set(CELL_OWN, (int64_t)crewtest_random());
+    char *text;
+    int status = crewtest_helper_run("random_losses", NULL, 280, &text);
+    print_message("%s", text);
+    free(text);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    CREWTEST_WAIT(crewtest_family(NULL, 0) <= before, 2);
+}
+
 /* ---- the end in order ---- */
 
 static int status_passes(void) {
@@ -281,6 +367,7 @@ static const struct scene {
     {"futures_and_idle_ranks", futures_and_idle_ranks},
     {"all_lost", all_lost},
     {"rings_are_full", rings_are_full},
+    {"random_losses", random_losses},
     {"status_passes", status_passes},
     {"lead_and_wait", lead_and_wait},
 };
@@ -353,6 +440,7 @@ int main(int argc, char **argv) {
         CREWTEST(ranks_killed__while_idle_and_with_futures__all_are_answered),
         CREWTEST(all_nurseries_killed__in_a_map__it_ends_broken),
         CREWTEST(rings__that_are_full__lose_no_order),
+        CREWTEST(ranks_killed__at_random_moments__lose_nothing),
         CREWTEST(quit__with_a_status__is_every_followers),
         CREWTEST(leader_killed__in_a_map__nobody_is_left_within_2_s),
         CREWTEST(leader_killed__followers_stopped__workers_are_gone_within_2_s),
