@@ -1,0 +1,29 @@
+#!/bin/bash
+# gridengine.sh - Grid Engine (Son of, Open, Univa/Altair): one node, or several with an MPI rank
+# on each; a worker process for each slot.       qsub gridengine.sh
+#
+# Lines after "EDIT" are yours to change. Directives, NSLOTS, PE_HOSTFILE and TMPDIR:
+# sge_submit(1), https://manpages.debian.org/bullseye/gridengine-client/qsub.1.en.html;
+# the parallel environment: sge_pe(5)
+#
+#$ -N crew
+# EDIT: the parallel environment (qconf -spl names them) and how many slots in all
+#$ -pe mpi 32
+# EDIT: how long it may take
+#$ -l h_rt=01:00:00
+# EDIT: your queue (qconf -sql names them): take one # away
+##$ -q all.q
+#$ -cwd
+#$ -S /bin/bash
+#$ -j y
+
+# EDIT: the program and its arguments
+program=(./primes 1 10^10)
+
+nodes=$(awk '{ print $1 }' "$PE_HOSTFILE" | sort -u | wc -l)
+# All workers, of all nodes together.
+export CREW_WORKERS=$NSLOTS
+[[ $nodes -gt 1 ]] || exec "${program[@]}"
+# A line a node: its name, its slots, and what Open MPI does not ask for.
+awk '{ print $1, "slots=" $2 }' "$PE_HOSTFILE" >"$TMPDIR/hostfile"
+exec mpirun --hostfile "$TMPDIR/hostfile" --map-by ppr:1:node --bind-to none -x CREW_WORKERS "${program[@]}"
