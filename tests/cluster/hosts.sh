@@ -147,4 +147,38 @@ for moment in 0.005 0.01 0.02 0.03 0.05 0.07 0.1 0.13 0.16 0.2; do
     timeout 10 "${hosts[@]}" down && [[ ! -e $state ]] && none_running "$state" && cleared=$((cleared + 1))
 done
 check hosts__killed_on_the_way_up__are_cleared_away 10 "$cleared"
+
+# ---- other users, other machines --------------------------------------------------
+
+if [[ $(id -u) -ne 0 ]]; then
+    skip hosts__not_root "this is not root, so all of the above was it"
+    skip hosts__forbidden "only root can forbid it"
+    [[ $failures -eq 0 ]]
+    exit
+fi
+# Somebody who may read what this test has written.
+chmod 755 "$work"
+nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env -u XDG_RUNTIME_DIR HOME=/ "$root/cluster/hosts" --name "$name")
+if ! setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$root/cluster/hosts" -a -x "$plain"; then
+    skip hosts__not_root "$root is not for everybody to read"
+elif [[ $(cd / && code "${nobody[@]}" up 2) == 77 ]]; then
+    skip hosts__not_root "$(head -n 1 "$work/err")"
+else
+    check hosts__not_root__can_have_them h1 "$(cd / && "${nobody[@]}" on h1 uname -n)"
+    check hosts__not_root__can_run_mpi 0 "$(cd / && code timeout 60 "${nobody[@]}" mpirun -npernode 1 "$plain" nodes)"
+    check hosts__not_root__one_shared_memory_a_host "h0 0 of 1|h1 0 of 1" \
+        "$(sed -n 's/^\(h[0-9]\): .*, \(.*\) there$/\1 \2/p' "$work/out" | sort | paste -sd'|')"
+    check hosts__not_root__can_crash_them 0 "$(cd / && code "${nobody[@]}" kill h1)"
+    check hosts__not_root__can_end_them 0 "$(cd / && code "${nobody[@]}" down)"
+    check hosts__not_root__nothing_is_left "none no" \
+        "$(running "crew-hosts-65534/$name") $([[ -e /tmp/crew-hosts-65534/$name ]] && echo yes || echo no)"
+fi
+
+# A user namespace in which nothing of the kind is allowed, as in a container.
+# shellcheck disable=SC2016
+check hosts__forbidden__is_told_apart 77 "$(code unshare --user --map-root-user sh -c '
+    echo 0 >/proc/sys/user/max_user_namespaces || exit
+    exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$@"' sh "${hosts[@]}" up 2)"
+check hosts__forbidden__is_explained there "$(out 'does not allow the namespaces')"
+check hosts__forbidden__leaves_nothing no "$([[ -e $state ]] && echo yes || echo no)"
 [[ $failures -eq 0 ]]
