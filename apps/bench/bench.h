@@ -27,6 +27,7 @@ measure measure_queue, measure_pipe;
 measure measure_lock, measure_processes;
 measure measure_dict, measure_dict_count;
 measure measure_open64, measure_idle, measure_idle_memory, measure_imap_memory;
+measure measure_speedups, measure_sieve;
 measure measure_peers;
 
 /* ---- time ---- */

@@ -80,7 +80,11 @@ sed -n 's/^\[.*\] //p' "$work/out" >"$work/sums"
 check examples__imap_sums__sums_grow "" "$(sort -n "$work/sums" | diff "$work/sums" -)"
 check examples__imap_sums__unordered_the_same_set "unordered: the same 100 sums" \
     "$(tail -n 1 "$work/out")"
-check examples__imap_sums__says_how_fast 2 "$(grep -c 'times as fast, [0-9.]* are possible$' "$work/err")"
+check examples__imap_sums__says_how_fast 2 \
+    "$(grep -c 'series [0-9.]* s, pool [0-9.]* s: [0-9.]* times as fast, [0-9.]* are possible$' "$work/err")"
+run imap_sums --repeat 2 >"$work/twice"
+check examples__imap_sums_repeated__prints_the_same "" "$(diff "$work/out" "$work/twice")"
+check examples__imap_sums_no_times__is_a_usage_error "exit 2" "$(run imap_sums --repeat 0)"
 
 # Where workers are not processes a task that crashes is the program, they share its
 # globals, and its files.
