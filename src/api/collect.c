@@ -23,7 +23,7 @@ static int by_item(const void *a, const void *b) {
 
 /* The failures kept, in index order; returns how many are whole. An item that
  * failed twice (its worker died between saying so and marking it) counts once. */
-static uint32_t sort_failures(crew_pool *p, struct cw_job *job) {
+uint32_t cw_job_sort_failures(crew_pool *p, struct cw_job *job) {
     struct cw_failure *kept = cw_ptr(&p->maps.arena, job->failures);
     uint32_t n = atomic_load_explicit(&job->failures_count, memory_order_acquire), whole = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -158,7 +158,7 @@ static void give_result(crew_pool *p, crew_job *j, uint32_t failures) {
 
 void cw_job_collect(crew_pool *p, crew_job *j) {
     cw_guard_catch_up(p->session->root.base); /* for what its results mean */
-    uint32_t failures = sort_failures(p, j->shared);
+    uint32_t failures = cw_job_sort_failures(p, j->shared);
     cw_job_collect_slice(p, j);
     give_statuses_of_the_rest(j);
     give_errors(p, j, failures);

@@ -1,4 +1,5 @@
 /* Errors as sentences. */
+#include "api/home.h"
 #include "api/pool_impl.h"
 #include "os/process.h"
 
@@ -12,7 +13,7 @@ static int where(crew_pool *p, const struct cw_failure *f, char *buf, size_t cap
         return 0;
     if (f->pid && p->ops->processes)
         return snprintf(buf, cap, " in worker %d (pid %d, node %s)", f->worker, f->pid,
-                        p->session->host);
+                        cw_home_host(p, f->node));
     return snprintf(buf, cap, " in worker %d", f->worker);
 }
 

@@ -55,6 +55,10 @@ void cw_future_call_back(crew_future *f, struct cw_callback *c);
  * not NULL, is set to its future. */
 int64_t cw_submit(crew_pool *p, const struct cw_submit *what, crew_future **owner,
                   crew_error *err);
+/* The same of a function that is known by its name already, options that are checked
+ * and settled, and an attempt that need not be the first. */
+int64_t cw_submit_named(crew_pool *p, const struct cw_submit *what, const crew_submit_opts *o,
+                        cw_fn_name fn, int attempt, crew_future **owner, crew_error *err);
 
 /* The future of a record that has one. With the lock. */
 static inline crew_future *cw_record_owner(const crew_pool *p, uint32_t number) {

@@ -1,4 +1,5 @@
 /* A map's way over the board: posted, moved on, retired. */
+#include "api/home.h"
 #include "api/job_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -145,7 +146,7 @@ static void retire(crew_pool *p, crew_job *j, bool members) {
     /* Who came in just now rings when it leaves, or its death does: then again. */
     if (members && inside(p, slot))
         return;
-    bool more = j->shared->end < j->shared->count && !j->stop_code &&
+    bool more = !j->lease && j->shared->end < j->shared->count && !j->stop_code &&
                 atomic_load(&j->shared->stop_at) >= j->shared->end;
     if (members && more)
         j->state = CW_J_BETWEEN;
@@ -200,6 +201,8 @@ void cw_pool_advance(crew_pool *p, crew_job *j) {
         if (gap_in(p, job, job->base, end, &lo, &hi)) {
             if (job->kind != CW_JOB_EACH) /* each: the new member of that rank runs it */
                 cw_job_redo(&p->maps, p->team, job, lo, hi, 1);
+            else if (p->home)
+                cw_home_fail_each(p, job);
             return;
         }
     }
@@ -288,9 +291,8 @@ static void sentence(crew_pool *p, crew_job *j, int rank, int64_t lo, int64_t hi
     }
 }
 
-/* How many calls the blocks of [lo, hi) that are marked stand for. */
-static int64_t done_of(const struct cw_job *job, const unsigned char *marks, int64_t lo,
-                       int64_t hi) {
+int64_t cw_job_calls(const struct cw_job *job, const unsigned char *marks, int64_t lo,
+                     int64_t hi) {
     int64_t last = job->count - 1;
     if (lo >= hi)
         return 0;
@@ -317,14 +319,16 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
     int64_t index = __atomic_load_n(&line->frame.call.index, __ATOMIC_RELAXED);
     uint32_t held = atomic_load(&line->redo);
     int32_t *attempts = cw_ptr(&p->maps.arena, job->attempts);
-    int64_t each = attempts ? p->team->first + rank - job->base : 0;
+    /* A proxy's are those of workers that nobody replaces. */
+    bool ends = attempts && rank >= p->natives;
+    int64_t each = attempts && !ends ? p->team->first + rank - job->base : 0;
     int attempt = held ? job->redo[held - 1].attempt : attempts ? attempts[each] : 1;
     if (reason == CW_CANCEL && !j->stop_code)
         reason = CW_INNOCENT; /* it was meant for what ran here before */
     int64_t from = index / job->grain, to = from + 1;
     bool blamed = index >= 0 && lo <= from && to <= hi &&
                   !atomic_load(&marks[from - job->base]);
-    atomic_fetch_add(&line->items, done_of(job, (const unsigned char *)marks, lo, hi));
+    atomic_fetch_add(&line->items, cw_job_calls(job, (const unsigned char *)marks, lo, hi));
     take_back_redo(job, rank, held);
     if (blamed) {
         disown(p, job, from, to);
@@ -343,7 +347,9 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
         run_again(j, gap_lo, gap_hi, attempt);
         at = gap_hi;
     }
-    if (attempts && j->again_count) {
+    if (ends)
+        j->again_count = 0;
+    else if (attempts && j->again_count) {
         /* The next member of this rank finds its mark missing. */
         attempts[each] = j->again[j->again_count - 1].attempt;
         j->again_count = 0;

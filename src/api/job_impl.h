@@ -50,6 +50,7 @@ struct crew_job {
     size_t out_size;
     int64_t total;
     bool async, in_own, out_own; /* the segment holds copies of in, out */
+    struct cw_lease *lease; /* a range of another node's map: see api/lease.h; else NULL */
 
     enum cw_job_state state;
     int stop_code; /* why it was stopped from outside; 0: it was not */
@@ -83,6 +84,11 @@ void cw_job_collect_slice(crew_pool *p, crew_job *j);
 /* The last slice, statuses and errors to the caller, and the result. Of a RETIRED
  * job, without the lock. */
 void cw_job_collect(crew_pool *p, crew_job *j);
+/* The failures kept, lowest item first, each item once; returns how many. Of a RETIRED
+ * job. */
+uint32_t cw_job_sort_failures(crew_pool *p, struct cw_job *job);
+/* How many calls the items of [lo, hi) that are marked stand for. */
+int64_t cw_job_calls(const struct cw_job *job, const unsigned char *marks, int64_t lo, int64_t hi);
 /* Frees it with its memory on the board. */
 void cw_job_destroy(crew_pool *p, crew_job *j);
 /* Takes an async job off its pool's list. */

@@ -1,4 +1,5 @@
 /* Closing, joining, terminating, freeing; and work done by the caller itself. */
+#include "api/home.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -183,6 +184,7 @@ void crew_pool_free(crew_pool *p) {
     cw_session_remove(s, p);
     cw_pool_orphan_futures(p);
     p->ops->close(p->hands);
+    cw_home_close(p);
     cw_pool_release(p);
     cw_session_left(s);
 }

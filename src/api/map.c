@@ -1,5 +1,6 @@
 /* Maps, as the caller sees them. */
 #include "api/job_impl.h"
+#include "api/lease.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -265,6 +266,12 @@ void cw_job_unlist(crew_pool *p, crew_job *j) {
 static void finish_async(crew_pool *p, crew_job *j) {
     j->state = CW_J_COLLECTED;
     pthread_mutex_unlock(&p->lock);
+    if (j->lease) {
+        cw_job_unlist(p, j);
+        cw_lease_over(p, j);
+        pthread_mutex_lock(&p->lock);
+        return;
+    }
     cw_job_collect(p, j);
     cw_in_callback = true;
     if (j->opts.done)

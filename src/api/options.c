@@ -1,5 +1,6 @@
 /* What a pool's options come to: the environment over the code, then defaults;
  * and who runs where. */
+#include "api/launch.h"
 #include "api/node.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
@@ -55,21 +56,34 @@ static int slice_here(void) {
     return cw_team_place(&m->maps, m->team, m->rank)->cores;
 }
 
-/* Workers of ranks are forked by nurseries that were there before the pool. */
-static int settle_ranks(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
-    if (!s->berths)
+/* What the launch says, where neither the environment nor the code does. */
+static int choose_backend(const struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+    bool top = cw_depth_here((struct cw_session *)s) == 0;
+    if (o->backend != CREW_AUTO && o->backend != CREW_MPI)
+        return 0;
+    if (top && s->berths)
+        o->backend = CREW_MPI;
+    else if (top && cw_launch_refused()->code)
+        return cw_error_copy(err, cw_launch_refused());
+    else if (top && !s->by_init && cw_launch_wanted())
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "this is one rank of several: call crew_init first in main, so that "
+                            "one of them becomes the manager and the others its workers");
+    else if (top && o->backend == CREW_MPI)
         return cw_error_set(err, CREW_ENOTSUP, 0,
-                            "the mpi backend is not part of this build; CREW_BACKEND accepts "
-                            "serial, threads and fork");
+                            "there are no MPI ranks here: start the program with mpirun or srun, "
+                            "and call crew_init first in main");
+    else /* in a worker, too: ranks are the top manager's */
+        o->backend = CREW_FORK;
+    if (o->backend != CREW_MPI)
+        return 0;
     if (o->start != CREW_START_AUTO && o->start != CREW_START_SERVER)
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "start is %s: workers of ranks are forked from what the program was in "
                             "crew_init, which is server",
                             cw_start_word(o->start));
     o->start = CREW_START_SERVER;
-    if (o->workers == 0)
-        o->workers = cw_node_workers(s, o, err);
-    return o->workers < 0 ? o->workers : 0;
+    return 0;
 }
 
 int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
@@ -87,18 +101,17 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
         o->threads_per_worker = c->threads;
     if (c->has_seed)
         o->seed = c->seed;
-    if (o->backend == CREW_AUTO)
-        o->backend = CREW_FORK;
-    if (o->backend == CREW_MPI && s->depth > 0)
-        o->backend = CREW_FORK; /* in a worker: ranks are the top manager's */
+    if ((rc = choose_backend(s, o, err)) < 0)
+        return rc;
     int most = crew_cpu_count(), depth = cw_depth_here(s);
     if (c->workers && depth == 0)
         o->workers = c->workers;
-    if (o->backend == CREW_MPI && (rc = settle_ranks(s, o, err)) < 0)
-        return rc;
     int slice = cw_this_member ? slice_here() : s->cores;
     if (slice && slice < most)
         most = slice;
+    if (o->workers == 0 && o->backend == CREW_MPI &&
+        (o->workers = cw_launch_here() ? cw_launch_workers() : cw_node_workers(s, o, err)) < 0)
+        return o->workers;
     if (o->workers == 0)
         o->workers = most;
     if (o->workers > CW_MAX_WORKERS)

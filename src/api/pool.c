@@ -1,6 +1,8 @@
 /* Opening and closing pools. */
 #include "api/future_impl.h"
+#include "api/home.h"
 #include "api/job_impl.h"
+#include "api/launch.h"
 #include "api/node.h"
 
 #include "base/error.h"
@@ -24,7 +26,16 @@ static cw_off zeroed(crew_pool *p, size_t size, crew_error *err) {
     return cw_alloc_zero(&p->maps.arena, size, NULL, err);
 }
 
-static int build_team(crew_pool *p, crew_error *err) {
+/* What a pool is beside its options: where its workers lie. */
+struct cast {
+    int natives, members, workers; /* see struct crew_pool */
+    int first, node;               /* see struct cw_team */
+    const int *by_node;            /* workers of each node; NULL: there is one */
+    const struct cw_opening *as;   /* it serves another's; NULL: it does not */
+    const void *init_arg;
+};
+
+static int build_team(crew_pool *p, const struct cast *cast, crew_error *err) {
     struct cw_session *s = p->session;
     cw_off at = zeroed(p, sizeof(struct cw_team), err);
     if (!at)
@@ -32,6 +43,8 @@ static int build_team(crew_pool *p, crew_error *err) {
     struct cw_team *t = p->team = cw_ptr(&p->maps.arena, at);
     size_t n = (size_t)p->members;
     t->members = p->members;
+    t->first = cast->first;
+    t->node = cast->node;
     t->backend = p->opts.backend;
     t->threads_per_worker = p->opts.threads_per_worker;
     t->depth = cw_depth_here(s);
@@ -58,14 +71,17 @@ static int build_team(crew_pool *p, crew_error *err) {
     if (p->opts.init_size) {
         if (!(t->init_arg = zeroed(p, p->opts.init_size, err)))
             return CREW_ENOMEM;
-        memcpy(cw_ptr(&p->maps.arena, t->init_arg), p->opts.init_arg, p->opts.init_size);
+        memcpy(cw_ptr(&p->maps.arena, t->init_arg), cast->as ? cast->init_arg : p->opts.init_arg,
+               p->opts.init_size);
         t->init_size = p->opts.init_size;
     }
     t->magic = CW_TEAM_MAGIC;
     struct cw_place *places = cw_ptr(&p->maps.arena, t->places);
-    int rc = cw_options_place(s, &p->opts, places, err);
+    crew_pool_opts own = p->opts;
+    own.workers = p->natives;
+    int rc = p->natives ? cw_options_place(s, &own, places, err) : 0;
     if (rc == 0 && s->config.report_binding)
-        cw_options_report(s, places, p->workers);
+        cw_options_report(s, places, p->natives);
     return rc;
 }
 
@@ -123,7 +139,8 @@ void cw_pool_release(crew_pool *p) {
     bury(p);
 }
 
-static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_error *err) {
+static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, const struct cast *cast,
+                           crew_error *err) {
     crew_pool *p = calloc(1, sizeof *p);
     if (!p) {
         cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
@@ -132,7 +149,9 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, crew_e
     p->session = s;
     p->epoch = cw_epoch;
     p->opts = *o;
-    p->workers = p->members = o->workers;
+    p->workers = cast->workers;
+    p->members = cast->members;
+    p->natives = cast->natives;
     p->fd = -1;
     p->waiting_end = &p->waiting;
     p->opening = true;
@@ -169,17 +188,19 @@ static int open_hands(crew_pool *p, crew_error *err) {
         rc = cw_objects_take(&p->have);
     if (rc < 0)
         return cw_error_set(err, rc, 0, "no memory for the list of loaded objects");
-    int *berth = calloc((size_t)p->members, sizeof *berth);
+    int *berth = calloc((size_t)p->natives + 1, sizeof *berth);
     if (!berth)
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
-    if (p->opts.backend == CREW_MPI)
-        rc = cw_node_place(s, &p->opts, berth, NULL, err);
+    crew_pool_opts own = p->opts;
+    own.workers = p->natives;
+    if (p->opts.backend == CREW_MPI && p->natives)
+        rc = cw_node_place(s, &own, berth, NULL, err);
     const struct cw_hands_request request = {.segment = &s->own,
                                              .root = &s->root,
                                              .bell = s->bell,
                                              .seats = cw_team_seat(&p->maps, p->team, 0),
                                              .team = (uint64_t)((char *)p->team - s->own.base),
-                                             .members = p->members,
+                                             .members = p->natives,
                                              .start = p->opts.start,
                                              .berths = s->berths,
                                              .berth = berth,
@@ -191,7 +212,12 @@ static int open_hands(crew_pool *p, crew_error *err) {
     return rc;
 }
 
-static int hooks(crew_pool *p, crew_error *err) {
+static int hooks(crew_pool *p, const struct cw_opening *as, crew_error *err) {
+    if (as) {
+        p->team->init = as->init;
+        p->team->fini = as->fini;
+        return 0;
+    }
     if (p->opts.init &&
         cw_pool_function(p, (cw_fn *)p->opts.init, -1, -1, -1, &p->team->init, err) < 0)
         return err->code;
@@ -206,29 +232,32 @@ static int hooks(crew_pool *p, crew_error *err) {
 static int init_failed(crew_pool *p, int rank, crew_error *err) {
     const struct cw_frame *frame = &cw_team_line(&p->maps, p->team, rank)->frame;
     char name[64] = "the initializer";
-    if (p->opts.init)
-        cw_fn_describe((cw_fn *)p->opts.init, name, sizeof name);
+    cw_fn *init = cw_fn_resolve(p->team->init);
+    if (init)
+        cw_fn_describe(init, name, sizeof name);
     int code = frame->failed;
     cw_error_set(err, code, 0, "the initializer %s failed in worker %d with code %d%s%.120s", name,
-                 rank, frame->refused, frame->text[0] ? ": " : "", frame->text);
+                 p->team->first + rank, frame->refused, frame->text[0] ? ": " : "", frame->text);
     err->task_code = frame->refused;
-    err->worker = rank;
+    err->worker = p->team->first + rank;
+    err->node = p->team->node;
     return code;
 }
 
 static int died_early(crew_pool *p, int rank, crew_error *err) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     int status = atomic_load(&seat->status), sys = atomic_load(&seat->sys);
-    int pid = atomic_load(&seat->pid);
+    int pid = atomic_load(&seat->pid), number = p->team->first + rank;
     char how[192];
     cw_failure_of_seat(seat, status, how, sizeof how);
     if (sys)
-        cw_error_set(err, CREW_EAGAIN, 0, "worker %d of %d was %s", rank, p->workers, how);
+        cw_error_set(err, CREW_EAGAIN, 0, "worker %d of %d was %s", number, p->workers, how);
     else
-        cw_error_set(err, CREW_EDIED, 0, "worker %d (pid %d) was %s before it was ready%s", rank,
-                     pid, how, p->opts.init ? ", in its initializer" : "");
+        cw_error_set(err, CREW_EDIED, 0, "worker %d (pid %d) was %s before it was ready%s", number,
+                     pid, how, p->team->init.object ? ", in its initializer" : "");
     err->sys = sys;
-    err->worker = rank;
+    err->worker = number;
+    err->node = p->team->node;
     err->pid = pid;
     err->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     return err->code;
@@ -237,7 +266,7 @@ static int died_early(crew_pool *p, int rank, crew_error *err) {
 /* 1: all are ready, 0: not yet, negative: one will not be. */
 static int all_ready(crew_pool *p, crew_error *err) {
     int ready = 0;
-    for (int rank = 0; rank < p->members; rank++) {
+    for (int rank = 0; rank < p->natives; rank++) {
         uint32_t state = atomic_load_explicit(&cw_team_line(&p->maps, p->team, rank)->ready,
                                               memory_order_acquire);
         uint32_t seat = atomic_load_explicit(&cw_team_seat(&p->maps, p->team, rank)->state,
@@ -248,13 +277,13 @@ static int all_ready(crew_pool *p, crew_error *err) {
             return died_early(p, rank, err);
         ready += state == CW_READY_YES;
     }
-    return ready == p->members;
+    return ready == p->natives ? cw_home_ready(p, err) : 0;
 }
 
 /* An initializer over the limit of a task: its process ends with the pool, a thread
  * is told (crew_cancelled) and waited for. */
 static int end_long_inits(crew_pool *p, double passed, crew_error *err) {
-    for (int rank = 0; rank < p->members; rank++) {
+    for (int rank = 0; rank < p->natives; rank++) {
         struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
         if (!cw_pool_init_hangs(p, rank, passed))
             continue;
@@ -299,7 +328,7 @@ static void undo(crew_pool *p) {
     if (p->hands) {
         atomic_store(&p->team->quit, CW_TERMINATE);
         cw_team_wake_all(&p->maps, p->team);
-        for (int rank = 0; rank < p->members; rank++)
+        for (int rank = 0; rank < p->natives; rank++)
             p->ops->kill(p->hands, rank);
         struct cw_bell *bell = p->session->bell;
         for (;;) {
@@ -315,15 +344,17 @@ static void undo(crew_pool *p) {
         }
         p->ops->close(p->hands);
     }
+    cw_home_close(p);
     cw_pool_release(p);
 }
 
-static int bring_members(crew_pool *p, crew_error *err) {
-    for (int rank = 0; rank < p->members; rank++) {
-        int rc = cw_pool_bring(p, rank, err);
-        if (rc < 0)
-            return rc;
-    }
+static int bring_members(crew_pool *p, const struct cast *cast, crew_error *err) {
+    int rc = p->members > p->natives ? cw_home_open(p, &cw_launch_here()->agent, cast->by_node, err)
+                                     : 0;
+    for (int rank = 0; rc == 0 && rank < p->natives; rank++)
+        rc = cw_pool_bring(p, rank, err);
+    if (rc < 0)
+        return rc;
     if (!p->ops->caller)
         return await_members(p, err);
     p->serial = calloc(1, sizeof *p->serial);
@@ -335,35 +366,94 @@ static int bring_members(crew_pool *p, crew_error *err) {
     return 0;
 }
 
-crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err) {
-    crew_error local;
-    err = err ? err : &local;
-    crew_pool_opts o = opts ? *opts : (crew_pool_opts){0};
-    struct cw_session *s = cw_session_get(err);
-    if (!s || cw_options_settle(s, &o, err) < 0)
-        goto failed;
-    if (cw_depth_here(s) >= CW_MAX_DEPTH) {
-        cw_error_set(err, CREW_EINVAL, 0, "pools inside workers may be nested %d deep",
-                     CW_MAX_DEPTH);
-        goto failed;
-    }
-    crew_pool *p = allocate(s, &o, err);
+/* With options that are settled. */
+static crew_pool *open_as(struct cw_session *s, const crew_pool_opts *o, const struct cast *cast,
+                          crew_error *err) {
+    crew_pool *p = allocate(s, o, cast, err);
     if (!p)
-        goto failed;
-    if (build_team(p, err) < 0 || hooks(p, err) < 0 || open_hands(p, err) < 0 ||
-        bring_members(p, err) < 0 || cw_session_add(s, p, err) < 0) {
+        return NULL;
+    if (build_team(p, cast, err) < 0 || hooks(p, cast->as, err) < 0 || open_hands(p, err) < 0 ||
+        bring_members(p, cast, err) < 0 || cw_session_add(s, p, err) < 0) {
         undo(p);
-        goto failed;
+        return NULL;
     }
     pthread_mutex_lock(&p->lock);
     p->opening = false;
     pthread_mutex_unlock(&p->lock);
     cw_error_clear(err);
     return p;
-failed:
-    if (err == &local)
+}
+
+/* Over the nodes of the job. */
+static crew_pool *open_over_nodes(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+    struct cw_launch *l = cw_launch_here();
+    int *by_node = calloc((size_t)l->agent.place.nodes, sizeof *by_node);
+    if (!by_node) {
+        cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
+        return NULL;
+    }
+    struct cast cast = {.by_node = by_node, .workers = o->workers};
+    cw_launch_spread(o->workers, by_node);
+    cast.natives = by_node[0];
+    cast.members = by_node[0] + cw_home_proxies(&l->agent, by_node);
+    crew_pool *p = NULL;
+    if (cast.members > CW_MAX_WORKERS)
+        cw_error_set(err, CREW_EINVAL, 0,
+                     "%d workers on %d nodes are more than a pool may have: %d on the manager's "
+                     "node, and those of other nodes with some more for each node",
+                     cast.workers, l->agent.place.nodes, CW_MAX_WORKERS);
+    else
+        p = open_as(s, o, &cast, err);
+    free(by_node);
+    return p;
+}
+
+crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err) {
+    crew_error local;
+    err = err ? err : &local;
+    crew_pool_opts o = opts ? *opts : (crew_pool_opts){0};
+    crew_pool *p = NULL;
+    struct cw_session *s = cw_session_get(err);
+    if (!s || cw_options_settle(s, &o, err) < 0)
+        ;
+    else if (cw_depth_here(s) >= CW_MAX_DEPTH)
+        cw_error_set(err, CREW_EINVAL, 0, "pools inside workers may be nested %d deep",
+                     CW_MAX_DEPTH);
+    else if (o.backend == CREW_MPI && cw_launch_here())
+        p = open_over_nodes(s, &o, err);
+    else
+        p = open_as(s, &o,
+                    &(struct cast){
+                        .natives = o.workers, .members = o.workers, .workers = o.workers},
+                    err);
+    if (!p && err == &local)
         cw_error_copy(NULL, err);
-    return NULL;
+    return p;
+}
+
+crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
+                              const void *init_arg, crew_error *err) {
+    const crew_pool_opts o = {.backend = CREW_MPI,
+                              .workers = as->workers,
+                              .threads_per_worker = as->threads_per_worker,
+                              .start = CREW_START_SERVER,
+                              .bind = as->bind,
+                              .init_size = as->init_size,
+                              .tasks_per_worker = as->tasks_per_worker,
+                              .retries = as->retries,
+                              .task_timeout = as->task_timeout,
+                              .task_memory = as->task_memory,
+                              .seed = as->seed,
+                              .name = as->name};
+    return open_as(s, &o,
+                   &(struct cast){.natives = as->workers,
+                                  .members = as->workers,
+                                  .workers = as->workers,
+                                  .first = as->first,
+                                  .node = as->node,
+                                  .as = as,
+                                  .init_arg = init_arg},
+                   err);
 }
 
 /* ---- asking ---- */
@@ -491,7 +581,7 @@ void cw_pool_signal_fd(crew_pool *p) {
         return; /* full: it is readable anyway */
 }
 
-static void add_stats(crew_pool *p, int rank, crew_stats *stats) {
+void cw_pool_stats_of(crew_pool *p, int rank, crew_stats *stats) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     int64_t busy = cw_meter_ns(&line->busy), there = cw_meter_ns(&line->there);
     stats->items += atomic_load_explicit(&line->items, memory_order_relaxed);
@@ -510,9 +600,10 @@ int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats) {
                             worker, p->workers);
     *stats = (crew_stats){0};
     pthread_mutex_lock(&p->lock);
-    for (int rank = 0; rank < p->members; rank++)
+    for (int rank = 0; rank < p->natives; rank++)
         if (worker < 0 || worker == rank)
-            add_stats(p, rank, stats);
+            cw_pool_stats_of(p, rank, stats);
     pthread_mutex_unlock(&p->lock);
+    cw_home_stats(p, worker, stats);
     return cw_error_clear(NULL);
 }

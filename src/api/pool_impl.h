@@ -59,7 +59,9 @@ struct crew_pool {
     cw_objects have; /* what its workers can run; empty and unused for threads */
     bool checks_objects;
     int workers; /* that users count */
-    int members; /* lines of the team */
+    int members; /* lines of the team: its own workers, then proxies */
+    int natives; /* its own workers */
+    struct cw_home *home; /* the workers of other nodes; NULL: there are none */
     crew_pool_opts opts;
     char name[48];
 
@@ -124,6 +126,13 @@ int cw_pool_accepts(crew_pool *p, crew_error *err);
  * and against the sizes that a macro registered. -1: size unknown. */
 int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
                      ptrdiff_t common_size, cw_fn_name *name, crew_error *err);
+/* A pool that serves another node's: opened as that one's leader says. NULL with the
+ * reason. */
+struct cw_opening;
+crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
+                              const void *init_arg, crew_error *err);
+/* The statistics of one of this node's workers (by rank), unchecked. */
+void cw_pool_stats_of(crew_pool *p, int rank, crew_stats *stats);
 /* Frees all that belongs to the team. */
 void cw_pool_release(crew_pool *p);
 

@@ -1,6 +1,7 @@
 /* The session: made once, ended once; the service thread's loop. */
 #include "api/session.h"
 
+#include "api/launch.h"
 #include "api/pool_impl.h"
 #include "api/shm_impl.h"
 #include "backend/fork/fork.h"
@@ -189,7 +190,10 @@ int crew_init(int *argc, char ***argv) {
     (void)argc, (void)argv;
     cw_worker_if_spawned();
     crew_error *err = cw_error_last();
-    return get(true, err) ? cw_error_clear(NULL) : err->code;
+    struct cw_session *s = get(true, err);
+    if (!s || cw_launch(s, err) < 0)
+        return err->code;
+    return cw_error_clear(NULL);
 }
 
 /* ---- the service thread ---- */
@@ -374,6 +378,7 @@ static void free_pools(struct cw_session *s) {
 static int finalize(struct cw_session *s) {
     free_pools(s);
     cw_processes_finish();
+    cw_launch_end();
     pthread_mutex_lock(&cw_session_lock);
     bool serving = s->serving;
     pthread_mutex_unlock(&cw_session_lock);

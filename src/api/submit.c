@@ -253,6 +253,12 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, 
     if ((rc = cw_pool_function(p, (cw_fn *)w->fn, (ptrdiff_t)w->size, (ptrdiff_t)w->slot_size,
                                (ptrdiff_t)o->common_size, &fn, err)) < 0)
         return rc;
+    return cw_submit_named(p, w, o, fn, 1, owner, err);
+}
+
+int64_t cw_submit_named(crew_pool *p, const struct cw_submit *w, const crew_submit_opts *o,
+                        cw_fn_name fn, int attempt, crew_future **owner, crew_error *err) {
+    int rc;
     pthread_mutex_lock(&p->lock);
     int64_t number = cw_pool_accepts(p, err);
     if (number == 0)
@@ -264,6 +270,7 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, 
     struct cw_task *task = cw_task_at(&p->maps, p->team, (uint32_t)number);
     if ((rc = fill(p, task, w, o, fn, err)) == 0 &&
         (!owner || (*owner = own(p, (uint32_t)number, err)))) {
+        task->attempt = attempt;
         cw_task_queued(task);
         rc = cw_pool_queue(p, (uint32_t)number, o->priority, err);
         if (rc < 0 && owner)

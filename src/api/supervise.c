@@ -41,7 +41,7 @@ static void doom(crew_pool *p, int rank, enum cw_reason reason, uint64_t key) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     if (cw_line_key(line) != key)
         return; /* what was judged is over */
-    if (!p->ops->processes) {
+    if (!p->ops->processes || rank >= p->natives) {
         atomic_store_explicit(&line->cancel, key, memory_order_relaxed);
         return;
     }
@@ -115,6 +115,13 @@ static void replace(crew_pool *p, int rank, enum cw_life life, bool too_long, in
         cw_pool_break(p, &err);
 }
 
+/* None has workers any more. */
+static void nodes_lost(crew_pool *p) {
+    crew_error err;
+    cw_error_set(&err, CREW_EBROKEN, 0, "the pool has lost all nodes with workers of its own");
+    cw_pool_break(p, &err);
+}
+
 static void member_ended(crew_pool *p, int rank) {
     cw_session_death(p->session);
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
@@ -135,10 +142,11 @@ static void member_ended(crew_pool *p, int rank) {
     bool meant = w->reason != CW_NO_REASON;
     bool too_long = w->reason == CW_TOO_LONG;
     bool hit = meant && w->doomed == cw_line_key(line);
-    /* Nor is what it held when its nursery had to go. */
-    enum cw_reason reason = hit             ? w->reason
-                            : meant || swept ? CW_INNOCENT
-                                             : CW_NO_REASON;
+    bool proxy = rank >= p->natives; /* its node is gone */
+    /* Nor is what it held when its nursery had to go, or its node. */
+    enum cw_reason reason = hit && !proxy             ? w->reason
+                            : meant || swept || proxy ? CW_INNOCENT
+                                                      : CW_NO_REASON;
     cw_pool_member_left_jobs(p, rank, reason, status);
     cw_pool_member_left_tasks(p, rank, reason, status);
     wipe_line(p, rank);
@@ -147,8 +155,12 @@ static void member_ended(crew_pool *p, int rank) {
     atomic_store(&p->team->notify_lost, 1);
     atomic_store(&p->team->fd_news, 1);
     atomic_store(&seat->state, CW_SEAT_EMPTY);
-    if (atomic_load(&p->team->quit) == CW_RUN && !p->broken.code)
+    if (atomic_load(&p->team->quit) != CW_RUN || p->broken.code)
+        return;
+    if (!proxy)
         replace(p, rank, life, too_long, status);
+    else if (cw_pool_empty(p))
+        nodes_lost(p);
 }
 
 static void look_at_seats(crew_pool *p) {
@@ -178,7 +190,7 @@ void cw_pool_break(crew_pool *p, const crew_error *err) {
     for (int rank = 0; rank < p->members; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
         uint32_t state = atomic_load(&seat->state);
-        if (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED)
+        if (rank < p->natives && (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED))
             p->ops->kill(p->hands, rank);
     }
     cw_pool_cancel_all(p, err->code);
@@ -205,7 +217,7 @@ void cw_pool_cancel_all(crew_pool *p, int code) {
 static void nursery_lost(crew_pool *p, const crew_error *why) {
     cw_pool_break(p, why);
     p->ops->bury(p->hands);
-    for (int rank = 0; rank < p->members; rank++) {
+    for (int rank = 0; rank < p->natives; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
         uint32_t state = atomic_load(&seat->state);
         if (state == CW_SEAT_EMPTY || state == CW_SEAT_ENDED)

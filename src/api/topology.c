@@ -1,4 +1,5 @@
 /* What this process may use, and what a pool would make of it: for showing. */
+#include "api/launch.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
 #include "topo/topo.h"
@@ -43,7 +44,10 @@ static int show_places(struct cw_session *s, const crew_pool_opts *o, crew_place
     struct cw_place *found = calloc((size_t)o->workers, sizeof *found);
     if (!found)
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d workers", o->workers);
-    int rc = cw_options_place(s, o, found, err);
+    crew_pool_opts own = *o; /* on this node: where the others' go is for theirs to say */
+    if (o->backend == CREW_MPI && cw_launch_here())
+        own.workers = cw_launch_own(o->workers);
+    int rc = own.workers ? cw_options_place(s, &own, found, err) : 0;
     for (int i = 0; rc == 0 && i < o->workers && i < cap; i++) {
         places[i].cores = found[i].cores;
         cw_cpuset_print(&found[i].cpus, places[i].cpus, sizeof places[i].cpus);

@@ -23,6 +23,7 @@ struct cw_config {
     int core;           /* CREW_CORE=0|1: crashing workers dump core */
     int report_binding; /* CREW_REPORT_BINDING=0|1: who is bound where, on stderr */
     int progress;       /* CREW_PROGRESS=0|1: bars never or always; -1: not set, as the code says */
+    int node_timeout;   /* CREW_NODE_TIMEOUT=seconds */
     int64_t segment;    /* CREW_SEGMENT_SIZE=bytes with K, M, G, T; 0: not set */
     uint64_t seed;      /* CREW_SEED=number */
     bool has_seed;

@@ -122,6 +122,7 @@ struct cw_line {
     _Atomic uint64_t task_memory; /* record may be another's by the time it looks */
     _Atomic uint32_t critical;  /* inside an accounting section, see team/task.h */
     _Atomic uint32_t nap;       /* (any) futex: 1 while it sleeps */
+    cw_off nap_at;              /* the word it sleeps on instead, 0: none. Proxies share one */
     _Atomic uint64_t cancel;    /* supervisor: the key of what is over its limit, see crew_cancelled */
     _Atomic uint32_t generation; /* of the job it is in, for keys */
     _Atomic cw_off spare;       /* a block of task records on its way into the team */

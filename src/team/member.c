@@ -83,7 +83,7 @@ int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure) {
 /* Pairs with the manager's retirement of a job: it takes the bit away, then
  * looks who is inside; sequentially consistent on both sides, so one of the two
  * sees the other. */
-static struct cw_job *job_enter(struct cw_member *m, int slot) {
+struct cw_job *cw_job_enter(struct cw_member *m, int slot) {
     struct cw_team *t = m->team;
     if (m->level == CW_NESTED)
         return NULL;
@@ -115,7 +115,7 @@ static bool others_inside(struct cw_member *m, int slot) {
 /* After this the job's memory may be gone. The last one out rings: of two that
  * leave at once at least one sees nobody inside, for each stores its own word
  * before it looks (the fence). */
-static void job_leave(struct cw_member *m, int slot) {
+void cw_job_leave(struct cw_member *m, int slot) {
     m->level--;
     if (m->level == 0) {
         atomic_store_explicit(&m->line->lo, 0, memory_order_relaxed);
@@ -134,16 +134,18 @@ static void add(_Atomic int64_t *counter, int64_t n) {
                           memory_order_relaxed);
 }
 
+void cw_line_hold(struct cw_line *line, int64_t lo, int64_t hi) {
+    /* The index first: an old one must not be taken for one of this range. */
+    __atomic_store_n(&line->frame.call.index, -1, __ATOMIC_RELAXED);
+    atomic_store_explicit(&line->hi, 0, memory_order_release); /* never a new lo with an old hi */
+    atomic_store_explicit(&line->lo, lo, memory_order_release);
+    atomic_store_explicit(&line->hi, hi, memory_order_release);
+}
+
 static void run_claim(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
     struct cw_member *m = run->member;
-    if (m->level == 1) {
-        struct cw_line *line = m->line;
-        /* The index first: an old one must not be taken for one of this range. */
-        __atomic_store_n(&line->frame.call.index, -1, __ATOMIC_RELAXED);
-        atomic_store_explicit(&line->hi, 0, memory_order_release); /* never a new lo with an old hi */
-        atomic_store_explicit(&line->lo, lo, memory_order_release);
-        atomic_store_explicit(&line->hi, hi, memory_order_release);
-    }
+    if (m->level == 1)
+        cw_line_hold(m->line, lo, hi);
     int64_t calls = cw_run_range(run, lo, hi, attempt, again);
     /* From here on the supervisor does not count what is marked of the range. */
     if (m->level == 1)
@@ -170,7 +172,7 @@ static bool run_redo(struct cw_run *run) {
 }
 
 /* Nothing is left to claim: says so, unless a range came back meanwhile. */
-static void job_spent(struct cw_team *t, struct cw_job *job) {
+void cw_job_spent(struct cw_team *t, struct cw_job *job) {
     atomic_fetch_and(&t->claimable, ~(1ull << job->slot));
     if (atomic_load(&job->redo_ready))
         atomic_fetch_or(&t->claimable, 1ull << job->slot);
@@ -198,7 +200,7 @@ static void claim_on(struct cw_run *run) {
             continue;
         int64_t limit = atomic_load_explicit(&job->stop_at, memory_order_relaxed);
         if (at >= job->end || at > limit) {
-            job_spent(m->team, job);
+            cw_job_spent(m->team, job);
             return;
         }
         int64_t n = cw_chunk_size(&rule, job->end - at, &seen);
@@ -222,7 +224,7 @@ static void claim_on(struct cw_run *run) {
 bool cw_member_run_job(struct cw_member *m, int slot) {
     struct cw_frame nested;
     struct cw_frame *frame = m->top ? &nested : &m->line->frame;
-    struct cw_job *job = job_enter(m, slot);
+    struct cw_job *job = cw_job_enter(m, slot);
     if (!job)
         return false;
     bool did = false;
@@ -246,7 +248,7 @@ bool cw_member_run_job(struct cw_member *m, int slot) {
         claim_on(&run);
     }
     cw_run_leave(&run);
-    job_leave(m, slot);
+    cw_job_leave(m, slot);
     return did;
 }
 
@@ -336,7 +338,7 @@ static void drop_task(struct cw_member *m, uint32_t number, struct cw_task *task
 
 /* Says in the line which record it runs (+ 1; 0: none). The turn first: whoever
  * sees a limit of the new task and then looks at the turn sees it changed. */
-static void name_task(struct cw_member *m, uint32_t named) {
+void cw_member_name_task(struct cw_member *m, uint32_t named) {
     struct cw_line *line = m->line;
     uint64_t turn = atomic_load_explicit(&line->task_turn, memory_order_relaxed);
     /* Pairs with the acquires in cw_stream_await: the end of the task before. */
@@ -361,30 +363,43 @@ static bool unwanted_child(struct cw_member *m, struct cw_task *task) {
     return cw_child_void(&m->maps, m->team, task);
 }
 
-bool cw_member_run_task(struct cw_member *m) {
+enum cw_took cw_member_take_task(struct cw_member *m, uint32_t *number) {
     struct cw_team *t = m->team;
-    uint32_t number;
-    if (!cw_task_pop(&m->maps, t, &number))
-        return false;
+    if (!cw_task_pop(&m->maps, t, number))
+        return CW_TOOK_NOTHING;
     if (atomic_load_explicit(&t->room_wanted, memory_order_relaxed))
         cw_team_ring(&m->maps, t);
-    struct cw_task *task = cw_task_at(&m->maps, t, number);
+    struct cw_task *task = cw_task_at(&m->maps, t, *number);
     uint64_t was = atomic_load_explicit(&task->state, memory_order_relaxed);
     if (!cw_task_move(task, cw_task_generation(was), CW_TASK_QUEUED, CW_TASK_RUNNING,
                       (uint32_t)m->rank + 1, &was))
-        return true;
+        return CW_TOOK_A_HINT;
     uint32_t outer = atomic_load_explicit(&m->line->task, memory_order_relaxed);
-    name_task(m, number + 1);
+    cw_member_name_task(m, *number + 1);
     /* Who spun for this one was spared the wake-up of others: see cw_team_wake. */
     if (cw_task_any(&m->maps, t) || atomic_load(&t->claimable))
         cw_team_wake(&m->maps, t, 1);
-    if ((was & CW_TASK_KILL) || unwanted_child(m, task)) {
-        drop_task(m, number, task);
-    } else {
-        struct cw_frame nested;
-        call_task(m, number, task, m->top ? &nested : &m->line->frame);
+    if (!(was & CW_TASK_KILL) && !unwanted_child(m, task))
+        return CW_TOOK_A_TASK;
+    drop_task(m, *number, task);
+    cw_member_name_task(m, outer);
+    return CW_TOOK_A_HINT;
+}
+
+bool cw_member_run_task(struct cw_member *m) {
+    uint32_t outer = atomic_load_explicit(&m->line->task, memory_order_relaxed), number;
+    switch (cw_member_take_task(m, &number)) {
+    case CW_TOOK_NOTHING:
+        return false;
+    case CW_TOOK_A_HINT:
+        return true;
+    case CW_TOOK_A_TASK:
+        break;
     }
-    name_task(m, outer);
+    struct cw_frame nested;
+    call_task(m, number, cw_task_at(&m->maps, m->team, number),
+              m->top ? &nested : &m->line->frame);
+    cw_member_name_task(m, outer);
     if (m->tasks_left > 0)
         m->tasks_left--;
     return true;

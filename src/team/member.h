@@ -52,6 +52,23 @@ bool cw_member_run_task(struct cw_member *m);
 /* Claims of the job in that slot, until nothing is left to claim. */
 bool cw_member_run_job(struct cw_member *m, int slot);
 
+/* ---- what members and proxies (team/proxy.h) do alike ---- */
+
+/* A record to run. A_TASK: it is RUNNING, this member's, and named in its line; A_HINT:
+ * it was nothing, or is dealt with. */
+enum cw_took { CW_TOOK_NOTHING, CW_TOOK_A_HINT, CW_TOOK_A_TASK };
+enum cw_took cw_member_take_task(struct cw_member *m, uint32_t *number);
+/* Says in its line which record it runs (+ 1; 0: none). */
+void cw_member_name_task(struct cw_member *m, uint32_t named);
+/* Into the job at that slot; NULL: there is none any more. From then on its memory
+ * stays until it is left. */
+struct cw_job *cw_job_enter(struct cw_member *m, int slot);
+void cw_job_leave(struct cw_member *m, int slot);
+/* Nothing is left to claim: says so, unless a range came back meanwhile. */
+void cw_job_spent(struct cw_team *t, struct cw_job *job);
+/* Says in the line which range its member holds. */
+void cw_line_hold(struct cw_line *line, int64_t lo, int64_t hi);
+
 /* The function as a pointer here; cached. NULL: not in this process. */
 cw_fn *cw_member_fn(struct cw_member *m, const cw_fn_name *name);
 

@@ -312,8 +312,9 @@ void cw_task_end(const struct cw_maps *m, struct cw_team *t, uint32_t number, in
 
 static void wake_member(const struct cw_maps *m, struct cw_team *t, int rank) {
     struct cw_line *line = cw_team_line(m, t, rank);
-    atomic_store(&line->nap, 0);
-    cw_futex_wake(&line->nap, 1);
+    _Atomic uint32_t *nap = line->nap_at ? cw_ptr(&m->arena, line->nap_at) : &line->nap;
+    atomic_store(nap, 0);
+    cw_futex_wake(nap, 1);
 }
 
 void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many) {

@@ -33,6 +33,7 @@ static const struct backend backends[] = {
     {"server", CREW_FORK, CREW_START_SERVER, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
     {"spawn", CREW_FORK, CREW_START_SPAWN, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
     {"ranks", CREW_MPI, CREW_START_SERVER, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
+    {"mpi", CREW_MPI, CREW_START_AUTO, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
 };
 
 static struct {
@@ -53,14 +54,16 @@ static void give_up(const char *what) {
 
 /* The first process makes the cells and names them in the environment as
  * /proc/PID/fd/N: nothing to leave behind in the file system, and an exec'ed
- * process still finds them. */
+ * process still finds them. The ranks of a job (tests/mpi/under) are given a file,
+ * which is there already; the one whose crew_init returns is the test. */
 static void map_cells(void) {
-    const char *path = getenv("CREW_TEST_SCRATCH");
+    const char *path = getenv("CREW_TEST_SCRATCH"), *ranks = getenv("CREW_TEST_RANKS");
     size_t size = CREWTEST_CELLS * sizeof(int64_t);
     int fd;
 
-    self.creator = !path;
-    if (self.creator) {
+    self.creator = !path || ranks;
+    unsetenv("CREW_TEST_RANKS"); /* not for helpers */
+    if (!path) {
         char name[64], value[64];
         snprintf(name, sizeof name, "crewtest-%d", (int)getpid());
         fd = memfd_create(name, MFD_CLOEXEC);
@@ -76,9 +79,14 @@ static void map_cells(void) {
     void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED)
         give_up("cells");
-    if (!self.creator)
+    if (path)
         close(fd);
     self.cells = at;
+}
+
+/* A launcher has started this as one rank of several. */
+static bool on_ranks(void) {
+    return strcmp(self.backend->name, "mpi") == 0;
 }
 
 static void pick_backend(void) {
@@ -89,7 +97,8 @@ static void pick_backend(void) {
         if (strcmp(backends[i].name, name) == 0)
             self.backend = &backends[i];
     if (!self.backend) {
-        fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server, spawn or ranks\n", name);
+        fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server, spawn, ranks or mpi\n",
+                name);
         exit(2);
     }
 }
@@ -233,13 +242,21 @@ static void show_descriptors(void) {
         closedir(dir);
 }
 
+/* How many other processes of this test there are, after a wait for no more than so
+ * many. */
+static int others_when_only(int wanted) {
+    double limit = crewtest_now() + 2;
+    int n = crewtest_family(NULL, 0);
+    while (n > wanted && crewtest_now() < limit) {
+        crewtest_pause();
+        n = crewtest_family(NULL, 0);
+    }
+    return n;
+}
+
 static int compare(const struct inventory *before, bool mappings) {
     struct inventory now = take_inventory();
-    double limit = crewtest_now() + 2;
-    while (now.processes > before->processes && crewtest_now() < limit) {
-        crewtest_pause();
-        now.processes = crewtest_family(NULL, 0);
-    }
+    now.processes = others_when_only(before->processes);
     int processes = grew("processes", before->processes, now.processes);
     int descriptors = grew("descriptors", before->descriptors, now.descriptors);
     int names = grew("names in /dev/shm", before->names, now.names);
@@ -278,7 +295,7 @@ void crewtest_begin(int *argc, char ***argv) {
     }
     self.init_code = crew_init(argc, argv);
     crewranks_serve_if_told();
-    if (self.init_code == 0 && self.backend->backend == CREW_MPI)
+    if (self.init_code == 0 && strcmp(self.backend->name, "ranks") == 0)
         crewranks_lead(2);
     if (!test)
         return;
@@ -306,7 +323,12 @@ int crewtest_end(int failed) {
         print_error("crew_finalize returned %d\n", code);
         failed++;
     }
-    failed += compare(&at_start, true);
+    /* What MPI keeps for good is not ours to count. */
+    if (on_ranks())
+        failed += grew("processes", 0, others_when_only(0)) +
+                  grew("names in /dev/shm", at_start.names, count_shared_names());
+    else
+        failed += compare(&at_start, true);
     return failed ? 1 : 0;
 }
 
@@ -382,7 +404,8 @@ int crewtest_workers(int asked) {
 
 crew_pool_opts crewtest_opts(int workers) {
     crew_pool_opts opts = {
-        .backend = self.backend->backend,
+        /* In a worker, too, where it is not MPI. */
+        .backend = on_ranks() ? CREW_AUTO : self.backend->backend,
         .start = self.backend->start,
         .workers = workers,
     };
@@ -593,13 +616,17 @@ static bool read_stat(pid_t pid, struct process *p) {
 /* By the mapping of the cells, which forked processes keep, or by the
  * environment, which a spawned one has before it has mapped them. */
 static bool has_mark(pid_t pid) {
-    char path[64], mapping[64], setting[64];
+    char path[64], mapping[256], setting[64];
     int creator = atoi(getenv("CREW_TEST_SCRATCH") + strlen("/proc/"));
     snprintf(mapping, sizeof mapping, "/memfd:crewtest-%d ", creator);
     snprintf(setting, sizeof setting, "CREW_TEST_SCRATCH=/proc/%d/fd/", creator);
+    if (on_ranks()) /* the launcher has the environment, too */
+        snprintf(mapping, sizeof mapping, "%s", getenv("CREW_TEST_SCRATCH"));
     snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
     if (count_records(path, '\n', mapping, mapping))
         return true;
+    if (on_ranks())
+        return false;
     snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
     return count_records(path, 0, setting, setting) > 0;
 }
@@ -682,6 +709,10 @@ static char **environment_with(const char *const *settings) {
 pid_t crewtest_helper(const char *mode, const char *const *settings, int *out) {
     static const int terminal[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGPIPE};
     int ends[2] = {-1, -1};
+    if (on_ranks()) {
+        print_message("not among ranks: it starts programs of its own\n");
+        skip();
+    }
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     sigset_t none, usual;

@@ -1,0 +1,459 @@
+#include "api/guest.h"
+
+#include "api/future_impl.h"
+#include "api/lease.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A task that waits for so long is sent back. */
+enum { BACK_NS = 2000000 };
+
+/* A task of home's that runs here. */
+struct chore {
+    struct guest_pool *of;
+    struct cw_letter letter;
+    crew_future *future;
+    int64_t came_ns;
+    bool back; /* it has not begun, and is to wait at home */
+};
+
+/* One of home's pools. The agent's, but where it says otherwise. */
+struct guest_pool {
+    struct guest_pool *next;
+    uint32_t id;
+    struct cw_opening opening;
+    void *init_arg;
+    crew_pool *pool; /* NULL until it is open: guarded by guest.lock */
+    struct cw_known_job *known[CW_JOB_SLOTS];
+    struct chore **chores; /* by proxy; guarded by guest.lock */
+};
+
+/* What the first thread is to do. */
+struct order {
+    struct order *next;
+    struct guest_pool *pool;
+    enum { OPEN, CLOSE } what;
+    int quit;
+};
+
+struct post {
+    struct post *next;
+    struct cw_parcel parcel;
+};
+
+/* Owner: this process, which serves one program. */
+static struct guest {
+    struct cw_session *session;
+    struct cw_agent *agent;
+    struct guest_pool *pools; /* the agent's */
+    pthread_mutex_t lock;     /* guards the rest */
+    pthread_cond_t changed;
+    struct post *first, **last; /* to be sent */
+    struct order *orders, **orders_end;
+    enum { STAYS, GOODBYE, ALONE } end;
+    int64_t looked_ns; /* the agent's: for tasks that wait */
+    _Atomic uint32_t word;
+} guest = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+void cw_guest_post(struct cw_parcel *parcel) {
+    struct post *post = malloc(sizeof *post);
+    if (!post || parcel->failed) {
+        /* Nothing can be told any more. Home takes this node for lost. */
+        cw_parcel_drop(parcel);
+        free(post);
+        pthread_mutex_lock(&guest.lock);
+        guest.end = ALONE;
+        pthread_cond_broadcast(&guest.changed);
+        pthread_mutex_unlock(&guest.lock);
+        return;
+    }
+    *post = (struct post){.parcel = *parcel};
+    pthread_mutex_lock(&guest.lock);
+    *guest.last = post;
+    guest.last = &post->next;
+    pthread_mutex_unlock(&guest.lock);
+    cw_agent_wake(guest.agent);
+}
+
+static void say(const struct cw_letter *letter, const void *more, size_t size) {
+    struct cw_parcel p;
+    cw_parcel_begin(&p, letter);
+    cw_parcel_put(&p, more, size);
+    cw_guest_post(&p);
+}
+
+static void count(struct guest_pool *g, const struct cw_letter *letter) {
+    struct cw_parcel out;
+    struct cw_letter answer = *letter;
+    answer.word = CW_W_COUNTED;
+    cw_parcel_begin(&out, &answer);
+    pthread_mutex_lock(&g->pool->lock);
+    for (int rank = 0; rank < g->opening.workers; rank++) {
+        crew_stats s = {0};
+        cw_pool_stats_of(g->pool, rank, &s);
+        const struct cw_count c = {.items = s.items,
+                                   .failures = s.failures,
+                                   .restarts = s.restarts,
+                                   .busy_ns = (int64_t)(s.busy * 1e9),
+                                   .there_ns = (int64_t)((s.busy + s.idle) * 1e9)};
+        cw_parcel_put(&out, &c, sizeof c);
+    }
+    pthread_mutex_unlock(&g->pool->lock);
+    cw_guest_post(&out);
+}
+
+/* ---- the first thread: what takes its time ---- */
+
+static void give_order(struct guest_pool *g, int what, int quit) {
+    struct order *order = calloc(1, sizeof *order);
+    if (!order)
+        abort(); /* of all places here: a pool that could be neither opened nor closed */
+    order->pool = g;
+    order->what = what == OPEN ? OPEN : CLOSE;
+    order->quit = quit;
+    pthread_mutex_lock(&guest.lock);
+    *guest.orders_end = order;
+    guest.orders_end = &order->next;
+    pthread_cond_broadcast(&guest.changed);
+    pthread_mutex_unlock(&guest.lock);
+}
+
+static void open_pool(struct guest_pool *g) {
+    crew_error err = {0};
+    crew_pool *p = cw_pool_open_guest(guest.session, &g->opening, g->init_arg, &err);
+    pthread_mutex_lock(&guest.lock);
+    g->pool = p;
+    pthread_mutex_unlock(&guest.lock);
+    say(&(struct cw_letter){.word = CW_W_OPENED, .pool = g->id, .code = p ? 0 : err.code}, &err,
+        sizeof err);
+}
+
+static void free_pool(struct guest_pool *g) {
+    for (int proxy = 0; g->chores && proxy < g->opening.proxies; proxy++)
+        free(g->chores[proxy]); /* of a task that the pool's end cut off */
+    free(g->chores);
+    free(g->init_arg);
+    free(g);
+}
+
+static void forget_jobs(struct guest_pool *g) {
+    pthread_mutex_lock(&g->pool->lock);
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
+        if (g->known[slot])
+            cw_known_job_drop(g->pool, g->known[slot]);
+    pthread_mutex_unlock(&g->pool->lock);
+}
+
+static void close_pool(struct guest_pool *g, int quit) {
+    if (g->pool)
+        forget_jobs(g);
+    if (g->pool && quit == CW_DRAIN) {
+        crew_pool_close(g->pool);
+        crew_pool_join(g->pool, CREW_FOREVER, NULL);
+    }
+    if (g->pool)
+        count(g, &(struct cw_letter){.pool = g->id}); /* for the last time */
+    crew_pool_free(g->pool);
+    say(&(struct cw_letter){.word = CW_W_CLOSED, .pool = g->id}, NULL, 0);
+    free_pool(g);
+}
+
+/* ---- tasks ---- */
+
+static void task_over(void *ctx, crew_future *f) {
+    struct chore *chore = ctx;
+    crew_pool *p = f->pool;
+    struct cw_task *task = cw_task_at(&p->maps, p->team, f->number);
+    struct cw_letter letter = chore->letter;
+    struct cw_parcel out;
+    bool back = chore->back && task->status == CREW_ECANCELLED;
+    letter.word = back ? CW_W_TASK_BACK : CW_W_TASK_OVER;
+    letter.code = task->status;
+    letter.lo = cw_now_ns() - chore->came_ns;
+    cw_parcel_begin(&out, &letter);
+    if (back) {
+        ; /* nothing to tell */
+    } else if (task->status) {
+        cw_off own = atomic_load(&task->failure), told = atomic_load(&task->told);
+        const struct cw_failure *known = cw_ptr(&p->maps.arena, own ? own : told);
+        struct cw_failure bare = {.code = task->status, .index = task->index, .worker = -1};
+        cw_parcel_put(&out, known ? known : &bare, sizeof bare);
+    } else {
+        cw_parcel_put(&out, cw_task_result(&p->maps, task), task->out_size);
+    }
+    pthread_mutex_lock(&guest.lock);
+    chore->of->chores[letter.proxy] = NULL;
+    pthread_mutex_unlock(&guest.lock);
+    free(chore);
+    crew_future_free(f);
+    cw_guest_post(&out);
+}
+
+static int begin_task(struct guest_pool *g, const struct cw_letter *letter, struct cw_reader *r,
+                      crew_error *err) {
+    crew_pool *p = g->pool;
+    struct cw_chore c;
+    const void *in = NULL, *common = NULL;
+    if (!cw_read_into(r, &c, sizeof c) || !(in = cw_read(r, c.in_size)) ||
+        !(common = cw_read(r, c.common_size)) || letter->proxy >= (uint32_t)g->opening.proxies)
+        return cw_error_set(err, CREW_EMISMATCH, 0, "a task could not be taken over");
+    struct chore *chore = calloc(1, sizeof *chore);
+    struct cw_callback *callback = calloc(1, sizeof *callback);
+    if (!chore || !callback) {
+        free(chore);
+        free(callback);
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a task");
+    }
+    *chore = (struct chore){.of = g, .letter = *letter, .came_ns = cw_now_ns()};
+    *callback = (struct cw_callback){.done = task_over, .ctx = chore};
+    const crew_submit_opts opts = {.retries = c.retries,
+                                   .task_timeout = c.task_timeout,
+                                   .task_memory = c.task_memory,
+                                   .common = common,
+                                   .common_size = c.common_size,
+                                   .index = c.index,
+                                   .priority = c.priority};
+    const struct cw_submit what = {.in = in,
+                                   .size = c.in_size,
+                                   .opts = &opts,
+                                   .slot_size = c.slot_size,
+                                   .stream = c.stream};
+    pthread_mutex_lock(&guest.lock);
+    int64_t number = cw_submit_named(p, &what, &opts, c.fn, c.attempt, &chore->future, err);
+    g->chores[letter->proxy] = number < 0 ? NULL : chore;
+    pthread_mutex_unlock(&guest.lock);
+    if (number < 0) {
+        free(chore);
+        free(callback);
+        return (int)number;
+    }
+    cw_future_call_back(chore->future, callback);
+    return 0;
+}
+
+/* Tasks that have waited here for longer than it takes to send them home. */
+static void send_back(struct guest_pool *g, int64_t now) {
+    pthread_mutex_lock(&guest.lock);
+    for (int i = 0; i < g->opening.proxies; i++) {
+        struct chore *chore = g->chores[i];
+        if (!chore || chore->back || now - chore->came_ns < BACK_NS)
+            continue;
+        pthread_mutex_lock(&g->pool->lock);
+        chore->back = true; /* before its callback may look */
+        chore->back = cw_record_cancel(g->pool, chore->future->number, CREW_ECANCELLED, NULL) != 0;
+        pthread_mutex_unlock(&g->pool->lock);
+    }
+    pthread_mutex_unlock(&guest.lock);
+}
+
+/* Nobody waits for it any more: it need not begin, and may be ended. */
+static void drop_task(struct guest_pool *g, const struct cw_letter *letter) {
+    pthread_mutex_lock(&guest.lock);
+    struct chore *chore =
+        letter->proxy < (uint32_t)g->opening.proxies ? g->chores[letter->proxy] : NULL;
+    if (chore && chore->letter.turn == letter->turn)
+        crew_future_kill(chore->future);
+    pthread_mutex_unlock(&guest.lock);
+}
+
+/* ---- letters ---- */
+
+static void begin_pool(const struct cw_letter *letter, struct cw_reader *r) {
+    struct guest_pool *g = calloc(1, sizeof *g);
+    const void *arg = NULL;
+    if (g && cw_read_into(r, &g->opening, sizeof g->opening) &&
+        (arg = cw_read(r, g->opening.init_size)) &&
+        (g->chores = calloc((size_t)g->opening.proxies, sizeof(struct chore *))) &&
+        (g->init_arg = malloc(g->opening.init_size + 1))) {
+        memcpy(g->init_arg, arg, g->opening.init_size);
+        g->id = letter->pool;
+        g->next = guest.pools;
+        guest.pools = g;
+        give_order(g, OPEN, 0);
+        return;
+    }
+    crew_error err;
+    cw_error_set(&err, CREW_ENOMEM, 0, "no memory for a pool");
+    say(&(struct cw_letter){.word = CW_W_OPENED, .pool = letter->pool, .code = err.code}, &err,
+        sizeof err);
+    if (g)
+        free_pool(g);
+}
+
+static void end_pool(struct guest_pool *g, int quit) {
+    struct guest_pool **at = &guest.pools;
+    while (*at != g)
+        at = &(*at)->next;
+    *at = g->next;
+    give_order(g, CLOSE, quit);
+}
+
+static void broken(const struct guest_pool *g, const crew_error *err) {
+    say(&(struct cw_letter){.word = CW_W_BROKEN, .pool = g->id, .code = err->code}, err,
+        sizeof *err);
+}
+
+static struct cw_known_job *known(struct guest_pool *g, const struct cw_letter *letter) {
+    struct cw_known_job *k = letter->slot < CW_JOB_SLOTS ? g->known[letter->slot] : NULL;
+    return k && k->generation == letter->generation ? k : NULL;
+}
+
+static int know(struct guest_pool *g, const struct cw_letter *letter, struct cw_reader *r,
+                crew_error *err) {
+    if (letter->slot >= CW_JOB_SLOTS)
+        return cw_error_set(err, CREW_EMISMATCH, 0, "a map could not be taken over");
+    struct cw_known_job *k = cw_known_job_make(g->pool, letter, r, err), *before;
+    if (!k)
+        return err->code;
+    pthread_mutex_lock(&g->pool->lock);
+    before = g->known[letter->slot];
+    if (before)
+        cw_known_job_drop(g->pool, before);
+    g->known[letter->slot] = k;
+    pthread_mutex_unlock(&g->pool->lock);
+    return 0;
+}
+
+static int begin_range(struct guest_pool *g, const struct cw_letter *letter, struct cw_reader *r,
+                       crew_error *err) {
+    struct cw_known_job *k = known(g, letter);
+    if (!k || letter->lo < 0 || letter->lo >= letter->hi || letter->hi > k->errand.count)
+        return cw_error_set(err, CREW_EMISMATCH, 0, "a range of no map that is known came");
+    return cw_lease_begin(g->pool, k, letter, r, err);
+}
+
+static void about_a_pool(struct guest_pool *g, const struct cw_letter *letter,
+                         struct cw_reader *r) {
+    crew_error err = {0};
+    int rc = 0;
+    struct cw_known_job *k;
+    switch (letter->word) {
+    case CW_W_JOB:
+        rc = know(g, letter, r, &err);
+        break;
+    case CW_W_RANGE:
+        rc = begin_range(g, letter, r, &err);
+        break;
+    case CW_W_STOP:
+        if ((k = known(g, letter)))
+            cw_known_job_stop(g->pool, k, letter->lo, letter->code);
+        break;
+    case CW_W_TASK:
+        rc = begin_task(g, letter, r, &err);
+        break;
+    case CW_W_DROP:
+        drop_task(g, letter);
+        break;
+    case CW_W_COUNT:
+        count(g, letter);
+        break;
+    default:
+        break;
+    }
+    if (rc < 0)
+        broken(g, &err);
+}
+
+static void end(int how) {
+    pthread_mutex_lock(&guest.lock);
+    guest.end = how == GOODBYE ? GOODBYE : ALONE;
+    pthread_cond_broadcast(&guest.changed);
+    pthread_mutex_unlock(&guest.lock);
+}
+
+static void letter(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest) {
+    (void)ctx;
+    if (node != 0)
+        return;
+    struct guest_pool *g = guest.pools;
+    while (g && g->id != letter->pool)
+        g = g->next;
+    if (letter->word == CW_W_BYE)
+        end(GOODBYE);
+    else if (letter->word == CW_W_OPEN)
+        begin_pool(letter, &rest);
+    else if (g && letter->word == CW_W_CLOSE)
+        end_pool(g, letter->code);
+    else if (g && g->pool)
+        about_a_pool(g, letter, &rest);
+}
+
+static bool work(void *ctx, bool *waits) {
+    (void)ctx;
+    *waits = false; /* for home's next letter it need not hurry: there is another range */
+    pthread_mutex_lock(&guest.lock);
+    struct post *post = guest.first;
+    guest.first = NULL;
+    guest.last = &guest.first;
+    pthread_mutex_unlock(&guest.lock);
+    bool any = post != NULL;
+    int64_t now = cw_now_ns();
+    for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
+        if (g->pool)
+            send_back(g, now);
+    guest.looked_ns = now - guest.looked_ns > BACK_NS / 4 ? now : guest.looked_ns;
+    while (post) {
+        struct post *next = post->next;
+        cw_agent_send(guest.agent, 0, &post->parcel);
+        free(post);
+        post = next;
+    }
+    return any;
+}
+
+static bool lie_down(void *ctx) {
+    (void)ctx;
+    pthread_mutex_lock(&guest.lock);
+    bool nothing = !guest.first;
+    pthread_mutex_unlock(&guest.lock);
+    return nothing;
+}
+
+static void get_up(void *ctx) {
+    (void)ctx;
+}
+
+static void lost(void *ctx, int node) {
+    (void)ctx;
+    if (node == 0)
+        end(ALONE);
+}
+
+bool cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers) {
+    static const struct cw_agent_ops ops = {.letter = letter,
+                                            .work = work,
+                                            .lie_down = lie_down,
+                                            .get_up = get_up,
+                                            .lost = lost};
+    guest.session = s;
+    guest.agent = agent;
+    guest.last = &guest.first;
+    guest.orders_end = &guest.orders;
+    cw_agent_serve(agent, &ops, NULL, &guest.word);
+    say(&(struct cw_letter){.word = CW_W_HELLO, .lo = workers}, NULL, 0);
+    pthread_mutex_lock(&guest.lock);
+    while (guest.end == STAYS || (guest.end == GOODBYE && guest.orders)) {
+        struct order *order = guest.orders;
+        if (!order) {
+            pthread_cond_wait(&guest.changed, &guest.lock);
+            continue;
+        }
+        guest.orders = order->next;
+        if (!order->next)
+            guest.orders_end = &guest.orders;
+        pthread_mutex_unlock(&guest.lock);
+        if (order->what == OPEN)
+            open_pool(order->pool);
+        else
+            close_pool(order->pool, order->quit);
+        free(order);
+        pthread_mutex_lock(&guest.lock);
+    }
+    bool goodbye = guest.end == GOODBYE;
+    pthread_mutex_unlock(&guest.lock);
+    return goodbye;
+}

@@ -1,0 +1,17 @@
+/* api/guest.h - what the leader of a node that is not the manager's does: it serves the
+ * manager's pools with pools of its own.
+ *
+ * Three threads: the agent reads letters and never waits, the first thread opens and
+ * closes pools, which does wait, the session's service thread reports ends. */
+#ifndef CW_API_GUEST_H
+#define CW_API_GUEST_H
+
+#include "fleet/agent.h"
+
+struct cw_session;
+
+/* On the first thread: serves until home says goodbye, or is lost. True: it said
+ * goodbye. workers: that this node has if nobody says how many. */
+bool cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers);
+
+#endif

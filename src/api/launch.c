@@ -1,0 +1,246 @@
+#include "api/launch.h"
+
+#include "api/guest.h"
+#include "api/home.h"
+#include "api/node.h"
+#include "api/session.h"
+#include "backend/ranks/ranks.h"
+#include "base/error.h"
+#include "os/object.h"
+#include "os/output.h"
+
+#include <crew/crew.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* How long the manager waits for the ranks of its node, at the start and at the end. */
+static const double COME = 60, GO = 5;
+static const double NODE_TIMEOUT = 30;
+
+static struct cw_launch launch;
+static pid_t launched; /* the process that is the manager, or leads a node; 0: none */
+static crew_error refused;
+
+static bool is_manager(void) {
+    return launched && launched == getpid() && launch.agent.place.rank == 0;
+}
+
+struct cw_launch *cw_launch_here(void) {
+    return is_manager() ? &launch : NULL;
+}
+
+const crew_error *cw_launch_refused(void) {
+    return &refused;
+}
+
+bool cw_launch_wanted(void) {
+    struct cw_launcher l;
+    crew_error err;
+    return cw_launcher_find(environ, &l, &err) < 0 || l.kind != CW_LAUNCHER_NONE;
+}
+
+/* ---- who this is ---- */
+
+/* On the agent's thread, once the place is known: what the others must know. */
+static int introduce(void *ctx, const struct cw_mpi_place *place, struct cw_card *card,
+                     crew_error *err) {
+    struct cw_session *s = ctx;
+    card->pid = getpid();
+    card->cores = crew_cpu_count();
+    int rc = cw_affinity_get(&card->mask);
+    if (rc < 0)
+        return cw_error_set(err, CREW_ENOTSUP, -rc, "the affinity mask cannot be read");
+    card->berth.pid = card->pid;
+    if (place->node_rank != 0)
+        return 0;
+    cw_off at = cw_alloc_zero(&s->arena, cw_quay_bytes(place->node_size), NULL, err);
+    if (!at)
+        return err->code;
+    launch.berths =
+        cw_berths_make(&s->own, at, s->bell, place->node_size, &card->mask, err);
+    if (!launch.berths)
+        return err->code;
+    card->berth = cw_berths_card(launch.berths);
+    s->berths = launch.berths;
+    return 0;
+}
+
+static void fill_card(struct cw_session *s, struct cw_card *card) {
+    cw_fn_name here = {0};
+    crew_error ignored;
+    cw_card_begin(card, CREW_VERSION, s->host);
+    card->layout = cw_head(&s->own)->layout;
+    cw_fn_find((cw_fn *)crew_init, NULL, &here, &ignored);
+    card->library = here.object;
+    card->program = s->at_init.count ? s->at_init.ids[0] : 0;
+}
+
+/* The followers of this leader's node have come. */
+static int gather(crew_error *err) {
+    const struct cw_agent *a = &launch.agent;
+    const struct cw_agent_node *node = &a->nodes[a->place.node];
+    int32_t *pids = calloc((size_t)node->ranks, sizeof *pids);
+    if (!pids)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d ranks", node->ranks);
+    for (int i = 0; i < node->ranks; i++)
+        pids[i] = a->cards[a->order[node->first + i]].pid;
+    cw_berths_expect(launch.berths, pids);
+    free(pids);
+    return cw_berths_await(launch.berths, COME, err);
+}
+
+static _Noreturn void leave(int status) {
+    cw_output_flush();
+    _exit(status);
+}
+
+static _Noreturn void give_up(const crew_error *err, int status) {
+    fprintf(stderr, "crew: rank %d: %s\n", launch.agent.place.rank, err->text);
+    leave(status);
+}
+
+static _Noreturn void lead_a_node(struct cw_session *s) {
+    crew_error err;
+    s->config.progress = 0; /* the manager's affair */
+    s->config.report_binding = 0;
+    if (gather(&err) < 0)
+        give_up(&err, 1);
+    static const crew_pool_opts usual;
+    int due = cw_node_workers(s, &usual, &err);
+    if (due < 0)
+        give_up(&err, 1);
+    launched = getpid();
+    launch.alone = !cw_guest_serve(s, &launch.agent, due);
+    crew_finalize();
+    leave(launch.alone ? 1 : 0);
+}
+
+static _Noreturn void follow(void) {
+    const struct cw_agent *a = &launch.agent;
+    const struct cw_card *leader = &a->cards[a->nodes[a->place.node].leader];
+    const struct cw_berth_post post = {.leader = leader->berth,
+                                       .mine = a->place.node_rank,
+                                       .mask = a->cards[a->place.rank].mask,
+                                       .check = cw_head_check,
+                                       .adopt = cw_session_adopt,
+                                       .enter = cw_worker_enter};
+    int status = 1;
+    crew_error err;
+    int rc = cw_berth_serve(&post, &status, &err);
+    if (rc < 0 && rc != CREW_EBROKEN)
+        give_up(&err, 1);
+    cw_agent_leave(&launch.agent, rc == 0, GO);
+    leave(rc == 0 ? status : 1);
+}
+
+/* ---- the manager ---- */
+
+/* Without crew_finalize, too, the other ranks end. */
+static void at_exit(int status, void *unused) {
+    (void)status;
+    (void)unused;
+    cw_launch_end();
+}
+
+static int manage(struct cw_session *s, crew_error *err) {
+    const struct cw_agent *a = &launch.agent;
+    int rc = gather(err);
+    if (rc < 0)
+        return rc;
+    launch.due = calloc((size_t)a->place.nodes, sizeof *launch.due);
+    if (!launch.due)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d nodes", a->place.nodes);
+    static const crew_pool_opts usual;
+    if ((launch.due[0] = cw_node_workers(s, &usual, err)) < 0)
+        return launch.due[0];
+    launched = getpid();
+    on_exit(at_exit, NULL);
+    return cw_home_serve(s, &launch.agent, launch.due, COME, err);
+}
+
+/* How many of total workers the first `ranks` of `size` ranks have. */
+static int share(int ranks, int total, int size) {
+    return (int)(((int64_t)ranks * total + size - 1) / size);
+}
+
+int cw_launch_workers(void) {
+    int sum = 0;
+    for (int node = 0; node < launch.agent.place.nodes; node++)
+        sum += launch.agent.nodes[node].lost ? 0 : launch.due[node];
+    return sum;
+}
+
+void cw_launch_spread(int total, int *by_node) {
+    const struct cw_agent *a = &launch.agent;
+    bool due = total == cw_launch_workers();
+    int ranks = 0, size = 0;
+    for (int node = 0; node < a->place.nodes; node++)
+        size += a->nodes[node].lost ? 0 : a->nodes[node].ranks;
+    for (int node = 0; node < a->place.nodes; node++) {
+        /* Evenly over ranks, the first ones first. */
+        int from = share(ranks, total, size);
+        ranks += a->nodes[node].lost ? 0 : a->nodes[node].ranks;
+        by_node[node] = due ? launch.due[node] : share(ranks, total, size) - from;
+        by_node[node] = a->nodes[node].lost ? 0 : by_node[node];
+    }
+}
+
+int cw_launch_own(int total) {
+    int *by_node = calloc((size_t)launch.agent.place.nodes, sizeof *by_node);
+    if (by_node)
+        cw_launch_spread(total, by_node);
+    int own = by_node ? by_node[launch.agent.place.node] : 0;
+    free(by_node);
+    return own;
+}
+
+void cw_launch_end(void) {
+    if (!launched || launched != getpid())
+        return;
+    if (is_manager())
+        cw_home_goodbye();
+    launched = 0;
+    cw_berths_quit(launch.berths, launch.alone ? 1 : 0, GO);
+    cw_berths_free(launch.berths);
+    cw_agent_leave(&launch.agent, !launch.alone, GO);
+    free(launch.due);
+    cw_error_set(&refused, CREW_EBROKEN, 0, "MPI has ended with crew_finalize, and starts only once "
+                                            "in a program");
+}
+
+/* ---- crew_init ---- */
+
+static int refuse(const crew_error *err) {
+    refused = *err;
+    return err->code;
+}
+
+int cw_launch(struct cw_session *s, crew_error *err) {
+    int wish = s->config.backend;
+    if (s->depth || launched || refused.code || (wish != CREW_AUTO && wish != CREW_MPI) ||
+        cw_mpi_is_the_programs())
+        return refused.code ? cw_error_copy(err, &refused) : 0;
+    if (cw_launcher_find(environ, &launch.launcher, err) < 0)
+        return refuse(err);
+    if (launch.launcher.kind == CW_LAUNCHER_NONE && wish == CREW_AUTO)
+        return 0;
+    struct cw_card card;
+    fill_card(s, &card);
+    int rc = cw_agent_join(&launch.agent, &launch.launcher, s->config.mpi_module, &card,
+                           s->config.node_timeout ? s->config.node_timeout : NODE_TIMEOUT,
+                           introduce, s, err);
+    if (rc < 0) {
+        cw_agent_leave(&launch.agent, false, GO);
+        return refuse(err);
+    }
+    if (launch.agent.place.rank == 0)
+        return (rc = manage(s, err)) < 0 ? refuse(err) : 0;
+    if (cw_agent_leads(&launch.agent))
+        lead_a_node(s);
+    follow();
+}

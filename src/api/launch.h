@@ -1,0 +1,43 @@
+/* api/launch.h - a program that an MPI launcher started: what each of its ranks becomes.
+ *
+ *     rank 0                 the manager: crew_init returns
+ *     lowest of other nodes  serves the manager's pools with this node's workers (guest.c)
+ *     all others             give their workers to the lowest rank of their node
+ *
+ * Only the manager comes back from cw_launch. */
+#ifndef CW_API_LAUNCH_H
+#define CW_API_LAUNCH_H
+
+#include "fleet/agent.h"
+
+struct cw_session;
+struct cw_berths;
+
+/* What this process is one rank of. */
+struct cw_launch {
+    struct cw_launcher launcher;
+    struct cw_agent agent;
+    struct cw_berths *berths;
+    int *due;   /* by node: the workers it has if nobody says how many */
+    bool alone; /* home is lost */
+};
+
+/* In crew_init, when the session is made. 0: this is no rank, or it is the manager. */
+int cw_launch(struct cw_session *s, crew_error *err);
+/* The manager's launch; NULL: there is none. */
+struct cw_launch *cw_launch_here(void);
+/* Why pools of MPI cannot be had, code 0: it was not tried. */
+const crew_error *cw_launch_refused(void);
+/* True if the environment says that this is one rank of several. */
+bool cw_launch_wanted(void);
+/* The session ends. In the manager: all other ranks do. */
+void cw_launch_end(void);
+
+/* The workers of all nodes if nobody says how many. */
+int cw_launch_workers(void);
+/* How many of `total` workers are on which node. */
+void cw_launch_spread(int total, int *by_node);
+/* How many of them on this one. */
+int cw_launch_own(int total);
+
+#endif

@@ -1,0 +1,358 @@
+#include "fleet/agent.h"
+
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum stage { STARTING, FAILED, JOINED, SERVING, ENDED };
+
+/* Parts of a long message: each letter says where its part belongs and how long the
+ * whole is. */
+enum { PIECE = 16 << 20, CW_W_PIECE = CW_W_WORDS };
+
+/* How long an agent looks without sleeping after something has happened, and how long
+ * it sleeps then: first, at most, and at most while an answer is awaited. */
+enum { EAGER_NS = 30000, NAP_NS = 20000, NAP_MOST_NS = 10000000, NAP_WAITING_NS = 1000000 };
+
+/* ---- sending ---- */
+
+static bool hand_over(struct cw_agent *a, int node, void *data, size_t size) {
+    a->nodes[node].said_ns = cw_now_ns();
+    return a->mpi->send(node, data, size) == 0;
+}
+
+static bool send_pieces(struct cw_agent *a, int node, const struct cw_parcel *p) {
+    for (size_t at = 0; at < p->size; at += PIECE) {
+        size_t n = p->size - at < PIECE ? p->size - at : PIECE;
+        struct cw_letter letter = {
+            .word = CW_W_PIECE, .lo = (int64_t)at, .hi = (int64_t)p->size};
+        char *data = malloc(sizeof letter + n);
+        if (!data)
+            return false;
+        memcpy(data, &letter, sizeof letter);
+        memcpy(data + sizeof letter, p->data + at, n);
+        if (!hand_over(a, node, data, sizeof letter + n))
+            return false;
+    }
+    return true;
+}
+
+bool cw_agent_send(struct cw_agent *a, int node, struct cw_parcel *p) {
+    bool sent = false;
+    if (p->failed || a->nodes[node].lost) {
+        cw_parcel_drop(p);
+    } else if (p->size <= PIECE) {
+        sent = hand_over(a, node, p->data, p->size);
+        *p = (struct cw_parcel){0};
+    } else {
+        sent = send_pieces(a, node, p);
+        cw_parcel_drop(p);
+    }
+    return sent;
+}
+
+bool cw_agent_say(struct cw_agent *a, int node, const struct cw_letter *letter) {
+    struct cw_parcel p;
+    cw_parcel_begin(&p, letter);
+    return cw_agent_send(a, node, &p);
+}
+
+void cw_agent_abandon(struct cw_agent *a, int node) {
+    struct cw_agent_node *n = &a->nodes[node];
+    if (n->lost)
+        return;
+    n->lost = true;
+    a->mpi->abandon(node);
+    free(n->pieces);
+    n->pieces = NULL;
+    if (a->ops)
+        a->ops->lost(a->ctx, node);
+}
+
+/* ---- receiving ---- */
+
+static void deliver(struct cw_agent *a, int node, const char *data, size_t size) {
+    struct cw_reader r = {.at = data, .end = data + size};
+    struct cw_letter letter;
+    if (cw_read_into(&r, &letter, sizeof letter) && letter.word != CW_W_BEAT)
+        a->ops->letter(a->ctx, node, &letter, r);
+}
+
+/* Part of a long message. They come in order. */
+static void collect(struct cw_agent *a, int node, const char *data, size_t size) {
+    struct cw_agent_node *n = &a->nodes[node];
+    struct cw_letter letter;
+    memcpy(&letter, data, sizeof letter);
+    size -= sizeof letter;
+    if (letter.lo == 0) {
+        free(n->pieces);
+        n->want = (size_t)letter.hi;
+        n->have = 0;
+        n->pieces = malloc(n->want);
+    }
+    if (!n->pieces || (size_t)letter.lo != n->have || size > n->want - n->have) {
+        /* What it says cannot be had: no memory. Nothing it says later could be
+         * believed to be all. */
+        cw_agent_abandon(a, node);
+        return;
+    }
+    memcpy(n->pieces + n->have, data + sizeof letter, size);
+    n->have += size;
+    if (n->have == n->want) {
+        char *whole = n->pieces;
+        n->pieces = NULL;
+        deliver(a, node, whole, n->want);
+        free(whole);
+    }
+}
+
+static bool receive_all(struct cw_agent *a) {
+    int node;
+    void *data;
+    size_t size;
+    bool any = false;
+    while (a->mpi->receive(&node, &data, &size) == 1) {
+        uint32_t word = 0;
+        any = true;
+        if (size >= sizeof(struct cw_letter))
+            memcpy(&word, data, sizeof word);
+        a->nodes[node].heard_ns = cw_now_ns();
+        if (a->nodes[node].lost)
+            ; /* it has come back: what it knows is stale */
+        else if (word == CW_W_PIECE)
+            collect(a, node, data, size);
+        else
+            deliver(a, node, data, size);
+        free(data);
+    }
+    return any;
+}
+
+/* ---- who is still there ---- */
+
+/* Home looks after all guests, guests after home. */
+static bool concerns(const struct cw_agent *a, int node) {
+    return node != a->place.node && (a->place.node == 0 || node == 0);
+}
+
+static void look_after(struct cw_agent *a) {
+    int64_t now = cw_now_ns(), limit = (int64_t)(a->timeout * 1e9);
+    for (int node = 0; node < a->place.nodes; node++) {
+        struct cw_agent_node *n = &a->nodes[node];
+        if (!concerns(a, node) || n->lost)
+            continue;
+        if (a->mpi->broken(node) || now - n->heard_ns > limit)
+            cw_agent_abandon(a, node);
+        else if (now - n->said_ns > limit / 5)
+            cw_agent_say(a, node, &(struct cw_letter){.word = CW_W_BEAT});
+    }
+}
+
+/* ---- the agent ---- */
+
+static void set_stage(struct cw_agent *a, enum stage stage) {
+    pthread_mutex_lock(&a->lock);
+    a->stage = (int)stage;
+    pthread_cond_broadcast(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static bool await_stage(struct cw_agent *a, enum stage stage) {
+    pthread_mutex_lock(&a->lock);
+    while (a->stage < (int)stage)
+        pthread_cond_wait(&a->changed, &a->lock);
+    bool well = a->stage != FAILED;
+    pthread_mutex_unlock(&a->lock);
+    return well;
+}
+
+static int by_node(const void *p, const void *q) {
+    const struct cw_mpi_place *x = p, *y = q;
+    if (x->node != y->node)
+        return x->node < y->node ? -1 : 1;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+/* Who is where. */
+static int know_all(struct cw_agent *a, crew_error *err) {
+    size_t n = (size_t)a->place.size;
+    struct cw_mpi_place *places = calloc(n, sizeof *places);
+    a->cards = calloc(n, sizeof *a->cards);
+    a->order = calloc(n, sizeof *a->order);
+    a->nodes = calloc((size_t)a->place.nodes, sizeof *a->nodes);
+    int rc = CREW_ENOMEM;
+    if (!places || !a->cards || !a->order || !a->nodes)
+        cw_error_set(err, rc, 0, "no memory for %d ranks", a->place.size);
+    else if ((rc = a->mpi->exchange(&a->card, sizeof a->card, a->cards, err)) == 0)
+        rc = a->mpi->exchange(&a->place, sizeof a->place, places, err);
+    for (int rank = 0; rc == 0 && rank < a->place.size; rank++)
+        rc = cw_card_fits(&a->cards[0], 0, &a->cards[rank], rank, err);
+    if (rc == 0)
+        qsort(places, n, sizeof *places, by_node);
+    for (int i = 0; rc == 0 && i < a->place.size; i++) {
+        struct cw_agent_node *node = &a->nodes[places[i].node];
+        if (node->ranks++ == 0) {
+            node->leader = places[i].rank;
+            node->first = i;
+            node->heard_ns = node->said_ns = cw_now_ns();
+            snprintf(node->host, sizeof node->host, "%.63s", a->cards[places[i].rank].host);
+        }
+        a->order[i] = places[i].rank;
+    }
+    free(places);
+    return rc;
+}
+
+static int start(struct cw_agent *a, crew_error *err) {
+    int rc = cw_mpi_load(a->launcher, a->module, &a->mpi, err);
+    if (rc < 0 || (rc = a->mpi->start(&a->place, err)) < 0)
+        return rc;
+    a->running = true;
+    if ((rc = cw_mpi_agrees(a->launcher, a->mpi, &a->place, err)) < 0)
+        return rc;
+    crew_error why;
+    if (a->introduce(a->introduce_ctx, &a->place, &a->card, &why) < 0)
+        snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
+    return know_all(a, err);
+}
+
+static void rest(struct cw_agent *a, int64_t idle_since, bool waits) {
+    int64_t idle = cw_now_ns() - idle_since;
+    if (idle < EAGER_NS) {
+        sched_yield();
+        return;
+    }
+    int64_t most = waits ? NAP_WAITING_NS : NAP_MOST_NS, nap = idle / 4;
+    nap = nap < NAP_NS ? NAP_NS : nap > most ? most : nap;
+    atomic_store(a->word, 1);
+    if (a->ops->lie_down(a->ctx) && !atomic_load(&a->leaving))
+        cw_futex_wait(a->word, 1, a->place.nodes > 1 ? (double)nap * 1e-9 : -1);
+    atomic_store(a->word, 0);
+    a->ops->get_up(a->ctx);
+}
+
+static void serve(struct cw_agent *a) {
+    int64_t idle_since = cw_now_ns();
+    for (int64_t looked = 0; !atomic_load(&a->leaving);) {
+        bool waits = false;
+        bool did = a->place.nodes > 1 && receive_all(a);
+        did = a->ops->work(a->ctx, &waits) || did;
+        int64_t now = cw_now_ns();
+        if (a->place.nodes > 1 && now - looked > (int64_t)(a->timeout * 1e8)) {
+            looked = now;
+            look_after(a);
+        }
+        if (did)
+            idle_since = now;
+        else
+            rest(a, idle_since, waits);
+    }
+}
+
+static bool all_sent(struct cw_agent *a) {
+    for (int node = 0; node < a->place.nodes; node++)
+        if (node != a->place.node && !a->nodes[node].lost && a->mpi->unsent(node))
+            return false;
+    return true;
+}
+
+/* What was said last, BYE among it, must be out before MPI ends. */
+static void flush(struct cw_agent *a) {
+    int64_t until = cw_now_ns() + 2000000000;
+    while (!all_sent(a) && cw_now_ns() < until)
+        sched_yield();
+}
+
+static void *run(void *arg) {
+    struct cw_agent *a = arg;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    cw_process_name("crew-agent");
+    crew_error err = {0};
+    int rc = start(a, &err);
+    a->outcome = err;
+    set_stage(a, rc < 0 ? FAILED : JOINED);
+    if (rc == 0 && cw_agent_leads(a) && await_stage(a, SERVING))
+        serve(a);
+    while (!atomic_load(&a->leaving))
+        cw_futex_wait(&a->leaving, 0, -1);
+    bool orderly = atomic_load(&a->leaving) == 1 && rc == 0;
+    if (rc == 0 && cw_agent_leads(a) && a->place.nodes > 1)
+        flush(a);
+    if (a->running)
+        a->mpi->end(orderly);
+    set_stage(a, ENDED);
+    return NULL;
+}
+
+/* ---- from other threads ---- */
+
+int cw_agent_join(struct cw_agent *a, const struct cw_launcher *launcher, const char *module,
+                  const struct cw_card *card, double timeout, cw_agent_introduce *introduce,
+                  void *ctx, crew_error *err) {
+    pthread_condattr_t monotonic;
+    *a = (struct cw_agent){
+        .launcher = launcher, .module = module, .timeout = timeout, .card = *card,
+        .introduce = introduce, .introduce_ctx = ctx};
+    a->word = &a->own_word;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int rc = pthread_create(&a->agent, NULL, run, a);
+    if (rc)
+        return cw_error_set(err, CREW_EAGAIN, rc, "the thread that speaks MPI could not be started");
+    if (await_stage(a, FAILED))
+        return 0;
+    cw_error_copy(err, &a->outcome);
+    return a->outcome.code;
+}
+
+void cw_agent_serve(struct cw_agent *a, const struct cw_agent_ops *ops, void *ctx,
+                    _Atomic uint32_t *word) {
+    a->ops = ops;
+    a->ctx = ctx;
+    a->word = word;
+    set_stage(a, SERVING);
+}
+
+void cw_agent_wake(struct cw_agent *a) {
+    atomic_store(a->word, 0);
+    cw_futex_wake(a->word, INT32_MAX);
+}
+
+bool cw_agent_leave(struct cw_agent *a, bool orderly, double seconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)seconds + 1;
+    uint32_t staying = 0;
+    atomic_compare_exchange_strong(&a->leaving, &staying, orderly ? 1 : 2);
+    cw_futex_wake(&a->leaving, INT32_MAX);
+    pthread_mutex_lock(&a->lock);
+    if (a->stage == JOINED && cw_agent_leads(a))
+        a->stage = SERVING; /* it was never told what to do */
+    pthread_cond_broadcast(&a->changed);
+    int rc = 0;
+    while (a->stage != ENDED && rc == 0) {
+        pthread_mutex_unlock(&a->lock);
+        cw_agent_wake(a);
+        pthread_mutex_lock(&a->lock);
+        if (a->stage != ENDED)
+            rc = pthread_cond_timedwait(&a->changed, &a->lock, &until);
+    }
+    bool ended = a->stage == ENDED;
+    pthread_mutex_unlock(&a->lock);
+    if (ended)
+        pthread_join(a->agent, NULL);
+    return ended;
+}

@@ -1,0 +1,105 @@
+/* fleet/agent.h - this process's place among the ranks of a job, and the thread that
+ * alone speaks MPI.
+ *
+ * The agent loads the module, starts MPI, exchanges cards, and from then on carries
+ * letters between the leaders of nodes; what they mean is for its user (cw_agent_ops),
+ * whom it calls on its own thread. Where there is one node only there is nobody to write
+ * to: the agent sleeps until the end.
+ *
+ * MPI cannot wake a sleeper, so an agent that waits for letters polls: at once after
+ * something has happened, then more and more rarely, up to every 10 ms (1 ms while an
+ * answer is awaited). Who wants it to look at once writes 0 to its word. */
+#ifndef CW_FLEET_AGENT_H
+#define CW_FLEET_AGENT_H
+
+#include "backend/mpi/load.h"
+#include "fleet/card.h"
+#include "fleet/wire.h"
+
+#include <pthread.h>
+
+struct cw_agent_node {
+    int leader; /* its rank */
+    int ranks;
+    int first;  /* in `order` below */
+    char host[64];
+    bool lost;
+    /* the agent's */
+    int64_t heard_ns, said_ns;
+    char *pieces; /* of a message that comes in parts */
+    size_t have, want;
+};
+
+struct cw_agent_ops {
+    /* A letter from a node, and what follows it. */
+    void (*letter)(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest);
+    /* Looks for something to do. True: did something. *waits: an answer is awaited. */
+    bool (*work)(void *ctx, bool *waits);
+    /* The word is set: says whom to wake where. False: there is something to do. */
+    bool (*lie_down)(void *ctx);
+    void (*get_up)(void *ctx);
+    /* That node will not be heard of again. */
+    void (*lost)(void *ctx, int node);
+};
+
+/* Fills in what of the card depends on the place, on the agent's thread. What it fails
+ * with is told to all. */
+typedef int cw_agent_introduce(void *ctx, const struct cw_mpi_place *place, struct cw_card *card,
+                               crew_error *err);
+
+struct cw_agent {
+    /* written before the agent runs */
+    const struct cw_launcher *launcher;
+    const char *module;
+    double timeout; /* of silence, after which a node is lost */
+    struct cw_card card;
+    cw_agent_introduce *introduce;
+    void *introduce_ctx;
+    /* written when the agent has started MPI */
+    const struct cw_mpi *mpi;
+    struct cw_mpi_place place;
+    struct cw_card *cards;       /* by rank */
+    int *order;                  /* ranks, node by node, each node's by node_rank */
+    struct cw_agent_node *nodes;
+    bool running;
+    /* given by cw_agent_serve, before which no letter is read */
+    const struct cw_agent_ops *ops;
+    void *ctx;
+    _Atomic uint32_t *word; /* futex */
+
+    pthread_t agent;
+    pthread_mutex_t lock; /* guards stage, outcome and how it is to end */
+    pthread_cond_t changed;
+    int stage;
+    crew_error outcome;
+    _Atomic uint32_t leaving; /* 1: orderly, 2: at once */
+    _Atomic uint32_t own_word;
+};
+
+/* Starts the agent, MPI and all. Collective: returns when all ranks have come, with the
+ * place and the cards filled in. launcher, module: until the agent has ended. */
+int cw_agent_join(struct cw_agent *a, const struct cw_launcher *launcher, const char *module,
+                  const struct cw_card *card, double timeout, cw_agent_introduce *introduce,
+                  void *ctx, crew_error *err);
+/* From now on letters are read. word: what `lie_down` has others write 0 to. */
+void cw_agent_serve(struct cw_agent *a, const struct cw_agent_ops *ops, void *ctx,
+                    _Atomic uint32_t *word);
+/* Any thread: the agent looks at once. */
+void cw_agent_wake(struct cw_agent *a);
+/* Ends MPI and the agent. orderly: all ranks do it. After `seconds` it is given up. True:
+ * it has ended. */
+bool cw_agent_leave(struct cw_agent *a, bool orderly, double seconds);
+
+/* On the agent's thread: takes the parcel. False: it could not be sent (the node is
+ * lost, no memory). */
+bool cw_agent_send(struct cw_agent *a, int node, struct cw_parcel *parcel);
+/* The same of a bare letter. */
+bool cw_agent_say(struct cw_agent *a, int node, const struct cw_letter *letter);
+/* On the agent's thread: that node is given up. */
+void cw_agent_abandon(struct cw_agent *a, int node);
+
+static inline bool cw_agent_leads(const struct cw_agent *a) {
+    return a->place.node_rank == 0;
+}
+
+#endif

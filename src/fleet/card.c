@@ -1,0 +1,58 @@
+#include "fleet/card.h"
+
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const unsigned char magic[8] = {'c', 'r', 'e', 'w', 'c', 'a', 'r', 'd'};
+
+void cw_card_begin(struct cw_card *card, const char *version, const char *host) {
+    const uint16_t one = 1;
+    memset(card, 0, sizeof *card);
+    memcpy(card->magic, magic, sizeof magic);
+    card->pointer = sizeof(void *);
+    memcpy(&card->endian, &one, 1);
+    snprintf(card->version, sizeof card->version, "%s", version);
+    snprintf(card->host, sizeof card->host, "%s", host);
+}
+
+static const char *endian(const struct cw_card *card) {
+    return card->endian ? "little-endian" : "big-endian";
+}
+
+int cw_card_fits(const struct cw_card *a, int rank_a, const struct cw_card *b, int rank_b,
+                 crew_error *err) {
+    char where[192];
+    snprintf(where, sizeof where, "rank %d (node %.60s) and rank %d (node %.60s)", rank_a, a->host,
+             rank_b, b->host);
+    if (memcmp(a->magic, magic, sizeof magic) != 0 || memcmp(b->magic, magic, sizeof magic) != 0)
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "ranks %d and %d do not both run crew, or versions of it that do not "
+                            "know each other",
+                            rank_a, rank_b);
+    const struct cw_card *ill = a->trouble[0] ? a : b;
+    if (ill->trouble[0])
+        return cw_error_set(err, CREW_EBROKEN, 0, "rank %d (node %.60s): %.180s",
+                            ill == a ? rank_a : rank_b, ill->host, ill->trouble);
+    if (a->pointer != b->pointer || a->endian != b->endian)
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "%s are machines of different kinds: %d bits %s, %d bits %s: a job "
+                            "runs on one kind",
+                            where, a->pointer * 8, endian(a), b->pointer * 8, endian(b));
+    if (strncmp(a->version, b->version, sizeof a->version) != 0)
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "%s have different versions of crew: %.20s, %.20s: install the same on "
+                            "all nodes",
+                            where, a->version, b->version);
+    if (a->layout != b->layout || a->library != b->library)
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "%s have different builds of crew %.20s: install the same on all nodes",
+                            where, a->version);
+    if (a->program != b->program)
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "%s run different programs, or builds of it: start the same file on "
+                            "all nodes",
+                            where);
+    return 0;
+}

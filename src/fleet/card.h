@@ -1,0 +1,37 @@
+/* fleet/card.h - what every rank tells all others before anything else.
+ *
+ * Pure: filling one in is the caller's (api/fleet.c), comparing two is here. */
+#ifndef CW_FLEET_CARD_H
+#define CW_FLEET_CARD_H
+
+#include "backend/ranks/ranks.h"
+#include "topo/topo.h"
+
+#include <crew/error.h>
+
+struct cw_card {
+    /* The first part is laid out alike in every version and on every machine. */
+    unsigned char magic[8];   /* "crewcard" */
+    unsigned char pointer;    /* bytes of one */
+    unsigned char endian;     /* first byte of the number 1 in 16 bits: 1 little, 0 big */
+    char version[22];         /* of the library */
+    char host[64];
+    char trouble[192];        /* why this rank cannot take part; empty: it can */
+    /* The rest is of one version. */
+    uint64_t layout;          /* of what lies in segments and travels: see team/head.c */
+    uint64_t program;         /* the identity of the program's own object */
+    uint64_t library;         /* of the one that holds crew */
+    int32_t pid;
+    int32_t cores;            /* that this rank may use */
+    struct cw_berth_card berth;
+    cw_cpuset mask;
+};
+
+/* The fixed part. The rest of *card is zeroed. */
+void cw_card_begin(struct cw_card *card, const char *version, const char *host);
+/* Whether two ranks can work together: CREW_EMISMATCH says what differs, and on which
+ * nodes. */
+int cw_card_fits(const struct cw_card *ours, int our_rank, const struct cw_card *theirs,
+                 int their_rank, crew_error *err);
+
+#endif

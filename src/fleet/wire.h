@@ -1,0 +1,114 @@
+/* fleet/wire.h - what nodes say to each other.
+ *
+ * A message is a letter and what its word says follows it. All nodes run the same build
+ * (that is checked before the first letter), so structs travel as they are. Home is the
+ * manager's node, guests are the others: home gives out ranges of maps and tasks, one at
+ * a time to each proxy (team/proxy.h), guests run them on a pool of their own. */
+#ifndef CW_FLEET_WIRE_H
+#define CW_FLEET_WIRE_H
+
+#include "team/board.h"
+
+#include <crew/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum cw_word {
+    CW_W_NOTHING,
+    /* from home */
+    CW_W_OPEN,  /* cw_opening, the initializer's argument */
+    CW_W_JOB,   /* cw_errand, the common argument: about the ranges that follow */
+    CW_W_RANGE, /* [lo, hi) of that job, code: the attempt; its items */
+    CW_W_STOP,  /* nothing above lo of that job starts; code not 0: not at all, and what runs ends */
+    CW_W_TASK,  /* cw_chore, its item, its common argument */
+    CW_W_DROP,  /* nobody wants that task any more */
+    CW_W_COUNT, /* how much have your workers done? */
+    CW_W_CLOSE, /* code: CW_DRAIN or CW_TERMINATE */
+    CW_W_BYE,   /* the program ends */
+    /* from guests */
+    CW_W_HELLO,      /* lo: workers it has if nobody says how many */
+    CW_W_OPENED,     /* code 0, or a crew_error */
+    CW_W_RANGE_OVER, /* cw_tally, marks (if not all are done), results, failures */
+    CW_W_TASK_OVER,  /* code, lo: ns from its arrival; cw_failure if code is not 0, then the result */
+    CW_W_TASK_BACK,  /* it waits for a worker, and may as well do so elsewhere */
+    CW_W_COUNTED,    /* a cw_count for each worker */
+    CW_W_BROKEN,     /* the pool cannot go on there: crew_error */
+    CW_W_CLOSED,
+    /* from both */
+    CW_W_BEAT, /* still here */
+    CW_W_WORDS
+};
+
+struct cw_letter {
+    uint32_t word; /* enum cw_word */
+    uint32_t pool; /* which of home's */
+    uint32_t proxy, turn;      /* of the guest's proxies, and its which range or task */
+    uint32_t slot, generation; /* which job */
+    int32_t code;
+    uint32_t spare;
+    int64_t lo, hi;
+};
+
+struct cw_opening {
+    int workers, first, total, node; /* of this node; their numbers; of all nodes */
+    int threads_per_worker, bind, retries, proxies;
+    double task_timeout;
+    uint64_t task_memory, seed, init_size;
+    int64_t tasks_per_worker;
+    cw_fn_name init, fini;
+    char name[48];
+};
+
+/* A map, as the guest has to know it: see struct cw_job. */
+struct cw_errand {
+    int kind, schedule, on_error, is_index, retries, workers;
+    cw_fn_name fn, combine;
+    int64_t count, grain, total, first, step, chunk;
+    double task_timeout;
+    uint64_t stream, in_size, out_size, common_size;
+};
+
+/* A submitted task: see struct cw_task. */
+struct cw_chore {
+    cw_fn_name fn;
+    int attempt, retries, priority;
+    double task_timeout;
+    uint64_t task_memory, in_size, common_size, slot_size, stream;
+    int64_t index;
+};
+
+struct cw_tally {
+    int64_t calls;    /* how many were made */
+    int64_t done;     /* items with results; hi - lo: all of them, no marks follow */
+    int64_t ns;       /* from the range's arrival to its end */
+    int64_t failures; /* so many cw_failure at the end */
+};
+
+struct cw_count {
+    int64_t items, failures, restarts, busy_ns, there_ns;
+};
+
+/* A message that is being written. Memory may run out: then it stays out, and `failed`
+ * is set. */
+struct cw_parcel {
+    char *data;
+    size_t size, room;
+    bool failed;
+};
+void cw_parcel_begin(struct cw_parcel *p, const struct cw_letter *letter);
+void cw_parcel_put(struct cw_parcel *p, const void *data, size_t size);
+/* Room for so many bytes more, to be filled by the caller; NULL: no memory. */
+void *cw_parcel_room(struct cw_parcel *p, size_t size);
+void cw_parcel_drop(struct cw_parcel *p);
+
+/* A message that is being read. */
+struct cw_reader {
+    const char *at, *end;
+};
+/* The next size bytes, NULL if there are not so many. Not aligned. */
+const void *cw_read(struct cw_reader *r, size_t size);
+/* Into an object of that size. False: the message is too short. */
+bool cw_read_into(struct cw_reader *r, void *to, size_t size);
+
+#endif
