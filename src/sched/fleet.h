@@ -21,12 +21,13 @@
  * - Nothing is known: one item for each worker, and as many again beforehand.
  * - A lease is to last a quarter of what the whole map still needs by what all nodes
  *   are seen to do, and at most CW_LEASE_MOST_NS; so leases shrink towards the end.
- *   A node has at most about two of them, one that it works on and the next.
+ *   A node has at most about two of them, one that it works on and the next, and never
+ *   more than its share of what is left.
  * - It lasts no less than what makes messages matter: two round trips, and so long that
  *   the home agent can serve all nodes in half of that time.
  * - A measurement is trusted so far only: a lease is at most CW_LEASE_GROWTH times what
- *   workers have finished on average. What is dear at the beginning is so found out
- *   in small pieces.
+ *   the node's workers have finished, or what all have finished together. What is dear
+ *   at the beginning is so found out in small pieces.
  * - What home's workers will have claimed before a node could answer is not leased.
  * - When nothing is left and some node has idle workers, the node that needs longest
  *   for what it has not begun is asked to give back a part, so that both end together.
@@ -84,7 +85,8 @@ struct cw_fleet_sums {
 /* slots and message_ns: 0: as above. */
 void cw_fleet_sums_init(struct cw_fleet_sums *all, int slots, double message_ns);
 
-/* A node is ready: workers > 0 (home: >= 0). Not called again before it was lost. */
+/* A node is ready: workers > 0 (home: >= 0). Not called again before it was lost. trip_ns:
+ * as agents answer, not only the wire: one that polls every ms has a trip of a ms. */
 void cw_fleet_node_ready(struct cw_fleet_sums *all, struct cw_fleet_node *node, bool home,
                          int workers, double trip_ns, int64_t now);
 /* It is lost: leaves the sums. What it had not finished is for the caller to give out
@@ -107,8 +109,9 @@ int64_t cw_lease_size(const struct cw_fleet_sums *all, const struct cw_fleet_nod
 /* It was given a lease of so many. */
 void cw_lease_given(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64_t items,
                     int64_t now);
-/* It reports items more as finished (with whatever outcome), and that so many of its
- * leases are over by it. Several messages that came together are best one report. */
+/* It reports items more as finished (with whatever outcome; never more than it has), and
+ * that so many of its leases are over by it. Several messages that came together are best
+ * one report. */
 void cw_lease_done(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64_t items, int leases,
                    int64_t now);
 /* Home's own workers have finished (or claimed: the same, but for the last moment) items

@@ -296,6 +296,16 @@ static void stop__falls__nothing_behind_it_begins(void **state) {
          {TIME, 0, 0, 0, NOTHING});
 }
 
+static void stop__many_ranges_wait__all_behind_it_are_dropped(void **state) {
+    (void)state;
+    PLAY({ADD_TAG, 50, 60, 0, NOTHING}, {ADD_TAG, 30, 40, 0, NOTHING},
+         {ADD_TAG, 70, 80, 0, NOTHING}, {ADD_TAG, 10, 20, 0, NOTHING},
+         {ADD_TAG, 90, 99, 0, NOTHING},
+         {STOP, 35, 0, 0, WANT(DROP(35, 40), DROP(70, 80), DROP(50, 60), DROP(90, 99))},
+         {TAKE, 100, 10, 20, NOTHING}, {TAKE, 100, 30, 35, NOTHING}, {CLOSE, 0, 0, 0, NOTHING},
+         {HOME_DONE, 15, 0, 0, WANT(FINISH)});
+}
+
 static void stop__while_asked__what_comes_back_is_dropped(void **state) {
     (void)state;
     one_has_more();
@@ -353,6 +363,7 @@ int main(void) {
         TEST(dry__asked_node_is_lost__all_goes_to_the_others),
         TEST(dry__home_is__takes_before_anything_is_sent_away),
         TEST(stop__falls__nothing_behind_it_begins),
+        TEST(stop__many_ranges_wait__all_behind_it_are_dropped),
         TEST(stop__while_asked__what_comes_back_is_dropped),
         TEST(close__before_anything__finishes),
         TEST(stream__items_one_by_one__are_leased_together),
