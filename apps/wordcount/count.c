@@ -76,7 +76,7 @@ static int count_range(table *t, int fd, int64_t at, int64_t to) {
     ssize_t n = 1;
     int error = text ? 0 : ENOMEM;
     while (!error && at < to && n > 0) {
-        size_t most = room - kept, rest;
+        size_t most = room - kept, rest = 0;
         if ((int64_t)most > to - at)
             most = (size_t)(to - at);
         n = read_at(fd, text + kept, most, at);
