@@ -80,12 +80,12 @@ end_of() {
 
 # running TEXT: processes that have it in their command line; "none" if there are none.
 running() {
-    local file pids=()
-    for file in /proc/[0-9]*; do
-        [[ ${file#/proc/} != "$BASHPID" && ${file#/proc/} != "$$" ]] || continue
-        tr '\0' ' ' 2>/dev/null <"$file/cmdline" | grep -qF -- "$1" && pids+=("$(tr '\0' ' ' <"$file/cmdline" | head -c 80)")
-    done 2>/dev/null
-    [[ ${#pids[@]} -eq 0 ]] && echo none || printf '%s; ' "${pids[@]}"
+    local file line found=()
+    # What is listed was there before grep, which has the text in its own command line.
+    for file in $(grep -laF -- "${1%% *}" /proc/[0-9]*/cmdline 2>/dev/null); do
+        line=$(tr '\0' ' ' 2>/dev/null <"$file") && [[ $line == *"$1"* ]] && found+=("${line:0:80}")
+    done
+    [[ ${#found[@]} -eq 0 ]] && echo none || printf '%s; ' "${found[@]}"
 }
 
 none_running() {
