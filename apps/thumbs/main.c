@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <webp/encode.h>
@@ -212,28 +213,29 @@ static void make_all(crew_pool *pool, struct job *job) {
 }
 
 /* The settings as TO/.thumbs has them, which is written where they have changed: what is
- * older than that file was made with others. */
+ * older than that file was made with others. It is locked as long as this program lives,
+ * for two at once would write to the same files. */
 static bool note_settings(struct settings *s) {
     char path[FOLDER_MOST + 16], now[80], before[80] = "";
     struct stat noted;
-    tool_file file;
     snprintf(path, sizeof path, "%s/.thumbs", s->to);
-    snprintf(now, sizeof now, "size %lld, quality %lld\n", (long long)s->side,
-             (long long)s->quality);
-    FILE *old = fopen(path, "re");
-    if (old && !fgets(before, sizeof before, old))
-        before[0] = 0;
-    if (old)
-        fclose(old);
-    if (strcmp(now, before) != 0 && (!tool_file_open(&file, path) || fputs(now, file.to) < 0 ||
-                                     tool_file_close(&file, true) < 0))
-        return false;
-    if (stat(path, &noted) != 0) {
-        tool_say("%s: %s", path, strerror(errno));
+    int length = snprintf(now, sizeof now, "size %lld, quality %lld\n", (long long)s->side,
+                          (long long)s->quality);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        tool_say("another one is at work in %s: wait for its end", s->to);
+        close(fd);
         return false;
     }
-    s->since = noted.st_mtim;
-    return true;
+    bool good = fd >= 0 && pread(fd, before, sizeof before - 1, 0) >= 0;
+    if (good && strcmp(before, now) != 0)
+        good = ftruncate(fd, 0) == 0 && pwrite(fd, now, (size_t)length, 0) == length;
+    good = good && fstat(fd, &noted) == 0;
+    if (good)
+        s->since = noted.st_mtim;
+    else
+        tool_say("%s cannot be written: %s", path, strerror(errno));
+    return good;
 }
 
 static int64_t make_thumbs(const struct request *r, struct job *job) {

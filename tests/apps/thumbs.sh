@@ -153,6 +153,9 @@ mkdir taken
 : >taken/a
 check file_in_the_way__fails 1 "$(code "$thumbs" in taken)"
 check file_in_the_way__is_told said "$(said 'its thumbnail cannot be written: Not a directory')"
+flock out/.thumbs sh -c "'$thumbs' in out 2>'$work/stderr'"
+check second_at_once__fails 1 $?
+check second_at_once__says_why said "$(said 'another one is at work in .*/out: wait')"
 check closed_output__is_no_failure 0 "$("$thumbs" in out >&- 2>"$work/stderr"; echo $?)"
 
 # A full disk ends it at once: no other picture would fit either.
