@@ -138,12 +138,19 @@ bool tool_stopped(void) {
 
 void tool_say(const char *fmt, ...) {
     va_list args;
-    tool_bar_end();
-    fprintf(stderr, "%s: ", program_invocation_short_name);
+    char *text;
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    int size = vasprintf(&text, fmt, args);
     va_end(args);
-    putc('\n', stderr);
+    tool_bar_end();
+    /* A file's name may hold anything: line ends, and what does things to a terminal. */
+    for (int i = 0; i < size; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 127)
+            text[i] = '?';
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name,
+            size < 0 ? "not enough memory for a message" : text);
+    if (size >= 0)
+        free(text);
 }
 
 int tool_wait(crew_job *job, crew_error *err) {

@@ -10,11 +10,14 @@
 #include <jerror.h>
 #include <webp/encode.h>
 
+enum { EXIF = JPEG_APP0 + 1 }; /* the marker where cameras put what they know */
+
 struct reader {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr errors;
     jmp_buf failed;
     unsigned char *pixels;
+    int *orientation;
     char *why;
 };
 
@@ -62,7 +65,10 @@ static bool decode(struct reader *r, FILE *file, int side, size_t memory) {
     struct jpeg_decompress_struct *jpeg = &r->jpeg;
     jpeg_stdio_src(jpeg, file);
     jpeg->mem->max_memory_to_use = (long)(memory / 2);
+    jpeg_save_markers(jpeg, EXIF, 0xffff);
     jpeg_read_header(jpeg, TRUE);
+    for (jpeg_saved_marker_ptr m = jpeg->marker_list; m && *r->orientation == 1; m = m->next)
+        *r->orientation = picture_orientation(m->data, m->data_length);
     choose_scale(jpeg, side);
     bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
     jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
@@ -91,12 +97,13 @@ static bool decode(struct reader *r, FILE *file, int side, size_t memory) {
 }
 
 bool picture_read_jpeg(void *file, int side, size_t memory, struct WebPPicture *picture,
-                       char why[PICTURE_WHY]) {
+                       int *orientation, char why[PICTURE_WHY]) {
     struct reader *r = calloc(1, sizeof *r); /* not on the stack: longjmp would lose it */
     if (!r) {
         snprintf(why, PICTURE_WHY, "not enough memory");
         return false;
     }
+    r->orientation = orientation;
     r->why = why;
     r->jpeg.err = jpeg_std_error(&r->errors);
     r->errors.error_exit = fail;

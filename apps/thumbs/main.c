@@ -18,7 +18,7 @@ static const char HELP[] =
     "Usage: thumbs [OPTION]... FROM TO\n"
     "\n"
     "Makes a small WebP picture of each JPEG and PNG picture in the folder FROM and\n"
-    "those below it, on every core. The folder TO gets the same folders: of\n"
+    "those below it, upright, on every core. The folder TO gets the same folders: of\n"
     "FROM/a/b.jpg it is TO/a/b.webp. What is there already and newer than its\n"
     "picture is left alone, if it was made with the same --size and --quality; these\n"
     "are noted in TO/.thumbs.\n"

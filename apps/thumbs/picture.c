@@ -25,7 +25,7 @@ static FILE *open_file(const char *path, char why[PICTURE_WHY]) {
 
 /* By what is in it: many a .jpg is a PNG. */
 static bool read_picture(FILE *file, int side, size_t memory, WebPPicture *picture,
-                         char why[PICTURE_WHY]) {
+                         int *orientation, char why[PICTURE_WHY]) {
     unsigned char head[8];
     size_t n = fread(head, 1, sizeof head, file);
     if (ferror(file)) {
@@ -34,7 +34,7 @@ static bool read_picture(FILE *file, int side, size_t memory, WebPPicture *pictu
     }
     rewind(file);
     if (n >= 3 && memcmp(head, "\xff\xd8\xff", 3) == 0)
-        return picture_read_jpeg(file, side, memory, picture, why);
+        return picture_read_jpeg(file, side, memory, picture, orientation, why);
     if (n == 8 && memcmp(head, "\x89PNG\r\n\x1a\n", 8) == 0)
         return picture_read_png(file, memory, picture, why);
     snprintf(why, PICTURE_WHY, n ? "neither JPEG nor PNG" : "empty");
@@ -72,6 +72,7 @@ static bool encode(WebPPicture *picture, float quality, uint8_t **webp, size_t *
 bool picture_thumb(const char *path, int side, float quality, size_t memory, uint8_t **webp,
                    size_t *size, char why[PICTURE_WHY]) {
     WebPPicture picture;
+    int orientation = 1;
     FILE *file = open_file(path, why);
     if (!file)
         return false;
@@ -79,9 +80,10 @@ bool picture_thumb(const char *path, int side, float quality, size_t memory, uin
     picture.use_argb = 1;
     if (!good)
         snprintf(why, PICTURE_WHY, "libwebp is of another version than its headers");
-    good = good && read_picture(file, side, memory, &picture, why);
+    good = good && read_picture(file, side, memory, &picture, &orientation, why);
     fclose(file);
-    if (good && !(shrink(&picture, side) && encode(&picture, quality, webp, size))) {
+    if (good && !(shrink(&picture, side) && picture_turn(&picture, orientation) &&
+                  encode(&picture, quality, webp, size))) {
         snprintf(why, PICTURE_WHY, "could not be made a WebP picture: not enough memory");
         good = false;
     }

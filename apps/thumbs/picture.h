@@ -14,11 +14,18 @@ enum { PICTURE_WHY = 160 };
 bool picture_thumb(const char *path, int side, float quality, size_t memory, uint8_t **webp,
                    size_t *size, char why[PICTURE_WHY]);
 
-/* The pictures as libwebp takes them; what of each format read.c and the rest share. */
+/* ---- its parts ---- */
+
+/* Read a file of that format, as libwebp takes it. Orientation as in Exif: 1 is upright. */
 struct WebPPicture;
 bool picture_read_jpeg(void *file, int side, size_t memory, struct WebPPicture *picture,
-                       char why[PICTURE_WHY]);
+                       int *orientation, char why[PICTURE_WHY]);
 bool picture_read_png(void *file, size_t memory, struct WebPPicture *picture,
                       char why[PICTURE_WHY]);
+
+/* What a JPEG file's marker says of it; 1 if that is not Exif, or broken. */
+int picture_orientation(const unsigned char *marker, size_t size);
+/* Makes it upright. False if there is not enough memory. */
+bool picture_turn(struct WebPPicture *picture, int orientation);
 
 #endif

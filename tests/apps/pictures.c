@@ -24,7 +24,19 @@ static void *get(size_t size) {
     return memory;
 }
 
-/* ---- JPEG: rgb, grey (light and dark), cmyk (inverted, as Adobe has it), progressive ---- */
+/* ---- JPEG: rgb, grey (light and dark), cmyk (inverted, as Adobe has it), progressive,
+ * turnedN (Exif orientation N, big-endian for odd N) ---- */
+
+static void exif(struct jpeg_compress_struct *jpeg, int orientation) {
+    unsigned char big[] = "Exif\0\0MM\0\x2a\0\0\0\x08\0\2"
+                          "\1\0\0\3\0\0\0\1\0\x05\0\0\x01\x12\0\3\0\0\0\1\0.\0\0";
+    unsigned char little[] = "Exif\0\0II\x2a\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0.\0\0\0";
+    big[37] = little[24] = (unsigned char)orientation;
+    if (orientation % 2)
+        jpeg_write_marker(jpeg, JPEG_APP0 + 1, big, sizeof big - 1);
+    else
+        jpeg_write_marker(jpeg, JPEG_APP0 + 1, little, sizeof little - 1);
+}
 
 static void jpeg(const char *kind, unsigned width, unsigned height, FILE *to) {
     static const unsigned char rgb[2][4] = {{255, 0, 0}, {0, 0, 255}};
@@ -47,6 +59,8 @@ static void jpeg(const char *kind, unsigned width, unsigned height, FILE *to) {
     if (inks)
         jpeg.write_Adobe_marker = TRUE;
     jpeg_start_compress(&jpeg, TRUE);
+    if (strncmp(kind, "turned", 6) == 0)
+        exif(&jpeg, kind[6] - '0');
     size_t n = (size_t)jpeg.input_components;
     unsigned char *row = get(width * n);
     for (unsigned x = 0; x < width; x++)
@@ -174,7 +188,7 @@ int main(int argc, char **argv) {
         bomb(width, height, to);
     else if (strcmp(kind, "scans") == 0)
         scans(width, height, to);
-    else if (strstr("rgb grey cmyk progressive", kind))
+    else if (strstr("rgb grey cmyk progressive", kind) || strncmp(kind, "turned", 6) == 0)
         jpeg(kind, width, height, to);
     else if (strstr("rgba interlaced deep palette", kind))
         png(kind, width, height, to);

@@ -65,6 +65,14 @@ check small_picture__stays_small "64x64 red blue clear clear" "$(look 'out/deep 
 check palette_png__looks_as_it_should "256x256 red blue red blue" "$(look out/palette.webp)"
 check png_named_jpg__is_read "100x100 red blue clear clear" "$(look out/a/b/not-a.webp)"
 
+# What a camera that was held otherwise says of it: the stored left half is red.
+mkdir turned
+for i in 1 2 3 4 5 6 7 8; do "$pictures" turned$i 320 160 turned/$i.jpg; done
+check turned_pictures__are_made 0 "$(code "$thumbs" --size=64 turned out-turned)"
+check turned_pictures__are_upright \
+    "64x32 red blue red blue|64x32 blue red blue red|64x32 blue red blue red|64x32 red blue red blue|32x64 red red blue blue|32x64 red red blue blue|32x64 blue blue red red|32x64 blue blue red red" \
+    "$(for i in 1 2 3 4 5 6 7 8; do look out-turned/$i.webp; done | paste -sd '|' -)"
+
 # ---- what is up to date ----
 
 check second_run__succeeds 0 "$(code "$thumbs" --stats in out)"
@@ -103,11 +111,12 @@ ln -s circle.png bad/circle.png
 ln -s linked bad/linked.jpg
 cp in/a/grey.jpeg bad/double.jpg
 cp in/palette.PNG bad/double.png
+printf 'no picture' >"bad/$(printf 'line\nend\033[2J').jpg"
 check broken_pictures__exit_code 1 "$(code "$thumbs" --stats bad out-bad)"
 check broken_pictures__others_are_made "double good" \
     "$(cd out-bad && ls *.webp | sed 's/\.webp//' | paste -sd ' ' -)"
 check broken_pictures__nothing_else_is_left "" "$(ls out-bad | grep -v 'webp$')"
-check broken_pictures__a_line_each 15 "$(grep -c '^thumbs: ' "$work/stderr")"
+check broken_pictures__a_line_each 16 "$(grep -c '^thumbs: ' "$work/stderr")"
 check truncated_jpeg__is_told said "$(said '^thumbs: cut\.jpg: broken: ')"
 check truncated_head__is_told said "$(said '^thumbs: cut-short\.jpg: broken: ')"
 check truncated_png__is_told said "$(said '^thumbs: cut-middle\.png: broken: ')"
@@ -122,7 +131,8 @@ check dangling_link__is_told said "$(said '^thumbs: dangling\.jpg: No such file'
 check circle_of_links__is_told said "$(said '^thumbs: circle\.png: Too many levels')"
 check link_to_a_folder__is_told said "$(said '^thumbs: linked\.jpg: not a file, but a folder$')"
 check two_pictures_of_one_name__are_told said "$(said '^thumbs: double\.png: left out')"
-check broken_pictures__are_counted said "$(said '2 made, 0 up to date, 14 not made')"
+check odd_name__is_told_in_a_line said "$(said '^thumbs: line?end?\[2J\.jpg: neither JPEG nor PNG$')"
+check broken_pictures__are_counted said "$(said '2 made, 0 up to date, 15 not made')"
 rm -r bad
 
 # A picture of 64 KB that would take most of a minute. Only processes can be ended.
