@@ -1,0 +1,96 @@
+/* api/home_impl.h - what the manager knows of the other nodes of its pools.
+ *
+ * | file       | what                                              |
+ * |------------|---------------------------------------------------|
+ * | home.c     | pools: theirs begin, are ready, are counted, end  |
+ * | home_out.c | the agent claims for other nodes, and tells them  |
+ * | home_in.c  | what they answer is stored; nodes come and go     |
+ *
+ * Everything here is guarded by cw_homes.lock, which is never taken with a pool's lock
+ * held by who then takes that, but in cw_home_fail_each: nothing under it takes one. */
+#ifndef CW_API_HOME_IMPL_H
+#define CW_API_HOME_IMPL_H
+
+#include "api/home.h"
+#include "api/job_impl.h"
+#include "sched/fleet.h"
+#include "team/proxy.h"
+
+/* Tasks that may wait at a node, at most. */
+enum { CW_TASKS_AHEAD = 32 };
+
+/* A proxy and what is out with it. */
+struct cw_envoy {
+    struct cw_proxy proxy;
+    uint32_t turn;
+    int64_t told_stop; /* what the node was told of the job's stop_at */
+    bool told_drop;
+};
+
+/* Where a node is with a pool: not told, asked to open its part, open, out. */
+enum cw_outpost_state { CW_POST_NEW, CW_POST_ASKED, CW_POST_OPEN, CW_POST_GONE };
+
+/* Another node, as one pool sees it. The first envoy is for CW_JOB_EACH alone. */
+struct cw_outpost {
+    int node, first, workers;
+    struct cw_envoy *envoys;
+    int count, busy_tasks;
+    double task_ns; /* 0: not known */
+    enum cw_outpost_state state;
+    crew_error error; /* why it is GONE */
+    uint32_t asked, counted; /* which count it was asked for, and has answered */
+    uint32_t known[CW_JOB_SLOTS]; /* the generation that it was told of; 0: none */
+};
+
+/* One map, as the policy of leases sees it. */
+struct cw_accounts {
+    uint32_t generation; /* 0: none */
+    struct cw_fleet_sums sums;
+    struct cw_fleet_node *nodes; /* 0: this one */
+    int64_t claimed;             /* by the nodes' proxies, from the cursor */
+    int64_t home;                /* by others, as told last */
+};
+
+struct cw_home {
+    struct cw_home *next;
+    crew_pool *pool;
+    uint32_t id;
+    struct cw_outpost *posts;
+    int count; /* of posts */
+    struct cw_accounts ledgers[CW_JOB_SLOTS];
+    bool told_quit;
+    struct cw_count *counts; /* by worker */
+    uint32_t asked;          /* how often they were wanted */
+};
+
+/* Owner: this process's manager. */
+extern struct cw_homes {
+    struct cw_agent *agent;
+    struct cw_session *session;
+    cw_off word; /* in the segment: what proxies sleep on */
+    pthread_mutex_t lock; /* guards the list, and who is in it */
+    pthread_cond_t changed;
+    struct cw_home *homes;
+    uint32_t ids;
+    int *due; /* by node: workers it has if nobody says how many; 0: it has not said yet */
+    bool goodbye;
+} cw_homes;
+
+static inline struct cw_maps *cw_home_maps(struct cw_home *h) {
+    return &h->pool->maps;
+}
+
+/* ---- home_out.c, for the agent ---- */
+
+bool cw_home_work(void *ctx, bool *waits);
+bool cw_home_lie_down(void *ctx);
+void cw_home_get_up(void *ctx);
+
+/* ---- home_in.c, for the agent ---- */
+
+void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest);
+void cw_home_lost(void *ctx, int node);
+/* That node has no part in the pool any more: why, code 0: because the pool ends. */
+void cw_home_gone(struct cw_home *h, struct cw_outpost *post, const crew_error *why);
+
+#endif

@@ -1,0 +1,274 @@
+/* What other nodes answer, stored as members store it; and that they are lost. */
+#include "api/home_impl.h"
+
+#include "base/error.h"
+#include "os/clock.h"
+#include "sched/ledger.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* ---- what comes back ---- */
+
+static void *result_at(struct cw_home *h, const struct cw_job *job, int64_t item) {
+    return (char *)cw_ref_ptr(cw_home_maps(h), job->out) + (size_t)item * job->out_size;
+}
+
+/* marks NULL: all are done. False: the letter is shorter than it says. */
+static bool store_results(struct cw_home *h, const struct cw_proxy *x, const unsigned char *marks,
+                          struct cw_reader *r) {
+    const struct cw_job *job = x->job;
+    int64_t n = x->hi - x->lo;
+    for (int64_t i = 0; i < n;) {
+        int64_t end = marks ? cw_marks_run(marks, i, n, CW_MARK_DONE) : n;
+        size_t size = (size_t)(end - i) * job->out_size;
+        const void *from = cw_read(r, size);
+        if (!from)
+            return false;
+        if (size)
+            memcpy(result_at(h, job, x->lo + i), from, size);
+        i = end + 1;
+    }
+    return true;
+}
+
+static bool store_answers(struct cw_home *h, const struct cw_proxy *x, const unsigned char *marks,
+                          int64_t done, struct cw_reader *r) {
+    cw_arena *a = &cw_home_maps(h)->arena;
+    struct cw_answer *answers = cw_ptr(a, x->job->answers);
+    const char *sizes = cw_read(r, (size_t)done * sizeof(uint64_t));
+    for (int64_t i = x->lo; sizes && i < x->hi; i++) {
+        uint64_t size;
+        if (marks && marks[i - x->lo] != CW_MARK_DONE)
+            continue;
+        memcpy(&size, sizes, sizeof size);
+        sizes += sizeof size;
+        const void *from = cw_read(r, size);
+        crew_error err;
+        cw_free_cell(a, &answers[i].cell);
+        cw_off off = from ? cw_alloc(a, size, &answers[i].cell, &err) : 0;
+        if (!off)
+            return false;
+        if (size)
+            memcpy(cw_ptr(a, off), from, size);
+        answers[i].size = size;
+    }
+    return sizes != NULL;
+}
+
+/* Failures first: a mark says that its failure is kept. */
+static bool store_failures(struct cw_home *h, const struct cw_proxy *x, int64_t n,
+                           struct cw_reader *r) {
+    struct cw_failure f;
+    for (; n > 0; n--) {
+        if (!cw_read_into(r, &f, sizeof f))
+            return false;
+        if (f.item >= x->lo && f.item < x->hi)
+            cw_job_fail(cw_home_maps(h), x->job, &f);
+    }
+    return true;
+}
+
+static void store_marks(struct cw_home *h, const struct cw_proxy *x, const unsigned char *marks) {
+    struct cw_job *job = x->job;
+    unsigned char *to = (unsigned char *)cw_ptr(&cw_home_maps(h)->arena, job->marks) + (x->lo - job->base);
+    size_t n = (size_t)(x->hi - x->lo);
+    /* Pairs with the acquire of the manager's look at the marks: the results. */
+    atomic_thread_fence(memory_order_release);
+    if (!marks) {
+        memset(to, CW_MARK_DONE, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (marks[i] > CW_MARK_DONE && job->on_error == CREW_STOP)
+            cw_job_stop_above(job, x->lo + (int64_t)i);
+    memcpy(to, marks, n);
+}
+
+static bool store_range(struct cw_home *h, const struct cw_proxy *x, const struct cw_tally *tally,
+                        struct cw_reader *r) {
+    const unsigned char *marks = NULL;
+    if (tally->done < x->hi - x->lo && !(marks = cw_read(r, (size_t)(x->hi - x->lo))))
+        return false;
+    if (x->job->kind == CW_JOB_BYTES ? !store_answers(h, x, marks, tally->done, r)
+                                     : x->job->out_size && !store_results(h, x, marks, r))
+        return false;
+    if (!store_failures(h, x, tally->failures, r))
+        return false;
+    store_marks(h, x, marks);
+    return true;
+}
+
+static void range_over(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
+                       struct cw_reader *r) {
+    struct cw_proxy *x = &e->proxy;
+    struct cw_tally tally;
+    struct cw_accounts *l = &h->ledgers[x->slot];
+    int k = (int)(post - h->posts);
+    if (!cw_read_into(r, &tally, sizeof tally) || !store_range(h, x, &tally, r)) {
+        crew_error err;
+        cw_error_set(&err, CREW_EBROKEN, 0, "node %s answered with less than it said, or there was "
+                     "no memory for its results", cw_home_host(h->pool, post->node));
+        cw_home_gone(h, post, &err);
+        return;
+    }
+    if (x->job->kind != CW_JOB_EACH && l->generation == x->job->generation)
+        cw_lease_done(&l->sums, &l->nodes[k + 1], x->hi - x->lo, 1, cw_now_ns());
+    int64_t bad = x->hi - x->lo - tally.done;
+    if (bad > 0)
+        atomic_fetch_add(&x->member.line->failures, tally.failures);
+    cw_proxy_range_over(x, tally.calls);
+}
+
+/* What the tasks took that came back of late. */
+static void note_task(struct cw_outpost *post, double ns) {
+    post->task_ns = post->task_ns > 0 ? post->task_ns * 0.875 + ns * 0.125 : ns;
+}
+
+/* It waits here from now on. */
+static void task_back(struct cw_outpost *post, struct cw_envoy *e) {
+    post->busy_tasks--;
+    post->task_ns = 0;
+    cw_proxy_task_back(&e->proxy);
+}
+
+static void task_over(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
+                      const struct cw_letter *letter, struct cw_reader *r) {
+    int code = letter->code;
+    struct cw_maps *maps = cw_home_maps(h);
+    struct cw_task *task = cw_task_at(maps, h->pool->team, e->proxy.number);
+    struct cw_failure f = {.code = code, .index = task->index, .worker = -1};
+    note_task(post, (double)letter->lo / post->workers);
+    post->busy_tasks--;
+    if (code) {
+        cw_read_into(r, &f, sizeof f);
+    } else {
+        size_t size = (size_t)(r->end - r->at);
+        crew_error err;
+        void *room = cw_task_result_room(maps, task, size, &err);
+        if (!room) {
+            f.code = code = CREW_ENOMEM;
+            memcpy(f.text, "no memory for its result", 25);
+        } else if (size) {
+            memcpy(room, r->at, size);
+        }
+    }
+    cw_proxy_task_over(&e->proxy, code, code ? &f : NULL);
+}
+
+/* ---- nodes come and go ---- */
+
+static void ring(crew_pool *p) {
+    cw_team_ring(&p->maps, p->team);
+}
+
+static struct cw_seat *seat_of(struct cw_home *h, const struct cw_envoy *e) {
+    return cw_team_seat(cw_home_maps(h), h->pool->team, e->proxy.member.rank);
+}
+
+static void opened(struct cw_home *h, struct cw_outpost *post, int code, struct cw_reader *r) {
+    crew_error err = {.code = code};
+    if (code) {
+        cw_read_into(r, &err, sizeof err);
+        cw_home_gone(h, post, &err);
+        return;
+    }
+    for (int i = 0; i < post->count; i++)
+        atomic_store_explicit(&seat_of(h, &post->envoys[i])->state, CW_SEAT_ALIVE,
+                              memory_order_release);
+    post->state = CW_POST_OPEN;
+    ring(h->pool);
+}
+
+/* Its members' seats end: the service thread sees to what they held. */
+void cw_home_gone(struct cw_home *h, struct cw_outpost *post, const crew_error *why) {
+    if (post->state == CW_POST_GONE)
+        return;
+    post->error = *why;
+    post->state = CW_POST_GONE;
+    for (int i = 0; i < post->count; i++) {
+        struct cw_seat *seat = seat_of(h, &post->envoys[i]);
+        atomic_store_explicit(&seat->status, why->code ? SIGKILL : 0, memory_order_relaxed);
+        atomic_store_explicit(&seat->state, CW_SEAT_ENDED, memory_order_release);
+    }
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++) {
+        struct cw_accounts *l = &h->ledgers[slot];
+        if (l->generation)
+            cw_fleet_node_lost(&l->sums, &l->nodes[post - h->posts + 1]);
+    }
+    ring(h->pool);
+    pthread_cond_broadcast(&cw_homes.changed);
+}
+
+void cw_home_lost(void *ctx, int node) {
+    crew_error err;
+    (void)ctx;
+    cw_error_set(&err, CREW_EBROKEN, 0, "node %s was lost", cw_homes.agent->nodes[node].host);
+    pthread_mutex_lock(&cw_homes.lock);
+    for (struct cw_home *h = cw_homes.homes; h; h = h->next)
+        for (int k = 0; k < h->count; k++)
+            if (h->posts[k].node == node)
+                cw_home_gone(h, &h->posts[k], &err);
+    pthread_cond_broadcast(&cw_homes.changed);
+    pthread_mutex_unlock(&cw_homes.lock);
+}
+
+static void counted(struct cw_home *h, struct cw_outpost *post, const struct cw_letter *letter,
+                    struct cw_reader *r) {
+    for (int i = 0; i < post->workers; i++)
+        cw_read_into(r, &h->counts[post->first + i], sizeof *h->counts);
+    if (letter->turn) /* else nobody has asked: the pool is closing there */
+        post->counted = letter->turn;
+    pthread_cond_broadcast(&cw_homes.changed);
+}
+
+static void about_a_pool(struct cw_home *h, struct cw_outpost *post, const struct cw_letter *letter,
+                         struct cw_reader *r) {
+    crew_error err = {0};
+    struct cw_envoy *e = letter->proxy < (uint32_t)post->count ? &post->envoys[letter->proxy] : NULL;
+    bool current = e && e->turn == letter->turn;
+    switch (letter->word) {
+    case CW_W_OPENED:
+        opened(h, post, letter->code, r);
+        break;
+    case CW_W_RANGE_OVER:
+        if (current && e->proxy.holds == CW_PROXY_RANGE)
+            range_over(h, post, e, r);
+        break;
+    case CW_W_TASK_OVER:
+        if (current && e->proxy.holds == CW_PROXY_TASK)
+            task_over(h, post, e, letter, r);
+        break;
+    case CW_W_TASK_BACK:
+        if (current && e->proxy.holds == CW_PROXY_TASK)
+            task_back(post, e);
+        break;
+    case CW_W_COUNTED:
+        counted(h, post, letter, r);
+        break;
+    case CW_W_BROKEN:
+        cw_read_into(r, &err, sizeof err);
+        cw_home_gone(h, post, &err);
+        break;
+    case CW_W_CLOSED:
+        cw_home_gone(h, post, &err);
+        break;
+    default:
+        break;
+    }
+}
+
+void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest) {
+    (void)ctx;
+    pthread_mutex_lock(&cw_homes.lock);
+    if (letter->word == CW_W_HELLO) {
+        cw_homes.due[node] = letter->lo > 0 ? (int)letter->lo : 1;
+        pthread_cond_broadcast(&cw_homes.changed);
+    }
+    for (struct cw_home *h = cw_homes.homes; h; h = h->next)
+        for (int k = 0; h->id == letter->pool && k < h->count; k++)
+            if (h->posts[k].node == node && h->posts[k].state != CW_POST_GONE)
+                about_a_pool(h, &h->posts[k], letter, &rest);
+    pthread_mutex_unlock(&cw_homes.lock);
+}
+

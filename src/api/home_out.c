@@ -1,0 +1,385 @@
+/* What other nodes get to do: the agent is their proxies, and claims for them. */
+#include "api/home_impl.h"
+
+#include "os/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes of items, or of results, that one range may have. */
+enum { RANGE_BYTES = 32 << 20 };
+/* What a letter there and one back take, about, before it has been measured. */
+static const double TRIP_NS = 100000;
+/* Tasks may wait at a node that it does in so many ns. */
+static const double AHEAD_NS = 1000000;
+
+/* ---- what is sent ---- */
+
+static struct cw_letter letter_of(const struct cw_home *h, const struct cw_outpost *post,
+                                  const struct cw_envoy *e, enum cw_word word) {
+    return (struct cw_letter){.word = word,
+                              .pool = h->id,
+                              .proxy = (uint32_t)(e - post->envoys),
+                              .turn = e->turn};
+}
+
+static void send_opening(struct cw_home *h, struct cw_outpost *post) {
+    crew_pool *p = h->pool;
+    const struct cw_team *t = p->team;
+    struct cw_parcel out;
+    struct cw_opening o = {.workers = post->workers,
+                           .first = post->first,
+                           .total = p->workers,
+                           .node = post->node,
+                           .threads_per_worker = t->threads_per_worker,
+                           .bind = p->opts.bind,
+                           .retries = t->retries,
+                           .proxies = post->count,
+                           .task_timeout = t->task_timeout,
+                           .task_memory = t->task_memory,
+                           .seed = t->seed,
+                           .init_size = t->init_size,
+                           .tasks_per_worker = t->tasks_per_worker,
+                           .init = t->init,
+                           .fini = t->fini};
+    memcpy(o.name, t->name, sizeof o.name);
+    cw_parcel_begin(&out, &(struct cw_letter){.word = CW_W_OPEN, .pool = h->id});
+    cw_parcel_put(&out, &o, sizeof o);
+    cw_parcel_put(&out, cw_ptr(&p->maps.arena, t->init_arg), t->init_size);
+    cw_agent_send(cw_homes.agent, post->node, &out);
+}
+
+static void send_job(struct cw_home *h, struct cw_outpost *post, const struct cw_job *job) {
+    struct cw_parcel out;
+    const struct cw_errand e = {.kind = (int)job->kind,
+                                .schedule = job->schedule,
+                                .on_error = job->on_error,
+                                .is_index = job->is_index,
+                                .retries = job->retries,
+                                .workers = job->workers,
+                                .fn = job->fn,
+                                .combine = job->combine,
+                                .count = job->count,
+                                .grain = job->grain,
+                                .total = job->total,
+                                .first = job->first,
+                                .step = job->step,
+                                .chunk = job->chunk,
+                                .task_timeout = job->task_timeout,
+                                .stream = job->stream,
+                                .in_size = job->in_size,
+                                .out_size = job->out_size,
+                                .common_size = job->common_size};
+    post->known[job->slot] = job->generation;
+    cw_parcel_begin(&out, &(struct cw_letter){.word = CW_W_JOB,
+                                              .pool = h->id,
+                                              .slot = job->slot,
+                                              .generation = job->generation});
+    cw_parcel_put(&out, &e, sizeof e);
+    cw_parcel_put(&out, cw_ptr(&cw_home_maps(h)->arena, job->common), job->common_size);
+    cw_agent_send(cw_homes.agent, post->node, &out);
+}
+
+static void put_items(struct cw_home *h, const struct cw_job *job, int64_t lo, int64_t hi,
+                      struct cw_parcel *out) {
+    const char *in = cw_ref_ptr(cw_home_maps(h), job->in);
+    if (job->kind == CW_JOB_EACH) {
+        cw_parcel_put(out, in, job->in_size);
+    } else if (job->kind == CW_JOB_BYTES) {
+        const struct cw_slice *slices = cw_ptr(&cw_home_maps(h)->arena, job->slices);
+        for (int64_t i = lo; i < hi; i++)
+            cw_parcel_put(out, &slices[i].size, sizeof slices[i].size);
+        for (int64_t i = lo; i < hi; i++)
+            cw_parcel_put(out, in + slices[i].at, slices[i].size);
+    } else if (!job->is_index && job->in_size) {
+        int64_t from = lo * job->grain, to = hi < job->count ? hi * job->grain : job->total;
+        cw_parcel_put(out, in + (size_t)from * job->in_size, (size_t)(to - from) * job->in_size);
+    }
+}
+
+static void send_range(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
+    const struct cw_job *job = e->proxy.job;
+    struct cw_parcel out;
+    if (post->known[job->slot] != job->generation)
+        send_job(h, post, job);
+    e->turn++;
+    e->told_stop = INT64_MAX;
+    e->told_drop = false;
+    struct cw_letter letter = letter_of(h, post, e, CW_W_RANGE);
+    letter.slot = job->slot;
+    letter.generation = job->generation;
+    letter.lo = e->proxy.lo;
+    letter.hi = e->proxy.hi;
+    letter.code = e->proxy.attempt;
+    cw_parcel_begin(&out, &letter);
+    put_items(h, job, letter.lo, letter.hi, &out);
+    cw_agent_send(cw_homes.agent, post->node, &out);
+}
+
+static void send_task(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
+    struct cw_maps *maps = cw_home_maps(h);
+    struct cw_task *task = cw_task_at(maps, h->pool->team, e->proxy.number);
+    struct cw_parcel out;
+    const struct cw_chore c = {.fn = task->fn,
+                               .attempt = task->attempt,
+                               .retries = task->retries,
+                               .priority = task->priority,
+                               .task_timeout = task->task_timeout,
+                               .task_memory = task->task_memory,
+                               .in_size = task->in_size,
+                               .common_size = task->common_size,
+                               .slot_size = task->slot_size,
+                               .stream = task->stream,
+                               .index = task->index};
+    e->turn++;
+    e->told_drop = false;
+    post->busy_tasks++;
+    struct cw_letter letter = letter_of(h, post, e, CW_W_TASK);
+    cw_parcel_begin(&out, &letter);
+    cw_parcel_put(&out, &c, sizeof c);
+    cw_parcel_put(&out, cw_task_item(maps, task), task->in_size);
+    cw_parcel_put(&out, cw_ref_ptr(maps, task->common), task->common_size);
+    cw_agent_send(cw_homes.agent, post->node, &out);
+}
+
+/* ---- how much ---- */
+
+/* The map's account with the policy; a new map's is begun. NULL: no memory. */
+static struct cw_accounts *ledger_of(struct cw_home *h, const struct cw_job *job) {
+    struct cw_accounts *l = &h->ledgers[job->slot];
+    if (l->generation == job->generation)
+        return l;
+    size_t n = (size_t)h->count + 1;
+    if (!l->nodes && !(l->nodes = calloc(n, sizeof *l->nodes)))
+        return NULL;
+    int64_t now = cw_now_ns();
+    memset(l->nodes, 0, n * sizeof *l->nodes);
+    cw_fleet_sums_init(&l->sums, 0, 0);
+    cw_fleet_node_ready(&l->sums, &l->nodes[0], true, h->pool->natives, 0, now);
+    for (int k = 0; k < h->count; k++)
+        if (h->posts[k].state == CW_POST_OPEN)
+            cw_fleet_node_ready(&l->sums, &l->nodes[k + 1], false, h->posts[k].workers, TRIP_NS,
+                                now);
+    l->generation = job->generation;
+    l->claimed = l->home = 0;
+    return l;
+}
+
+/* What others than proxies have claimed since. */
+static void tell_home(struct cw_accounts *l, const struct cw_job *job, int64_t now) {
+    int64_t at = atomic_load_explicit(&job->cursor, memory_order_relaxed);
+    int64_t others = at - job->base - l->claimed;
+    if (others > l->home) {
+        cw_lease_home(&l->sums, &l->nodes[0], others - l->home, now);
+        l->home = others;
+    }
+}
+
+static int64_t fits(const struct cw_job *job, int64_t n) {
+    uint64_t in = job->is_index ? 0 : job->in_size * (uint64_t)job->grain;
+    uint64_t bytes = in > job->out_size ? in : job->out_size;
+    int64_t most = bytes ? (int64_t)(RANGE_BYTES / bytes) : n;
+    most = most > 0 ? most : 1;
+    return n < most ? n : most;
+}
+
+/* ---- claiming ---- */
+
+static struct cw_envoy *idle_envoy(struct cw_outpost *post) {
+    for (int i = 1; i < post->count; i++)
+        if (post->envoys[i].proxy.holds == CW_PROXY_IDLE)
+            return &post->envoys[i];
+    return NULL;
+}
+
+static bool claim_range(struct cw_home *h, int k, int slot) {
+    struct cw_outpost *post = &h->posts[k];
+    struct cw_envoy *e = idle_envoy(post);
+    int64_t left, now;
+    if (!e || !cw_proxy_enter(&e->proxy, slot, &left))
+        return false;
+    struct cw_job *job = e->proxy.job;
+    struct cw_accounts *l = job->kind == CW_JOB_EACH ? NULL : ledger_of(h, job);
+    int64_t n = 0;
+    if (l) {
+        now = cw_now_ns();
+        tell_home(l, job, now);
+        n = cw_lease_size(&l->sums, &l->nodes[0], &l->nodes[k + 1], left, now);
+    }
+    if (n <= 0) {
+        cw_proxy_leave(&e->proxy);
+        return false;
+    }
+    if (!cw_proxy_claim(&e->proxy, fits(job, n)))
+        return false;
+    n = e->proxy.hi - e->proxy.lo;
+    if (!e->proxy.redo)
+        l->claimed += n;
+    cw_lease_given(&l->sums, &l->nodes[k + 1], n, now);
+    send_range(h, post, e);
+    return true;
+}
+
+static bool claim_each(struct cw_home *h, struct cw_outpost *post) {
+    struct cw_team *t = h->pool->team;
+    struct cw_envoy *e = &post->envoys[0];
+    struct cw_line *line = e->proxy.member.line;
+    uint64_t slots = atomic_load(&t->each) & ~atomic_load(&line->each);
+    int64_t left;
+    if (!slots || e->proxy.holds != CW_PROXY_IDLE)
+        return false;
+    int slot = __builtin_ctzll(slots);
+    if (!cw_proxy_enter(&e->proxy, slot, &left))
+        return false;
+    atomic_fetch_or(&line->each, 1ull << slot);
+    cw_proxy_claim_each(&e->proxy, post->first, post->first + post->workers);
+    send_range(h, post, e);
+    return true;
+}
+
+/* Where tasks are short a few more than there are workers, so that these do not wait for
+ * the next one's journey: as many as take AHEAD_NS. Where they are not, none waits there:
+ * one that has not begun begins wherever the next worker is free. */
+static int most_tasks(const struct cw_outpost *post) {
+    double ahead = post->task_ns > 0 ? AHEAD_NS / post->task_ns : 0;
+    return post->workers + (ahead < CW_TASKS_AHEAD ? (int)ahead : CW_TASKS_AHEAD);
+}
+
+static bool claim_tasks(struct cw_home *h, struct cw_outpost *post) {
+    struct cw_envoy *e;
+    bool any = false;
+    while (post->busy_tasks < most_tasks(post) && (e = idle_envoy(post)) &&
+           cw_proxy_take(&e->proxy)) {
+        send_task(h, post, e);
+        any = true;
+    }
+    return any;
+}
+
+static bool claim(struct cw_home *h, int k) {
+    struct cw_outpost *post = &h->posts[k];
+    bool any = claim_each(h, post);
+    any = claim_tasks(h, post) || any;
+    uint64_t slots = atomic_load_explicit(&h->pool->team->claimable, memory_order_acquire);
+    for (; slots; slots &= slots - 1)
+        while (claim_range(h, k, __builtin_ctzll(slots)))
+            any = true;
+    return any;
+}
+
+/* ---- what changes while it is out ---- */
+
+static bool tell_changes(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
+    struct cw_proxy *x = &e->proxy;
+    bool cancelled = atomic_load_explicit(&x->member.line->cancel, memory_order_relaxed) != 0;
+    struct cw_letter letter = letter_of(h, post, e, CW_W_DROP);
+    if (x->holds == CW_PROXY_TASK && cancelled && !e->told_drop) {
+        e->told_drop = true;
+        return cw_agent_say(cw_homes.agent, post->node, &letter);
+    }
+    if (x->holds != CW_PROXY_RANGE)
+        return false;
+    int64_t stop = atomic_load_explicit(&x->job->stop_at, memory_order_relaxed);
+    bool voided = atomic_load(&x->job->voided);
+    if ((stop >= e->told_stop || stop >= x->hi - 1) && !(voided && !e->told_drop))
+        return false;
+    letter.word = CW_W_STOP;
+    letter.slot = x->job->slot;
+    letter.generation = x->job->generation;
+    letter.lo = e->told_stop = stop;
+    letter.code = voided ? CREW_ECANCELLED : 0;
+    e->told_drop = voided;
+    return cw_agent_say(cw_homes.agent, post->node, &letter);
+}
+
+static bool tell_quit(struct cw_home *h) {
+    static const crew_error none;
+    uint32_t quit = atomic_load(&h->pool->team->quit);
+    if (quit == CW_RUN || h->told_quit)
+        return false;
+    h->told_quit = true;
+    for (int k = 0; k < h->count; k++)
+        if (h->posts[k].state == CW_POST_NEW)
+            cw_home_gone(h, &h->posts[k], &none); /* it never heard of it */
+        else if (h->posts[k].state != CW_POST_GONE)
+            cw_agent_say(cw_homes.agent, h->posts[k].node,
+                         &(struct cw_letter){
+                             .word = CW_W_CLOSE, .pool = h->id, .code = (int32_t)quit});
+    return true;
+}
+
+static bool work_for(struct cw_home *h, bool *waits) {
+    bool any = tell_quit(h);
+    for (int k = 0; k < h->count; k++) {
+        struct cw_outpost *post = &h->posts[k];
+        if (post->state == CW_POST_GONE)
+            continue;
+        if (post->state == CW_POST_NEW && !h->told_quit) {
+            send_opening(h, post);
+            post->state = CW_POST_ASKED;
+            any = true;
+        }
+        *waits = *waits || h->told_quit || post->state == CW_POST_ASKED || post->counted != h->asked;
+        if (post->state == CW_POST_OPEN && post->asked != h->asked) {
+            post->asked = h->asked;
+            any = cw_agent_say(cw_homes.agent, post->node,
+                               &(struct cw_letter){
+                                   .word = CW_W_COUNT, .pool = h->id, .turn = h->asked});
+        }
+        for (int i = 0; i < post->count; i++) {
+            any = tell_changes(h, post, &post->envoys[i]) || any;
+            *waits = *waits || post->envoys[i].proxy.holds != CW_PROXY_IDLE;
+        }
+        if (post->state == CW_POST_OPEN && !h->told_quit)
+            any = claim(h, k) || any;
+    }
+    return any;
+}
+
+bool cw_home_work(void *ctx, bool *waits) {
+    bool any = false;
+    (void)ctx;
+    pthread_mutex_lock(&cw_homes.lock);
+    for (struct cw_home *h = cw_homes.homes; h; h = h->next)
+        any = work_for(h, waits) || any;
+    if (cw_homes.goodbye) {
+        for (int node = 1; node < cw_homes.agent->place.nodes; node++)
+            cw_agent_say(cw_homes.agent, node, &(struct cw_letter){.word = CW_W_BYE});
+        cw_homes.goodbye = false;
+        pthread_cond_broadcast(&cw_homes.changed);
+    }
+    pthread_mutex_unlock(&cw_homes.lock);
+    return any;
+}
+
+static void set_asleep(struct cw_home *h, bool asleep) {
+    struct cw_team *t = h->pool->team;
+    for (int rank = h->pool->natives; rank < h->pool->members; rank++) {
+        uint64_t bit = 1ull << (rank % 64);
+        if (asleep)
+            atomic_fetch_or(&t->asleep[rank / 64], bit);
+        else
+            atomic_fetch_and(&t->asleep[rank / 64], ~bit);
+    }
+}
+
+static void all_asleep(bool asleep) {
+    pthread_mutex_lock(&cw_homes.lock);
+    for (struct cw_home *h = cw_homes.homes; h; h = h->next)
+        set_asleep(h, asleep);
+    pthread_mutex_unlock(&cw_homes.lock);
+}
+
+bool cw_home_lie_down(void *ctx) {
+    bool waits = false;
+    all_asleep(true);
+    /* Pairs with the fence in cw_team_wake: what came before is seen now. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return !cw_home_work(ctx, &waits);
+}
+
+void cw_home_get_up(void *ctx) {
+    (void)ctx;
+    all_asleep(false);
+}
+
