@@ -89,8 +89,8 @@ void cw_fleet_sums_init(struct cw_fleet_sums *all, int slots, double message_ns)
  * as agents answer, not only the wire: one that polls every ms has a trip of a ms. */
 void cw_fleet_node_ready(struct cw_fleet_sums *all, struct cw_fleet_node *node, bool home,
                          int workers, double trip_ns, int64_t now);
-/* It is lost: leaves the sums. What it had not finished is for the caller to give out
- * again; how much that is, is returned. */
+/* It is lost: leaves the sums, if it was in them. What it had not finished is for the caller to
+ * give out again; how much that is, is returned. */
 int64_t cw_fleet_node_lost(struct cw_fleet_sums *all, struct cw_fleet_node *node);
 /* Workers were added or have died for good: as it goes on. */
 void cw_fleet_node_workers(struct cw_fleet_sums *all, struct cw_fleet_node *node, bool home,

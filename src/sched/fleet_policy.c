@@ -64,6 +64,8 @@ void cw_fleet_node_ready(struct cw_fleet_sums *all, struct cw_fleet_node *node, 
 }
 
 int64_t cw_fleet_node_lost(struct cw_fleet_sums *all, struct cw_fleet_node *node) {
+    if (node->workers == 0)
+        return 0; /* it was not ready, or is lost already */
     int64_t items = node->items;
     forget_speed(all, node);
     set_items(all, node, 0);

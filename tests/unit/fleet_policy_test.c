@@ -87,6 +87,10 @@ static void size__lost_node__is_none(void **state) {
     assert_int_equal(size(1, 100), 0);
     assert_int_equal(all.items, 0);
     assert_int_equal(all.workers, 4);
+    assert_int_equal(cw_fleet_node_lost(&all, &nodes[1]), 0); /* again: nothing changes */
+    assert_int_equal(cw_fleet_node_lost(&all, &nodes[5]), 0); /* it was never ready */
+    assert_int_equal(all.nodes, 1);
+    assert_int_equal(all.workers, 4);
 }
 
 static void size__all_slots_taken__is_none(void **state) {
