@@ -40,20 +40,18 @@ static int list_task(crew_call *call) {
     return status;
 }
 
-/* What a worker says of itself, in its row of a shared array. */
+/* What a worker says of itself, under its number in a dictionary: from any node. */
 struct place {
-    uint64_t pid;
+    int64_t pid;
     cpu_set_t cpus;
 };
-enum { PLACE_WORDS = sizeof(struct place) / sizeof(uint64_t) };
 
 static int place_task(crew_call *call) {
-    struct place *here = crew_array_row(*CREW_IN(call, crew_array), call->worker);
-    if (!here)
-        return crew_fail(call, 1, "the array of places is gone");
-    here->pid = (uint64_t)getpid();
-    CPU_ZERO(&here->cpus);
-    sched_getaffinity(0, sizeof here->cpus, &here->cpus);
+    struct place here = {.pid = getpid()};
+    sched_getaffinity(0, sizeof here.cpus, &here.cpus);
+    if (crew_dict_set(*CREW_IN(call, crew_dict), &call->worker, sizeof call->worker, &here,
+                      sizeof here) < 0)
+        return crew_fail(call, 1, "%s", crew_last_error()->text);
     return 0;
 }
 
@@ -130,22 +128,26 @@ static void print_cpus(const cpu_set_t *cpus) {
 
 static int print_places(crew_pool *pool) {
     enum { SHOWN = 16 };
-    crew_array places;
+    crew_dict places;
     crew_error err;
     int workers = crew_pool_workers(pool);
-    int64_t shape[2] = {workers, PLACE_WORDS};
-    if (crew_array_create(&places, CREW_U64, 2, shape, NULL) < 0)
+    if (crew_dict_create(&places) < 0)
         return failed(crew_last_error());
     int status = crew_pool_each(pool, place_task, &places, sizeof places, &err);
     for (int w = 0; status == 0 && w < workers && w < SHOWN; w++) {
-        const struct place *place = crew_array_row(places, w);
-        printf("worker %-3d process %-8" PRIu64 "on cpu ", w, place->pid);
-        print_cpus(&place->cpus);
+        struct place place;
+        if (crew_dict_get(places, &w, sizeof w, &place, sizeof place, 0) < 0) {
+            err = *crew_last_error();
+            status = err.code;
+            break;
+        }
+        printf("worker %-3d process %-8" PRId64 "on cpu ", w, place.pid);
+        print_cpus(&place.cpus);
         putchar('\n');
     }
     if (status == 0 && workers > SHOWN)
         printf("and %d more\n", workers - SHOWN);
-    crew_array_destroy(places);
+    crew_dict_destroy(places);
     return status < 0 ? failed(&err) : 0;
 }
 
