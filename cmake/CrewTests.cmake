@@ -151,3 +151,5 @@ crew_cluster_test(slurm 300)
 if(TARGET primes)
   crew_cluster_test(templates 300 $<TARGET_FILE:primes>)
 endif()
+
+include(cmake/CrewTestsMpi.cmake)

@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,12 +25,20 @@
 #include <time.h>
 #include <unistd.h>
 
+/* THREADS: one thread makes all calls, which is MPI_THREAD_FUNNELED. Open MPI 4.1
+ * then takes its locks, as with any level but the lowest, and waits for ever for one
+ * that it holds itself when the connection to a dead node fails in the middle of a
+ * large message (btl/tcp: endpoint_close calls back into endpoint_send). With the
+ * lowest level it takes none. Its own threads do not depend on them: all programs
+ * that call MPI_Init run so, with threads of OpenMP or without. */
 #ifdef OPEN_MPI
 #define FLAVOUR "openmpi"
 #define STRANGER "MPICH" /* in the name of a library that was not meant */
+#define THREADS MPI_THREAD_SINGLE
 #else
 #define FLAVOUR "mpich"
 #define STRANGER "Open MPI"
+#define THREADS MPI_THREAD_FUNNELED
 #endif
 
 enum {
@@ -114,15 +123,29 @@ static void drop(struct parcel *parcel) {
 
 /* ---- start --------------------------------------------------------------- */
 
+/* MPI must not be interrupted, and must not die of a connection that a dead node has
+ * left (SIGPIPE goes to the thread that writes). Threads that it starts inherit what
+ * is blocked. Faults of its own are faults. */
+static void block_signals(void) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t set;
+    sigfillset(&set);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&set, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 /* Some of MPI's parts take signals for themselves: those of faults, to print where
- * it happened; MPICH takes SIGUSR1, to be told of dead ranks. In a program that knows
- * nothing of MPI signals are the program's. */
-static int init(int *provided) {
+ * it happened; MPICH takes SIGUSR1, to be told of dead ranks; Open MPI ignores
+ * SIGPIPE. In a program that knows nothing of MPI signals are the program's. */
+static int init(void) {
     struct sigaction before[NSIG];
+    int provided;
+    block_signals();
     for (int s = 1; s < NSIG; s++)
         if (sigaction(s, NULL, &before[s]) != 0)
             before[s].sa_handler = SIG_ERR;
-    int rc = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, provided);
+    int rc = MPI_Init_thread(NULL, NULL, THREADS, &provided);
     for (int s = 1; s < NSIG; s++)
         if (before[s].sa_handler != SIG_ERR && s != SIGKILL && s != SIGSTOP)
             sigaction(s, &before[s], NULL);
@@ -233,7 +256,7 @@ static const char *library(void) {
 }
 
 static int start(struct cw_mpi_place *place, crew_error *err) {
-    int before = 0, provided = 0;
+    int before = 0;
     MPI_Initialized(&before);
     if (before)
         return refuse(err, CREW_EINVAL,
@@ -244,13 +267,9 @@ static int start(struct cw_mpi_place *place, crew_error *err) {
                       "(%.80s)",
                       library());
     mpi.world = mpi.leaders = MPI_COMM_NULL;
-    int rc = init(&provided);
+    int rc = init();
     if (rc != MPI_SUCCESS)
         return mpi_failed(err, "MPI_Init_thread", rc);
-    if (provided < MPI_THREAD_SERIALIZED)
-        return refuse(err, CREW_ENOTSUP,
-                      "this MPI was built without threads (MPI_THREAD_SERIALIZED): %.120s",
-                      library());
     rc = own_world(err);
     if (rc == 0)
         rc = place_us(err);
@@ -485,11 +504,15 @@ static void settle(void) {
     }
 }
 
+/* Not orderly: MPI is left as it is. MPI_Finalize waits for all ranks that the
+ * launcher does not know to be dead; of a silent host it never does, and of a killed
+ * rank Open MPI's sometimes does not, either. mpirun --enable-recovery takes a rank
+ * that exits so for one that has ended, and removes what it leaves. */
 static void end(bool orderly) {
     int over = 0;
-    if (MPI_Finalized(&over) == MPI_SUCCESS && over)
+    if (!orderly || (MPI_Finalized(&over) == MPI_SUCCESS && over))
         return;
-    if (orderly && mpi.leaders != MPI_COMM_NULL && mpi.place.nodes > 1)
+    if (mpi.leaders != MPI_COMM_NULL && mpi.place.nodes > 1)
         settle();
     MPI_Finalize();
 }

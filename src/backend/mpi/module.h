@@ -5,8 +5,8 @@
  * launcher's environment asks for. A module links no crew, either: all that the
  * two know of each other is this header, and `table` is its version.
  *
- * One thread of the process, the agent's, makes all calls, from `start` to `end`.
- * MPI is asked for MPI_THREAD_SERIALIZED, so that it need not be the first thread.
+ * One thread of the process, the agent's, makes all calls, from `start` to `end`. It
+ * need not be the process's first.
  *
  * Ranks of one node share memory and have no use for messages. Nodes do: the
  * lowest rank of each is its leader, and only leaders call `send`, `receive`,
@@ -17,7 +17,10 @@
  * Nothing here blocks but `start`, `exchange` and `end`. No call waits for a node
  * that may be dead: MPI does not say who is (a send to it may never complete, and
  * all calls succeed), so that is for the caller to find out, by silence, and to
- * tell with `abandon`.
+ * tell with `abandon`. That the others then go on is more than MPI promises. Open MPI
+ * over TCP ends a process itself if a *small* message to a node that has just died
+ * is caught half-way; large ones it bears. So do not flood a node with small ones:
+ * have answers before there are many on the way.
  *
  * MPI has nothing that a sleeping thread could be woken by: the agent of a leader
  * polls `receive`, more rarely the longer nothing comes. `receive` and `unsent`
@@ -57,10 +60,11 @@ struct cw_mpi {
     const char *flavour; /* "openmpi", "mpich" */
 
     /* Starts MPI. Collective: all ranks. CREW_EINVAL: the program has started it
-     * before, or CREW_TEST_NODES is not as it should be. CREW_ENOTSUP: an MPI
-     * without threads, or another than the module is for. CREW_EBROKEN: MPI says no;
+     * before, or CREW_TEST_NODES is not as it should be. CREW_ENOTSUP: another
+     * MPI than the module is for. CREW_EBROKEN: MPI says no;
      * it may also end the process by itself, with a message of its own. What signals
-     * do is afterwards as it was. */
+     * do is afterwards as it was; the calling thread has all blocked but those of
+     * faults, from then on, and threads of MPI's have, too. */
     int (*start)(struct cw_mpi_place *place, crew_error *err);
 
     /* Everybody's `mine` to everybody, by rank: `all` has place.size times `size`
@@ -91,10 +95,11 @@ struct cw_mpi {
     bool (*broken)(int node);
 
     /* Ends MPI. Orderly: collective, all ranks; messages that are still on their way
-     * may be lost, so whoever wants them delivered waits for an answer first. Not
-     * orderly (nodes were lost): as far as can be had without waiting for the dead;
-     * but what MPI itself does not know to be dead it may wait for without end (a
-     * silent host), so the caller bounds it by a time and leaves with _exit then. */
+     * may be lost, so whoever wants them delivered waits for an answer first; waits
+     * for every rank, so for nothing else if one was lost. Not orderly, which is for
+     * then: returns at once and leaves MPI as it is; the process is to exit soon. A
+     * launcher that was told to bear the loss (mpirun --enable-recovery) bears that,
+     * too; another ends what is left of the job. */
     void (*end)(bool orderly);
 
     /* Ends the whole job, all ranks, with this exit code as far as the launcher
