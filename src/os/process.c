@@ -57,8 +57,8 @@ static pid_t start_middle(struct orphan *orphan, void **stack, size_t size) {
             middle(orphan);
         return pid;
     }
-    *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
-                  0);
+    *stack =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (*stack == MAP_FAILED) {
         *stack = NULL;
         return -1;
@@ -135,23 +135,49 @@ void cw_process_name(const char *name) {
     prctl(PR_SET_NAME, buf);
 }
 
+/* Which of a job's ranks or tasks this is: all that backend/mpi/launcher.c looks at,
+ * and what MPI itself would take for its launcher's. */
+static bool is_of_a_launcher(const char *variable) {
+    static const char *const prefixes[] = {
+        "OMPI_",
+        "PMIX_",
+        "PMI_",
+        "PMI2_",
+        "ORTE_",
+        "OPAL_",
+        "PRTE_",
+        "HYDRA_",
+        "HYDI_",
+        "MPI_LOCAL",
+        "MPIR_CVAR_CH3_INTERFACE_HOSTNAME=",
+        "MV2_COMM_WORLD_",
+        "PALS_",
+        "ALPS_APP_",
+        "JSM_",
+        "FLUX_TASK_",
+        "SLURM_STEP",
+        "SLURM_PROCID=",
+        "SLURM_LOCALID=",
+        "SLURM_GTIDS=",
+    };
+    /* The user's: a program that a task starts may need it as this one did. */
+    static const char *const kept[] = {"OMPI_ALLOW_RUN_AS_ROOT"};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
+            return false;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
 void cw_process_clean_environment(void) {
-    static const char *const prefixes[] = {"OMPI_", "PMIX_", "PMI_",   "PMI2_",
-                                           "ORTE_", "OPAL_", "HYDRA_", "HYDI_"};
-    for (size_t i = 0; environ && environ[i];) {
-        const char *equals = strchr(environ[i], '=');
-        bool drop = false;
-        for (size_t p = 0; p < sizeof prefixes / sizeof *prefixes; p++)
-            drop = drop || strncmp(environ[i], prefixes[p], strlen(prefixes[p])) == 0;
-        if (!drop || !equals) {
-            i++;
-            continue;
-        }
-        char name[256];
-        snprintf(name, sizeof name, "%.*s", (int)(equals - environ[i]), environ[i]);
-        if (unsetenv(name) != 0 || (size_t)(equals - environ[i]) >= sizeof name)
-            i++;
-    }
+    char **to = environ;
+    for (char **from = environ; from && *from; from++)
+        if (!is_of_a_launcher(*from))
+            *to++ = *from;
+    if (to)
+        *to = NULL;
 }
 
 int cw_process_descriptor(pid_t pid) {
@@ -186,8 +212,8 @@ static bool statm(const char *pid, unsigned long long pages[6]) {
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
     text[n > 0 ? n : 0] = 0;
-    return sscanf(text, "%llu %llu %llu %llu %llu %llu", &pages[0], &pages[1], &pages[2],
-                  &pages[3], &pages[4], &pages[5]) == 6;
+    return sscanf(text, "%llu %llu %llu %llu %llu %llu", &pages[0], &pages[1], &pages[2], &pages[3],
+                  &pages[4], &pages[5]) == 6;
 }
 
 uint64_t cw_process_private_bytes(pid_t pid) {
