@@ -56,8 +56,8 @@ CREW_API crew_call *crew_this_call(void);
 CREW_API bool crew_cancelled(crew_call *call);
 
 /* A task that makes tasks: fn runs with a copy of in[0, size) on any worker,
- * with this call's index and common; its replies are dropped. The map or future
- * waits for all; the first that fails makes this item fail. When a
+ * with this call's index and common; its replies are dropped. Any thread of the task
+ * may call until the task returns. The map or future waits for all; the first that fails makes this item fail. When a
  * worker dies, children that the dead attempt had made and that have not begun
  * are dropped before its item runs again. */
 CREW_API int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size);

@@ -26,10 +26,12 @@ static int check(const crew_pool_opts *o, crew_error *err) {
         return cw_error_set(err, CREW_EINVAL, 0, "start %d: there is no such mode", o->start);
     if (o->bind < CREW_BIND_AUTO || o->bind > CREW_BIND_SOCKET)
         return cw_error_set(err, CREW_EINVAL, 0, "bind %d: there is no such binding", o->bind);
-    if (o->tasks_per_worker < 0 || o->retries < 0 || o->retries > 1000000)
-        return cw_error_set(err, CREW_EINVAL, 0,
-                            "tasks_per_worker is %lld and retries %d: neither may be negative",
-                            (long long)o->tasks_per_worker, o->retries);
+    if (o->tasks_per_worker < 0)
+        return cw_error_set(err, CREW_EINVAL, 0, "tasks_per_worker is %lld: it may not be negative",
+                            (long long)o->tasks_per_worker);
+    if (o->retries < 0 || o->retries > CW_MOST_RETRIES)
+        return cw_error_set(err, CREW_EINVAL, 0, "retries is %d: 0 to %d are possible", o->retries,
+                            CW_MOST_RETRIES);
     if (!(o->task_timeout >= 0))
         return cw_error_set(err, CREW_EINVAL, 0, "task_timeout is %g: it may not be negative",
                             o->task_timeout);

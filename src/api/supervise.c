@@ -67,6 +67,7 @@ static void wipe_line(crew_pool *p, int rank) {
     atomic_compare_exchange_strong(&t->spinner, &spinner, 0);
     if (atomic_exchange(&line->critical, 0))
         p->recount = true;
+    atomic_store(&line->spawning, 0);
     for (int level = 0; level < CW_NESTED; level++)
         atomic_store(&line->doing[level], 0);
     atomic_store(&line->lo, 0);

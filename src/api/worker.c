@@ -119,9 +119,13 @@ static void *task_thread(void *arg) {
     return NULL;
 }
 
-/* Where it says what it is about: before it has a board of its own. */
+/* Where it says what it is about: before it has a board of its own. NULL: what it was
+ * told is no team's place. */
 static struct cw_seat *seat_in(cw_segment *own, const struct cw_billet *billet) {
     const struct cw_team *team = (const struct cw_team *)(own->base + billet->team);
+    if (billet->team % 64 || billet->team > own->size - sizeof *team ||
+        team->magic != CW_TEAM_MAGIC || billet->rank < 0 || billet->rank >= team->members)
+        return NULL;
     return (struct cw_seat *)(own->base + team->seats) + billet->rank;
 }
 
@@ -131,8 +135,11 @@ static _Noreturn void run_process(cw_segment *own, cw_segment *root,
                                   const struct cw_billet *billet) {
     struct life life = {.billet = *billet};
     struct cw_seat *seat = seat_in(own, billet);
-    atomic_store(&seat->step, CW_STEP_BOARD);
-    if (!maps_of(own, root, &life.maps))
+    if (seat)
+        atomic_store(&seat->step, CW_STEP_BOARD);
+    else
+        fprintf(stderr, "crew: a worker found no team where it was told to look\n");
+    if (!seat || !maps_of(own, root, &life.maps))
         _exit(CW_EXIT_SETUP);
     const struct cw_team *team = cw_ptr(&life.maps.arena, billet->team);
     int cores = cw_team_place(&life.maps, team, billet->rank)->cores;

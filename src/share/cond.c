@@ -179,6 +179,8 @@ static void bury_hand(struct cw_share *share, struct cw_hand *hand, uint64_t obj
 static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
     uint64_t object = cw_nap_object(head, atomic_load(&head->generation));
     uint32_t n = cw_cells(share, CW_HAND);
+    if (!atomic_load(&((struct cw_cond *)head)->tickets))
+        return; /* nobody ever waited in this cell */
     for (uint32_t i = 0; i < n; i++)
         if (cw_nap_of(cw_hand_at(share, i), party))
             bury_hand(share, cw_hand_at(share, i), object);

@@ -25,9 +25,12 @@ void cw_gate_open(cw_gate *gate, int how_many) {
     atomic_fetch_add(&gate->turn, 1);
     if (how_many != INT_MAX && cw_futex_wake(&gate->turn, how_many) > 0)
         return;
-    /* Nobody sleeps, or all are woken. Who said so and has not slept yet finds
-     * that the turn has changed, and says so again. */
-    atomic_store(&gate->sleepers, 0);
+    /* Nobody sleeps, or all are woken. Who said so before this and has not slept yet
+     * finds that the turn has changed, and says so again; who says so after it is
+     * not forgotten. A death in between leaves WAKING, to a burial. */
+    uint32_t waking = CW_GATE_WAKING;
+    atomic_store(&gate->sleepers, waking);
     atomic_fetch_add(&gate->turn, 1);
     cw_futex_wake(&gate->turn, INT_MAX);
+    atomic_compare_exchange_strong(&gate->sleepers, &waking, 0);
 }

@@ -8,8 +8,12 @@
  *
  * Whoever changes it calls cw_gate_wake afterwards; while nobody sleeps that is a
  * fence and a load. A sleeper that is killed after it was woken took the wake-up
- * with it, and who is killed in cw_gate_wake may have said that nobody sleeps any
- * more and woken nobody: so `bury` of a kind with gates calls cw_gate_bury for each.
+ * with it, and who is killed before or in cw_gate_wake may have woken nobody: so
+ * `bury` of a kind with gates calls cw_gate_bury for each, which costs a load where
+ * nobody sleeps.
+ *
+ *     sleepers: 0 none · SOME perhaps · WAKING: somebody is about to wake them all
+ *
  * At rest both words may have any value. */
 #ifndef CW_SHARE_GATE_H
 #define CW_SHARE_GATE_H
@@ -21,14 +25,16 @@
 
 typedef struct cw_gate {
     _Atomic uint32_t turn;     /* futex */
-    _Atomic uint32_t sleepers; /* 1: there may be some */
+    _Atomic uint32_t sleepers;
 } cw_gate;
+
+enum { CW_GATE_SOME = 1, CW_GATE_WAKING };
 
 /* Says that this thread may sleep; then the caller looks at its condition. */
 static inline uint32_t cw_gate_look(cw_gate *gate) {
     uint32_t turn = atomic_load_explicit(&gate->turn, memory_order_acquire);
-    if (!atomic_load_explicit(&gate->sleepers, memory_order_relaxed))
-        atomic_store_explicit(&gate->sleepers, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&gate->sleepers, memory_order_relaxed) != CW_GATE_SOME)
+        atomic_store_explicit(&gate->sleepers, CW_GATE_SOME, memory_order_relaxed);
     /* Pairs with the fence in cw_gate_wake: either that one sees `sleepers`, or
      * the caller sees what was changed before it. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -48,9 +54,9 @@ static inline void cw_gate_wake(cw_gate *gate, int how_many) {
         cw_gate_open(gate, how_many);
 }
 
-/* Wakes all, whatever is said about sleepers. */
+/* Of a gate at which one who died may have had something to tell, or to pass on. */
 static inline void cw_gate_bury(cw_gate *gate) {
-    cw_gate_open(gate, INT_MAX);
+    cw_gate_wake(gate, INT_MAX);
 }
 
 #endif

@@ -34,6 +34,7 @@
 
 enum {
     CW_JOB_SLOTS = 64,  /* maps on the board at once; the rest wait in the manager */
+    CW_MOST_RETRIES = 1000000,
     CW_NESTED = 4,      /* maps inside tasks of the same team (threads, serial) */
     CW_REDO_SLOTS = 64, /* ranges to run again, on the board at once */
     CW_PRIORITIES = 7,
@@ -120,12 +121,13 @@ struct cw_line {
     _Atomic uint64_t task_turn; /* counts the changes of `task`: tells one from the next */
     _Atomic double task_timeout; /* the running task's limits, for the supervisor: its */
     _Atomic uint64_t task_memory; /* record may be another's by the time it looks */
-    _Atomic uint32_t critical;  /* inside an accounting section, see team/task.h */
+    _Atomic uint32_t critical;  /* threads of its in accounting sections, see team/task.h */
+    _Atomic uint32_t spawning;  /* futex: one of them makes a child; 2: others wait */
     _Atomic uint32_t nap;       /* (any) futex: 1 while it sleeps */
     cw_off nap_at;              /* the word it sleeps on instead, 0: none. Proxies share one */
     _Atomic uint64_t cancel;    /* supervisor: the key of what is over its limit, see crew_cancelled */
     _Atomic uint32_t generation; /* of the job it is in, for keys */
-    _Atomic cw_off spare;       /* a block of task records on its way into the team */
+    _Atomic cw_off spare;       /* a block of task records on its way into the team: of the one that spawns */
     _Atomic uint32_t ready;     /* CW_READY_... */
     _Atomic uint64_t each;      /* bit a CW_JOB_EACH slot it has done */
     _Atomic int64_t items, failures; /* statistics */

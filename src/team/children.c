@@ -15,10 +15,10 @@ static void section_enter(struct cw_team *t, struct cw_line *line) {
     if (!line)
         return;
     for (;;) {
-        atomic_store(&line->critical, 1);
+        atomic_fetch_add(&line->critical, 1);
         if (!atomic_load(&t->pause))
             return;
-        atomic_store(&line->critical, 0);
+        atomic_fetch_sub(&line->critical, 1);
         cw_futex_wait(&t->pause, 1, 1.0);
     }
 }
@@ -26,7 +26,22 @@ static void section_enter(struct cw_team *t, struct cw_line *line) {
 static void section_leave(struct cw_line *line) {
     if (!line)
         return;
-    atomic_store_explicit(&line->critical, 0, memory_order_release);
+    atomic_fetch_sub_explicit(&line->critical, 1, memory_order_release);
+}
+
+/* One thread of a task at a time: what is a member's own, or the call's, on the way to
+ * a child's record. */
+static void spawning_enter(struct cw_line *line) {
+    uint32_t none = 0;
+    if (atomic_compare_exchange_strong(&line->spawning, &none, 1))
+        return;
+    while (atomic_exchange(&line->spawning, 2))
+        cw_futex_wait(&line->spawning, 2, 1.0);
+}
+
+static void spawning_leave(struct cw_line *line) {
+    if (atomic_exchange(&line->spawning, 0) == 2)
+        cw_futex_wake(&line->spawning, INT32_MAX);
 }
 
 static struct cw_job *root_job(const struct cw_maps *m, struct cw_team *t,
@@ -106,12 +121,15 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
     int rc = cw_fn_find((cw_fn *)fn, NULL, &name, err);
     if (rc < 0)
         return rc;
+    spawning_enter(m->line);
     int64_t number = new_child(m, err);
-    if (number < 0)
+    struct cw_task *child = number < 0 ? NULL : cw_task_at(&m->maps, t, (uint32_t)number);
+    if (child)
+        inherit(m, frame, child);
+    spawning_leave(m->line);
+    if (!child)
         return (int)number;
-    struct cw_task *child = cw_task_at(&m->maps, t, (uint32_t)number);
     child->fn = name;
-    inherit(m, frame, child);
     rc = cw_task_put_item(&m->maps, child, in, size, err);
     section_enter(t, m->line);
     if (rc < 0) {

@@ -2,6 +2,7 @@
  * children, random streams, and the worker's state with init and fini. */
 #include "crewtest.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +250,69 @@ static void spawn__children__have_the_items_index_and_common_and_no_say(void **s
     crewtest_free(p);
 }
 
+enum { SPAWNERS = 4, EACH = 10000, CHILDREN = SPAWNERS * EACH };
+
+/* Says what is its own: the first of its random numbers. */
+static int draw_once(crew_call *call) {
+    uint64_t drawn = crew_rng_u64(crew_call_rng(call));
+    if (call->in_size != sizeof(int64_t) || *CREW_IN(call, int64_t) != 1)
+        return crew_fail(call, 1, "a child's item");
+    return crew_queue_put(*CREW_COMMON(call, crew_queue), &drawn, sizeof drawn, CREW_FOREVER);
+}
+
+static void *spawn_many(void *arg) {
+    crew_call *call = arg;
+    crewtest_add(CELL_STARTED, 1);
+    while (crewtest_get(CELL_STARTED) < SPAWNERS)
+        ;
+    for (int64_t i = 0, one = 1; i < EACH; i++)
+        if (crew_spawn(call, draw_once, &one, sizeof one) < 0)
+            return call;
+    return NULL;
+}
+
+/* More than one block of records, which all of them find missing at once. */
+static int spawn_from_threads(crew_call *call) {
+    pthread_t thread[SPAWNERS];
+    void *bad = NULL, *rc;
+    for (int i = 0; i < SPAWNERS; i++)
+        if (pthread_create(&thread[i], NULL, spawn_many, call) != 0)
+            return crew_fail(call, 2, "no thread");
+    for (int i = 0; i < SPAWNERS; i++) {
+        pthread_join(thread[i], &rc);
+        bad = rc ? rc : bad;
+    }
+    return bad ? crew_fail(call, 3, "crew_spawn failed") : 0;
+}
+
+static int by_value(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void spawn__from_several_threads_of_a_task__each_child_runs_once(void **state) {
+    static uint64_t drawn[CHILDREN];
+    crew_queue q;
+    crew_error err;
+    (void)state;
+    crewtest_may_take(120);
+    assert_ok(crew_queue_create(&q, 0, NULL), NULL);
+    const crew_map_opts opts = {.common = &q, .common_size = sizeof q};
+    for (int round = 0; round < 3; round++) { /* each with records that are new */
+        crew_pool *p = crewtest_open(2);
+        crewtest_set(CELL_STARTED, 0);
+        assert_ok(crew_pool_map(p, spawn_from_threads, NULL, 0, 1, NULL, 0, &opts, &err), &err);
+        for (int i = 0; i < CHILDREN; i++)
+            assert_int_equal(crew_queue_get(q, &drawn[i], sizeof *drawn, 0), sizeof *drawn);
+        assert_int_equal(crew_queue_size(q), 0);
+        qsort(drawn, CHILDREN, sizeof *drawn, by_value);
+        for (int i = 1; i < CHILDREN; i++)
+            assert_true(drawn[i] != drawn[i - 1]); /* no two children are the same one */
+        crewtest_free(p);
+    }
+    assert_ok(crew_queue_destroy(q), NULL);
+}
+
 /* A child that could not be made is not lost in silence: the item fails, also
  * when the task looks away. */
 static int spawn_badly(crew_call *call) {
@@ -484,6 +548,7 @@ int main(int argc, char **argv) {
         CREWTEST(spawn__tree_of_10000_nodes__has_run_when_map_and_future_are_done),
         CREWTEST(spawn__failing_child__fails_the_item_that_made_it),
         CREWTEST(spawn__children__have_the_items_index_and_common_and_no_say),
+        CREWTEST(spawn__from_several_threads_of_a_task__each_child_runs_once),
         CREWTEST(spawn__no_function__is_refused_and_fails_the_item),
         CREWTEST(random__known_seed_stream_and_item__gives_the_known_bits),
         CREWTEST(random__any_worker_count_and_chunk__gives_the_serial_bits),

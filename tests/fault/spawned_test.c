@@ -2,6 +2,9 @@
  * arguments, and what is said when one does not become a worker. */
 #include "crewtest.h"
 
+#include "api/session.h"
+
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +155,26 @@ static void spawned_variable__set_by_others__is_told_on_standard_error(void **st
     }
 }
 
+/* Everything is right, but at that place there is no team. */
+static void spawned_variable__with_a_wrong_place__is_told_on_standard_error(void **state) {
+    static const long places[] = {64, 4096, 7, -64};
+    int fd = cw_session_if_any()->own.fd;
+    char value[120], *text;
+    (void)state;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const char *const settings[] = {value, NULL};
+        snprintf(value, sizeof value, "CREW_SPAWNED_AS=%d,%d,%lu,0,%d,0,0", fd, fd,
+                 (unsigned long)places[i], (int)getpid());
+        assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
+        int status = crewtest_helper_run("nonsense", settings, 20, &text);
+        assert_int_equal(fcntl(fd, F_SETFD, FD_CLOEXEC), 0);
+        assert_true(WIFEXITED(status));
+        assert_int_not_equal(WEXITSTATUS(status), 0);
+        assert_text(text, "found no team where it was told to look");
+        free(text);
+    }
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
     add_up(argc, argv);
@@ -171,6 +194,7 @@ int main(int argc, char **argv) {
         CREWTEST(spawned__program_with_many_arguments__gets_them_all),
         CREWTEST(spawned__program_that_does_not_come_to_crew_init__is_told),
         CREWTEST(spawned_variable__set_by_others__is_told_on_standard_error),
+        CREWTEST(spawned_variable__with_a_wrong_place__is_told_on_standard_error),
     };
     const struct CMUnitTest others[] = {
         CREWTEST(spawned_variable__set_by_others__is_told_on_standard_error),
