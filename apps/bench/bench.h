@@ -25,6 +25,9 @@ measure measure_submit, measure_roundtrip_awake, measure_roundtrip_asleep;
 measure measure_array;
 measure measure_queue, measure_pipe;
 measure measure_lock, measure_processes;
+/* What measure_processes starts the program for: its first argument, and its main. */
+#define PROCESSES_MODE "--processes-from-here"
+int processes_from_here(int argc, char **argv);
 measure measure_dict, measure_dict_count;
 measure measure_open64, measure_idle, measure_idle_memory, measure_imap_memory;
 measure measure_speedups, measure_sieve;
@@ -70,6 +73,8 @@ int places_of(const char *name, crew_pool *pool, struct place *places);
 /* Python with multiprocessing. The program prints n numbers. */
 bool python_available(void);
 int python_numbers(const char *program, double *numbers, int n);
+/* The same of this program itself, started anew with these arguments. */
+int own_numbers(const char *arguments, double *numbers, int n);
 /* Seconds the command takes in a shell; negative if it fails. */
 double command_time(const char *command);
 

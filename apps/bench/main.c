@@ -114,6 +114,8 @@ int main(int argc, char **argv) {
     struct bench b = {.rounds = ROUNDS};
     bool chosen[MEASUREMENTS];
     crew_error err;
+    if (argc > 1 && strcmp(argv[1], PROCESSES_MODE) == 0)
+        return processes_from_here(argc, argv);
     int result = parse(argc, argv, &b, chosen);
     if (result)
         return result < 0 ? 0 : result;

@@ -1,6 +1,7 @@
 /* Processes of one's own, and what it costs to take a lock. */
 #include "bench.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- locks ---- */
@@ -74,6 +75,23 @@ static int start_and_join(crew_process *p, int count, int start, double *seconds
     return 0;
 }
 
+/* A manager that is nothing else, as programs are: this one has a pool, and what the
+ * measurements before it have left. Prints both ways' seconds. */
+int processes_from_here(int argc, char **argv) {
+    const int count = argc > 2 ? atoi(argv[2]) : 0;
+    double fork = 0, server = 0;
+    crew_process *p = malloc((size_t)count * sizeof *p + 1);
+    if (crew_init(&argc, &argv) < 0 || !p)
+        return broke("processes", crew_last_error());
+    for (int round = 0; round < 2; round++) /* the first makes what lasts */
+        if (start_and_join(p, count, CREW_START_FORK, &fork) ||
+            start_and_join(p, count, CREW_START_SERVER, &server))
+            return EXIT_FAILURE;
+    printf("%.9f %.9f\n", fork, server);
+    free(p);
+    return crew_finalize();
+}
+
 int measure_processes(const struct bench *b) {
     static const char python[] =
         "import time, multiprocessing as m\n"
@@ -84,35 +102,23 @@ int measure_processes(const struct bench *b) {
         "for x in p: x.start()\n"
         "for x in p: x.join()\n"
         "print((time.perf_counter() - t) / 200)\n";
-    const int count = b->quick ? 100 : 1000;
     struct race forked = {0}, served = {0};
-    int result = 0;
-    crew_process *p = malloc((size_t)count * sizeof *p);
-    if (!p)
-        return broke_because("processes", "no memory");
     race_enter(&forked, "crew");
     if (python_available())
         race_enter(&forked, "multiprocessing.Process");
     race_enter(&served, "crew");
-    for (int round = -1; !result && round < b->rounds; round++) {
-        double fork = 0, server = 0, other;
+    for (int round = 0; round < b->rounds; round++) {
+        double crew[2], other;
         settle();
-        result = start_and_join(p, count, CREW_START_FORK, &fork) ||
-                 start_and_join(p, count, CREW_START_SERVER, &server);
-        if (result || round < 0)
-            continue;
-        side_add(&forked.side[0], fork);
-        side_add(&served.side[0], server);
-        if (forked.sides > 1) {
-            if (python_numbers(python, &other, 1) < 0)
-                result = broke_because("processes", "the Python program failed");
-            else
-                side_add(&forked.side[1], other);
-        }
+        if (own_numbers(b->quick ? PROCESSES_MODE " 100" : PROCESSES_MODE " 1000", crew, 2) < 0)
+            return broke_because("processes", "the small manager failed");
+        side_add(&forked.side[0], crew[0]);
+        side_add(&served.side[0], crew[1]);
+        if (forked.sides > 1 && python_numbers(python, &other, 1) < 0)
+            return broke_because("processes", "the Python program failed");
+        if (forked.sides > 1)
+            side_add(&forked.side[1], other);
     }
-    free(p);
-    if (result)
-        return result;
     report("processes", &forked.side[0], race_best(&forked), UNIT_TIME,
            (struct bound){BOUND_VALUE, 1e-3}, "started and joined, each of 1,000");
     report("processes-server", &served.side[0], NULL, UNIT_TIME, (struct bound){BOUND_VALUE, 1e-3},

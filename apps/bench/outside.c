@@ -38,18 +38,32 @@ int places_of(const char *name, crew_pool *pool, struct place *places) {
 
 /* ---- other programs ---- */
 
-int python_numbers(const char *program, double *numbers, int n) {
-    char command[4096];
+static int numbers_of(const char *command, double *numbers, int n) {
     int got = 0;
-    int length = snprintf(command, sizeof command, "python3 -c '%s' 2>/dev/null", program);
-    if (length < 0 || (size_t)length >= sizeof command)
-        return -1;
     FILE *f = popen(command, "r");
     if (!f)
         return -1;
     while (got < n && fscanf(f, "%lf", &numbers[got]) == 1)
         got++;
     return pclose(f) == 0 && got == n ? 0 : -1;
+}
+
+int python_numbers(const char *program, double *numbers, int n) {
+    char command[4096];
+    int length = snprintf(command, sizeof command, "python3 -c '%s' 2>/dev/null", program);
+    if (length < 0 || (size_t)length >= sizeof command)
+        return -1;
+    return numbers_of(command, numbers, n);
+}
+
+int own_numbers(const char *arguments, double *numbers, int n) {
+    char path[2048], command[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0)
+        return -1;
+    path[length] = 0;
+    snprintf(command, sizeof command, "'%s' %s", path, arguments);
+    return numbers_of(command, numbers, n);
 }
 
 bool python_available(void) {

@@ -17,18 +17,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 static int add_one(crew_call *call) {
     crew_array part = *CREW_IN(call, crew_array);
     double *x = crew_array_data(part);
@@ -52,7 +40,7 @@ int main(int argc, char **argv) {
         must(crew_process_start(&process[i], add_one, &part, sizeof part, NULL, NULL));
     }
     for (int i = 0; i < PROCESSES; i++)
-        finish(process[i]);
+        must(crew_process_wait(process[i], CREW_FOREVER, NULL));
 
     int wrong = 0;
     for (int i = 0; i < LENGTH; i++)

@@ -22,18 +22,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 static int count_with_lock(crew_call *call) {
     const struct shared *shared = CREW_IN(call, struct shared);
     int64_t *counter = crew_value_ptr(shared->counter);
@@ -61,8 +49,10 @@ static int64_t count(crew_fn *fn) {
     must(crew_lock_create(&shared.lock));
     for (int i = 0; i < PROCESSES; i++)
         must(crew_process_start(&process[i], fn, &shared, sizeof shared, NULL, NULL));
-    for (int i = 0; i < PROCESSES; i++)
-        finish(process[i]);
+    for (int i = 0; i < PROCESSES; i++) {
+        must(crew_process_wait(process[i], CREW_FOREVER, NULL));
+        must(crew_process_close(process[i]));
+    }
     return crew_value_get_i64(shared.counter);
 }
 

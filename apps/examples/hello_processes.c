@@ -22,18 +22,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 /* What a process runs: `in` is its copy of what it was started with. */
 static int run(crew_call *call) {
     const struct task *task = CREW_IN(call, struct task);
@@ -53,7 +41,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 2; i++)
         must(crew_process_start(&process[i], run, &tasks[i], sizeof tasks[i], NULL, NULL));
     for (int i = 0; i < 2; i++)
-        finish(process[i]);
+        must(crew_process_wait(process[i], CREW_FOREVER, NULL));
     puts("both are done");
     return crew_finalize();
 }

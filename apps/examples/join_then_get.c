@@ -24,18 +24,6 @@ static void must(ptrdiff_t result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 static unsigned char byte_at(size_t i) {
     return (unsigned char)(i % 251);
 }
@@ -64,7 +52,7 @@ int main(int argc, char **argv) {
     must(crew_init(&argc, &argv));
     must(crew_queue_create(&work.queue, 0, NULL));
     must(crew_process_start(&process, send, &work, sizeof work, NULL, NULL));
-    finish(process);
+    must(crew_process_wait(process, CREW_FOREVER, NULL));
     printf("joined, %zu MiB in the queue\n", work.mib);
 
     ptrdiff_t size = crew_queue_get_alloc(work.queue, &got, CREW_FOREVER);

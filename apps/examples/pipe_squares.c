@@ -15,18 +15,6 @@ static void must(ptrdiff_t result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 /* Messages are bytes: here a number is a message of its size, anything else is a word. */
 static int square(crew_call *call) {
     crew_conn conn = *CREW_IN(call, crew_conn);
@@ -60,7 +48,7 @@ int main(int argc, char **argv) {
         printf("%d -> %d\n", numbers[i], answer);
     }
     must(crew_conn_send(ours, "STOP", sizeof "STOP", CREW_FOREVER));
-    finish(process);
+    must(crew_process_wait(process, CREW_FOREVER, NULL));
     must(crew_conn_close(ours));
     return crew_finalize();
 }

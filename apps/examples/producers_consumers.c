@@ -29,18 +29,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 static int produce(crew_call *call) {
     const struct work *work = CREW_IN(call, struct work);
     for (int item = 0; item < ITEMS; item++) {
@@ -78,15 +66,19 @@ static void run(bool pills, bool same_speed) {
     for (int i = 0; i < CONSUMERS; i++)
         must(crew_process_start(&consumer[i], consume, &work, sizeof work, NULL, NULL));
 
-    for (int i = 0; i < PRODUCERS; i++)
-        finish(producer[i]);
+    for (int i = 0; i < PRODUCERS; i++) {
+        must(crew_process_wait(producer[i], CREW_FOREVER, NULL));
+        must(crew_process_close(producer[i]));
+    }
     if (pills)
         for (int i = 0; i < CONSUMERS; i++)
             must(crew_queue_put(work.queue, NULL, 0, CREW_FOREVER));
     else
         must(crew_queue_close(work.queue)); /* what is in it is still taken */
-    for (int i = 0; i < CONSUMERS; i++)
-        finish(consumer[i]);
+    for (int i = 0; i < CONSUMERS; i++) {
+        must(crew_process_wait(consumer[i], CREW_FOREVER, NULL));
+        must(crew_process_close(consumer[i]));
+    }
 
     printf("%s, %s: %" PRId64 " items, %" PRId64 "\n", pills ? "pills" : "close",
            same_speed ? "same speed" : "speeds 1:2:3", crew_value_get_i64(work.items),

@@ -16,18 +16,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 /* Any program of this user could do this, one in Python too. */
 static int double_all(crew_call *call) {
     crew_shm shm;
@@ -52,7 +40,7 @@ int main(int argc, char **argv) {
         buf[i] = i;
 
     must(crew_process_start(&process, double_all, name, strlen(name) + 1, NULL, NULL));
-    finish(process);
+    must(crew_process_wait(process, CREW_FOREVER, NULL));
     printf("buf[1] = %.1f\n", buf[1]);
     must(crew_shm_unlink(shm));
     must(crew_shm_close(shm));

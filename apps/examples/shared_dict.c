@@ -41,18 +41,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 static int count_words(crew_call *call) {
     const struct work *work = CREW_IN(call, struct work);
     for (const char *word = lines[work->line]; *word; word += strspn(word, " ")) {
@@ -92,7 +80,7 @@ int main(int argc, char **argv) {
     for (work.line = 0; work.line < LINES; work.line++)
         must(crew_process_start(&process[work.line], count_words, &work, sizeof work, NULL, NULL));
     for (int i = 0; i < LINES; i++)
-        finish(process[i]);
+        must(crew_process_wait(process[i], CREW_FOREVER, NULL));
 
     if (crew_dict_each(work.counts, add_row, &table) != 0) {
         fprintf(stderr, "more or longer words than there is room for\n");

@@ -25,18 +25,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 static int change(crew_call *call) {
     const struct shared *shared = CREW_IN(call, struct shared);
     int64_t *number = crew_value_ptr(shared->number);
@@ -60,8 +48,10 @@ static void run(char *text, size_t size) {
         array[i] = i + 1;
     for (int i = 0; i < PROCESSES; i++)
         must(crew_process_start(&process[i], change, &shared, sizeof shared, NULL, NULL));
-    for (int i = 0; i < PROCESSES; i++)
-        finish(process[i]);
+    for (int i = 0; i < PROCESSES; i++) {
+        must(crew_process_wait(process[i], CREW_FOREVER, NULL));
+        must(crew_process_close(process[i]));
+    }
     snprintf(text, size, "%" PRId64 " and %d, %d, %d", crew_value_get_i64(shared.number), array[0],
              array[1], array[2]);
     must(crew_value_destroy(shared.number));

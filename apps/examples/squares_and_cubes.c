@@ -16,18 +16,6 @@ static void must(int result) {
     }
 }
 
-/* Waits for its end, and ends the program if it did not do its work. */
-static void finish(crew_process process) {
-    int code;
-    must(crew_process_join(process, CREW_FOREVER));
-    must(crew_process_exitcode(process, &code));
-    if (code != 0) {
-        fprintf(stderr, "%s ended with %d\n", crew_process_name(process), code);
-        exit(EXIT_FAILURE);
-    }
-    must(crew_process_close(process));
-}
-
 static int squares(crew_call *call) {
     for (int i = 1; i <= NUMBERS; i++) {
         int square = i * i;
@@ -57,8 +45,8 @@ int main(int argc, char **argv) {
     must(crew_queue_create(&queue, 0, NULL));
     must(crew_process_start(&first, squares, &queue, sizeof queue, NULL, NULL));
     must(crew_process_start(&second, cubes, &queue, sizeof queue, NULL, NULL));
-    finish(first);
-    finish(second);
+    must(crew_process_wait(first, CREW_FOREVER, NULL));
+    must(crew_process_wait(second, CREW_FOREVER, NULL));
 
     /* What a put has returned for is in the queue, so all ten are there now: to ask
      * for each without waiting is safe here, which it is not in Python. */
