@@ -32,27 +32,14 @@ static void check_inside(crew_dict d) {
         fail_msg("%s", wrong);
 }
 
-/* What objects take once the dead are buried; shelves have their size after a
- * first pool. */
-static uint64_t memory_used(void) {
-    cw_party_bury(cw_share_here());
-    return cw_arena_used(&cw_share_here()->arena);
-}
-
-static uint64_t memory_before(void) {
-    crew_pool *p = crewtest_open(HAMMER_WORKERS);
-    assert_usable(p);
-    crewtest_free(p);
+static void make_and_destroy(void) {
     assert_int_equal(crew_dict_destroy(make()), 0);
-    return memory_used();
 }
 
-static void destroy_and_compare(crew_dict d, uint64_t used) {
+static void destroy_and_compare(crew_dict d, uint64_t before) {
     check_inside(d);
     assert_int_equal(crew_dict_destroy(d), 0);
-    uint64_t now = memory_used();
-    if (now != used)
-        fail_msg("%lld bytes are left", (long long)(now - used));
+    hammer_memory_is(before);
 }
 
 /* ---- every call, values that can be told to be whole ---- */
@@ -155,7 +142,7 @@ static void check_all(void *ctx, int64_t kill) {
 
 static void dict__users_killed_anywhere__it_stays_whole_and_nothing_is_lost(void **state) {
     (void)state;
-    uint64_t used = memory_before();
+    uint64_t used = hammer_memory_before(make_and_destroy);
     crew_dict d = make();
     const struct hammer h = {
         .task = hammer_all, .common = &d, .common_size = sizeof d, .check = check_all, .ctx = &d};
@@ -182,7 +169,7 @@ static int hammer_growth(crew_call *call) {
 
 static void dict__growing_while_users_are_killed__it_stays_whole(void **state) {
     (void)state;
-    uint64_t used = memory_before();
+    uint64_t used = hammer_memory_before(make_and_destroy);
     crew_dict d = make();
     const struct hammer h = {
         .task = hammer_growth, .common = &d, .common_size = sizeof d, .kills = fewer_kills(100)};
@@ -284,11 +271,11 @@ static int hammer_clear(crew_call *call) {
 static void clear__who_clears_is_killed__all_keys_are_there_or_none(void **state) {
     struct guarded g;
     (void)state;
-    uint64_t used = memory_before();
+    uint64_t used = hammer_memory_before(make_and_destroy);
     g.dict = make();
     assert_int_equal(crew_lock_create(&g.lock), 0);
     assert_int_equal(crew_lock_destroy(g.lock), 0); /* the shelf of locks is there */
-    used = memory_used();
+    used = hammer_memory();
     assert_int_equal(crew_lock_create(&g.lock), 0);
     crewtest_set(CELL_CLEARING, 0);
     crewtest_set(CELL_CLEARED, 0);
@@ -321,7 +308,7 @@ static int hammer_making(crew_call *call) {
 static void dicts__makers_killed_anywhere__making_goes_on_and_all_can_be_destroyed(void **state) {
     (void)state;
     struct cw_share *share = cw_share_here();
-    uint64_t used = memory_before();
+    uint64_t used = hammer_memory_before(make_and_destroy);
     const struct hammer h = {.task = hammer_making, .kills = fewer_kills(150)};
     hammer_run(&h);
     uint32_t n = cw_cells(share, CW_DICT);
@@ -338,7 +325,7 @@ static void dicts__makers_killed_anywhere__making_goes_on_and_all_can_be_destroy
     for (uint32_t chunk = 1, cells = 64; cells < n; cells += 64u << chunk++)
         used += ((sizeof(struct cw_dict) * 64 << chunk) + 65535) / 65536 * 65536;
     print_message("%u cells\n", n);
-    assert_true(memory_used() == used);
+    assert_true(hammer_memory() == used);
 }
 
 /* ---- one death, at a given moment ---- */

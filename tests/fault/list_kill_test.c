@@ -27,26 +27,14 @@ static void check_inside(crew_list l) {
         fail_msg("%s", wrong);
 }
 
-static uint64_t memory_used(void) {
-    cw_party_bury(cw_share_here());
-    return cw_arena_used(&cw_share_here()->arena);
-}
-
-/* Shelves have their size after a first pool. */
-static uint64_t memory_before(void) {
-    crew_pool *p = crewtest_open(HAMMER_WORKERS);
-    assert_usable(p);
-    crewtest_free(p);
+static void make_and_destroy(void) {
     assert_int_equal(crew_list_destroy(make()), 0);
-    return memory_used();
 }
 
-static void destroy_and_compare(crew_list l, uint64_t used) {
+static void destroy_and_compare(crew_list l, uint64_t before) {
     check_inside(l);
     assert_int_equal(crew_list_destroy(l), 0);
-    uint64_t now = memory_used();
-    if (now != used)
-        fail_msg("%lld bytes are left", (long long)(now - used));
+    hammer_memory_is(before);
 }
 
 /* ---- every call ---- */
@@ -171,7 +159,7 @@ static void check_all(void *ctx, int64_t kill) {
 
 static void list__users_killed_anywhere__it_stays_whole_and_nothing_is_lost(void **state) {
     (void)state;
-    uint64_t used = memory_before();
+    uint64_t used = hammer_memory_before(make_and_destroy);
     crew_list l = make();
     crewtest_set(CELL_NAMES, 0);
     const struct hammer h = {

@@ -1,6 +1,8 @@
 /* See hammer.h. Cells: the pid and the progress of each worker, and the stop. */
 #include "hammer.h"
 
+#include "share/share.h"
+
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,4 +95,23 @@ void hammer_run(const struct hammer *h) {
     crew_job_free(job);
     crewtest_free(p);
     print_message("%ld kills, the longest pause after one %.3f s\n", (long)kills, longest);
+}
+
+uint64_t hammer_memory(void) {
+    cw_party_bury(cw_share_here());
+    return cw_arena_used(&cw_share_here()->arena);
+}
+
+uint64_t hammer_memory_before(void (*once)(void)) {
+    crew_pool *p = crewtest_open(HAMMER_WORKERS);
+    assert_usable(p);
+    crewtest_free(p);
+    once();
+    return hammer_memory();
+}
+
+void hammer_memory_is(uint64_t before) {
+    uint64_t now = hammer_memory();
+    if (now != before)
+        fail_msg("%lld bytes are left", (long long)(now - before));
 }

@@ -31,4 +31,11 @@ struct hammer {
  * and how long the longest pause after one was. */
 void hammer_run(const struct hammer *hammer);
 
+/* What objects take once the dead are buried. Before: when a first pool has given the
+ * shelves their size, and `once` has made and destroyed an object of each kind. */
+uint64_t hammer_memory(void);
+uint64_t hammer_memory_before(void (*once)(void));
+/* Fails if it is not what it was. */
+void hammer_memory_is(uint64_t before);
+
 #endif
