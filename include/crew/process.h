@@ -11,7 +11,8 @@
  * program that ends in any way takes its processes along; crew_finalize, and the
  * end of a process that has started others (its function returns, or exit), waits
  * for them first (daemons are ended). A worker of a pool does not wait: a task
- * joins what it has started, or that ends with its worker. They are no children in
+ * joins what it has started, or that ends with its worker. After
+ * unshare(CLONE_NEWPID) none can be started (CREW_ENOTSUP). They are no children in
  * the sense of wait(2): a program's own wait() never sees them. */
 #ifndef CREW_PROCESS_H
 #define CREW_PROCESS_H

@@ -218,6 +218,34 @@ static void parents__killed_with_children__leave_no_memory(void **state) {
         fail_msg("%ld KiB, %ld after the first", (long)segment_kib(), (long)after_first);
 }
 
+static int start_and_leave(crew_call *call) {
+    if (!start(stay, NULL, 0, false).place || !crewtest_reached(CELL_STARTED, 1, 20))
+        return crew_fail(call, 1, "it does not start");
+    return 0;
+}
+
+/* Also when the pool ends in order: nobody waits for it. */
+static void process__left_by_a_task__ends_with_its_worker(void **state) {
+    crew_error err;
+    (void)state;
+    for (int in_order = 0; in_order < 2; in_order++) {
+        clear();
+        crew_pool *p = crewtest_open(1);
+        assert_ok(crew_apply(p, start_and_leave, NULL, 0, NULL, 0, &err), &err);
+        pid_t pid = (pid_t)crewtest_get(CELL_PID);
+        assert_usable(p);
+        assert_true(pid > 1 && crewtest_state(pid) != 0 && crewtest_state(pid) != 'Z');
+        double from = crewtest_now();
+        if (in_order) {
+            crew_pool_close(p);
+            assert_ok(crew_pool_join(p, 20, &err), &err);
+        }
+        crewtest_free(p);
+        CREWTEST_WAIT(!crewtest_state(pid) || crewtest_state(pid) == 'Z', 5);
+        assert_within(from, 5);
+    }
+}
+
 static int hold(crew_call *call) {
     if (crew_lock_acquire(*CREW_IN(call, crew_lock), CREW_FOREVER) != 0)
         return 1;
@@ -562,6 +590,7 @@ int main(int argc, char **argv) {
         CREWTEST(start__cut_off_by_a_kill__is_as_if_never_asked_for),
         CREWTEST(start__cut_off_too_late__goes_on),
         CREWTEST(parents__killed_with_children__leave_no_memory),
+        CREWTEST(process__left_by_a_task__ends_with_its_worker),
         CREWTEST(process__killed_with_a_lock__the_next_is_told),
         CREWTEST(processes__killed_at_any_moment__all_are_joined),
         CREWTEST(process__beside_the_programs_own_children__is_none_of_them),
