@@ -95,6 +95,8 @@ void crewranks_lead(int followers) {
     crew_error err;
     struct cw_session *s = cw_session_get(&err);
     cw_cpuset mask;
+    if (s && cw_fork_server_there(&err) < 0)
+        return; /* the environment wants threads, or none: so would the followers' */
     if (!s || followers >= MOST)
         crewtest_die(__FILE__, __LINE__, "%s", s ? "too many" : err.text);
     cw_affinity_get(&mask);

@@ -18,7 +18,8 @@ enum { CELL_FOLLOWER = 46 };
 /* In a process that was started as a follower: never returns. After crew_init. */
 void crewranks_serve_if_told(void);
 
-/* Starts so many followers; the session, which there must be, has berths then. */
+/* Starts so many followers; the session, which there must be, has berths then. Nothing
+ * where the environment wants no processes. */
 void crewranks_lead(int followers);
 /* Ends them with that status; they have left when it returns, or false. Nothing if
  * there are none. */
