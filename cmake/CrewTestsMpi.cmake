@@ -42,3 +42,31 @@ endforeach()
 crew_mpi_test(mpi.killed_plainly.openmpi openmpi 4 10 --nodes 0,1,2,3 --fails 137
   ${transport} killed)
 crew_mpi_test(mpi.killed_plainly.mpich mpich 4 10 --nodes 0,1,2,3 --fails 9 ${transport} killed)
+
+# What loading says: with modules that are not as they should be, and in a program that
+# cannot load any.
+foreach(fake good:1 other:999)
+  string(REPLACE ":" ";" fake ${fake})
+  list(GET fake 0 name)
+  list(GET fake 1 table)
+  add_library(mpi_fake_${name} MODULE ${PROJECT_SOURCE_DIR}/tests/mpi/fake_module.c)
+  target_include_directories(mpi_fake_${name} PRIVATE
+    ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(mpi_fake_${name} PRIVATE crew_flags)
+  target_compile_definitions(mpi_fake_${name} PRIVATE FAKE_TABLE=${table})
+  set_target_properties(mpi_fake_${name} PROPERTIES PREFIX lib OUTPUT_NAME crew-mpi-${name}
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+endforeach()
+add_executable(mpi_load_test ${PROJECT_SOURCE_DIR}/tests/mpi/load_test.c)
+target_link_libraries(mpi_load_test PRIVATE crew_test_base)
+target_compile_definitions(mpi_load_test PRIVATE
+  CREW_TEST_FAKE_MODULE="$<TARGET_FILE:mpi_fake_other>"
+  CREW_TEST_GOOD_MODULE="$<TARGET_FILE:mpi_fake_good>")
+set_target_properties(mpi_load_test PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+add_dependencies(mpi_load_test mpi_fake_good mpi_fake_other crew_test_plugin)
+crew_test(mpi.load mpi_load_test mpi 60)
+
+add_test(NAME mpi.static COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/static.sh
+  ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
+set_tests_properties(mpi.static PROPERTIES LABELS mpi TIMEOUT 60 SKIP_RETURN_CODE 77)
