@@ -100,6 +100,14 @@ item 7: signal 11"
         "$(grep -c '^refused: the task 0x[0-9a-f]* lies on the heap, in memory' "$work/out")"
     check examples__unpicklable__files "by FILE *: 6 lines|by name: 12 lines" \
         "$(grep '^by ' "$work/out" | paste -sd '|' -)"
+    # A pool of processes that have never seen the FILE.
+    for start in server spawn; do
+        CREW_START=$start run unpicklable >"$work/out"
+        check examples__unpicklable_${start}__crashes 1 \
+            "$(grep -c '^by FILE \*: item [01] of 2: read_by_pointer was ' "$work/out")"
+        check examples__unpicklable_${start}__by_name_all_the_same "by name: 12 lines" \
+            "$(tail -n 1 "$work/out")"
+    done
 fi
 prints changes_vanish "appended to a global: $seen seen
 returned: 0 1 4 9 16 25 36 49 64 81"
