@@ -36,7 +36,8 @@ out() {
 background() {
     local output=$1
     shift
-    "$@" >"$output" 2>&1 </dev/null &
+    : >"$output" # now: what the last one said is not this one's
+    "$@" >>"$output" 2>&1 </dev/null &
     last=$!
     started+=("$last")
 }
