@@ -98,15 +98,16 @@ static int row_task(crew_call *call) {
 
 /* ---- the picture ---- */
 
-static bool write_png(FILE *to, const struct request *r, const unsigned char *pixels) {
+static bool write_png(tool_file *file, const struct request *r, const unsigned char *pixels) {
     png_image image = {.version = PNG_IMAGE_VERSION,
                        .width = (png_uint_32)r->width,
                        .height = (png_uint_32)r->height,
                        .format = PNG_FORMAT_RGB};
-    bool good = png_image_write_to_stdio(&image, to, 0, pixels, 0, NULL);
-    if (!good && !ferror(to)) /* what the file says is told when it is closed */
+    bool good = png_image_write_to_stdio(&image, file->to, 0, pixels, 0, NULL);
+    tool_file_written(file);
+    if (!good && !file->problem) /* what the file says is told when it is closed */
         tool_say("the picture could not be made: %s", image.message);
-    return good || ferror(to);
+    return good || file->problem;
 }
 
 static void report(crew_pool *pool, double seconds) {
@@ -120,7 +121,7 @@ static void report(crew_pool *pool, double seconds) {
 }
 
 /* The array is the map's `out`: workers draw into it, and nothing is copied. */
-static int draw(crew_pool *pool, const struct request *r, crew_array picture, FILE *to) {
+static int draw(crew_pool *pool, const struct request *r, crew_array picture, tool_file *file) {
     crew_error err;
     double step = r->across / (double)r->width, start = tool_now();
     struct view view = {.left = r->x - step * (double)(r->width - 1) / 2,
@@ -137,7 +138,7 @@ static int draw(crew_pool *pool, const struct request *r, crew_array picture, FI
         return -1;
     if (r->stats)
         report(pool, tool_now() - start);
-    return write_png(to, r, pixels) ? 0 : -1;
+    return write_png(file, r, pixels) ? 0 : -1;
 }
 
 static int run(const struct request *r) {
@@ -155,7 +156,7 @@ static int run(const struct request *r) {
     } else if (crew_array_create(&picture, CREW_U8, 2, shape, NULL) < 0) {
         tool_say("%s", crew_last_error()->text);
     } else {
-        status = draw(pool, r, picture, file.to);
+        status = draw(pool, r, picture, &file);
         crew_array_destroy(picture);
     }
     crew_pool_free(pool);

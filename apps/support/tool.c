@@ -231,9 +231,16 @@ bool tool_file_open(tool_file *file, const char *path) {
     return file->to;
 }
 
+void tool_file_written(tool_file *file) {
+    bool failed = ferror(file->to); /* then errno is still that of the write */
+    if (file->problem == 0 && (fflush(file->to) != 0 || failed))
+        file->problem = errno ? errno : EIO;
+}
+
 int tool_file_close(tool_file *file, bool good) {
-    bool written = fflush(file->to) == 0 && !ferror(file->to);
-    int why = errno;
+    tool_file_written(file);
+    bool written = file->problem == 0;
+    int why = file->problem;
     if (file->to == stdout && !written)
         output_problem = why; /* told at the end, by tool_end */
     if (file->to != stdout && fclose(file->to) != 0 && written) {

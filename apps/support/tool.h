@@ -63,10 +63,13 @@ void tool_stats(crew_pool *pool, double seconds, const char *what);
 typedef struct tool_file {
     FILE *to;
     char *path, *part; /* it is written as PATH.part; NULL where that makes no sense */
+    int problem;       /* errno of what could not be written */
 } tool_file;
 
 /* path "-" or NULL is standard output. False, and it is told, if it cannot be written. */
 bool tool_file_open(tool_file *file, const char *path);
+/* To be called when all is written: errno is not lost then, whatever comes between. */
+void tool_file_written(tool_file *file);
 /* With good, gives it its name; else, and if it cannot, nothing is left of it. 0 or -1. */
 int tool_file_close(tool_file *file, bool good);
 

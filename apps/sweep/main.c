@@ -173,7 +173,7 @@ static void write_csv(FILE *to, const struct plan *q, const struct point *points
     }
 }
 
-static int sweep(crew_pool *pool, const struct request *request, FILE *to) {
+static int sweep(crew_pool *pool, const struct request *request, tool_file *file) {
     crew_error err;
     const struct plan *q = &request->plan;
     int64_t count = q->r.count * q->s.count;
@@ -187,8 +187,10 @@ static int sweep(crew_pool *pool, const struct request *request, FILE *to) {
     int status = tool_wait(
         crew_map_async(pool, point_task, NULL, 0, count, points, sizeof *points, &opts, &err),
         &err);
-    if (status == 0)
-        write_csv(to, q, points, count);
+    if (status == 0) {
+        write_csv(file->to, q, points, count);
+        tool_file_written(file);
+    }
     if (status == 0 && request->stats) {
         char what[80];
         snprintf(what, sizeof what, "%lld pairs, OpenMP threads a worker: %lld", (long long)count,
@@ -210,7 +212,7 @@ static int run(const struct request *r) {
                            .threads_per_worker = (int)r->threads};
     crew_pool *pool = crew_pool_open(&opts, &err);
     if (pool)
-        status = sweep(pool, r, file.to);
+        status = sweep(pool, r, &file);
     else
         tool_say("%s", err.text);
     crew_pool_free(pool);

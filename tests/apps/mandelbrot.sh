@@ -70,6 +70,14 @@ check full_disk__fails 1 "$(code --size=30x20 /dev/full)"
 check full_disk__is_told said "$(said '/dev/full could not be written: No space left on device')"
 check full_output__fails 1 "$("$mandelbrot" --size=30x20 - >/dev/full 2>err; echo $?)"
 check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
+if unshare --mount true 2>/dev/null; then
+    mkdir full
+    check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
+        '$mandelbrot' --size=800x600 full/x.png 2>err; echo \$?; ls full")"
+    check full_folder__is_told said "$(said 'full/x\.[a-z]* could not be written: No space left on device')"
+else
+    echo "skipped - mandelbrot__full_folder: there may be no mount here"
+fi
 check failures__leave_nothing "" "$(ls | grep -E '^x|part')"
 { "$mandelbrot" --size=2000x2000 --iterations=50 - 2>err; echo $? >code; } | head -c 10 >out
 check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"

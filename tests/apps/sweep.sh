@@ -85,6 +85,14 @@ check no_such_folder__fails 1 "$(code --output=none/x.csv)"
 check no_such_folder__is_named said "$(said '^sweep: none/x.csv cannot be written: No such file')"
 check full_output__fails 1 "$("$sweep" --r=1:2:2 --members=1 --time=1 >/dev/full 2>err; echo $?)"
 check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
+if unshare --mount true 2>/dev/null; then
+    mkdir full
+    check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
+        '$sweep' --r=0:1:3000 --members=1 --time=1 --output=full/x.csv 2>err; echo \$?; ls full")"
+    check full_folder__is_told said "$(said 'full/x\.[a-z]* could not be written: No space left on device')"
+else
+    echo "skipped - sweep__full_folder: there may be no mount here"
+fi
 { "$sweep" --r=0:1:3000 --members=1 --time=1 2>err; echo $? >code; } | head -n 1 >out
 check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
 check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
