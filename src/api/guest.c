@@ -128,8 +128,13 @@ static void open_pool(struct guest_pool *g) {
     pthread_mutex_lock(&guest.lock);
     g->pool = p;
     pthread_mutex_unlock(&guest.lock);
-    say(&(struct cw_letter){.word = CW_W_OPENED, .pool = g->id, .code = p ? 0 : err.code}, &err,
-        sizeof err);
+    struct cw_parcel out;
+    cw_parcel_begin(&out, &(struct cw_letter){
+                              .word = CW_W_OPENED, .pool = g->id, .code = p ? 0 : err.code});
+    cw_parcel_put(&out, &err, sizeof err);
+    for (int rank = 0; p && rank < g->opening.workers; rank++)
+        cw_parcel_put(&out, cw_team_place(&p->maps, p->team, rank), sizeof(struct cw_place));
+    cw_guest_post(&out);
 }
 
 static void free_pool(struct guest_pool *g) {

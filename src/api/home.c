@@ -81,6 +81,7 @@ static void destroy(struct cw_home *h) {
     for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
         free(h->ledgers[slot].nodes);
     free(h->counts);
+    free(h->places);
     free(h->posts);
     free(h);
 }
@@ -89,7 +90,8 @@ static struct cw_home *make(crew_pool *p, struct cw_agent *agent, const int *wor
     struct cw_home *h = calloc(1, sizeof *h);
     int nodes = agent->place.nodes, rank = p->natives, first = workers[0];
     if (!h || !(h->posts = calloc((size_t)nodes, sizeof *h->posts)) ||
-        !(h->counts = calloc((size_t)p->workers, sizeof *h->counts)))
+        !(h->counts = calloc((size_t)p->workers, sizeof *h->counts)) ||
+        !(h->places = calloc((size_t)p->workers, sizeof *h->places)))
         goto failed;
     h->pool = p;
     for (int node = 1; node < nodes; first += workers[node], node++) {
@@ -140,6 +142,15 @@ int cw_home_ready(crew_pool *p, crew_error *err) {
     }
     pthread_mutex_unlock(&cw_homes.lock);
     return rc;
+}
+
+void cw_home_report(crew_pool *p) {
+    struct cw_home *h = p->home;
+    for (int k = 0; h && k < h->count; k++) {
+        const struct cw_outpost *post = &h->posts[k];
+        cw_options_report(cw_homes.agent->nodes[post->node].host, &h->places[post->first],
+                          post->first, post->workers, p->workers);
+    }
 }
 
 void cw_home_close(crew_pool *p) {

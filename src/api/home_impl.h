@@ -59,6 +59,7 @@ struct cw_home {
     int count; /* of posts */
     struct cw_accounts ledgers[CW_JOB_SLOTS];
     bool told_quit;
+    struct cw_place *places; /* by worker: where those of other nodes are */
     struct cw_count *counts; /* by worker */
     uint32_t asked;          /* how often they were wanted */
 };

@@ -168,11 +168,13 @@ static struct cw_seat *seat_of(struct cw_home *h, const struct cw_envoy *e) {
 
 static void opened(struct cw_home *h, struct cw_outpost *post, int code, struct cw_reader *r) {
     crew_error err = {.code = code};
+    cw_read_into(r, &err, sizeof err);
     if (code) {
-        cw_read_into(r, &err, sizeof err);
         cw_home_gone(h, post, &err);
         return;
     }
+    for (int i = 0; i < post->workers; i++)
+        cw_read_into(r, &h->places[post->first + i], sizeof *h->places);
     for (int i = 0; i < post->count; i++)
         atomic_store_explicit(&seat_of(h, &post->envoys[i])->state, CW_SEAT_ALIVE,
                               memory_order_release);

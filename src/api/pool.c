@@ -81,7 +81,7 @@ static int build_team(crew_pool *p, const struct cast *cast, crew_error *err) {
     own.workers = p->natives;
     int rc = p->natives ? cw_options_place(s, &own, places, err) : 0;
     if (rc == 0 && s->config.report_binding)
-        cw_options_report(s, places, p->natives);
+        cw_options_report(s->host, places, t->first, p->natives, p->workers);
     return rc;
 }
 
@@ -380,6 +380,8 @@ static crew_pool *open_as(struct cw_session *s, const crew_pool_opts *o, const s
     pthread_mutex_lock(&p->lock);
     p->opening = false;
     pthread_mutex_unlock(&p->lock);
+    if (s->config.report_binding)
+        cw_home_report(p);
     cw_error_clear(err);
     return p;
 }

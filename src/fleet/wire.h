@@ -28,7 +28,7 @@ enum cw_word {
     CW_W_BYE,   /* the program ends */
     /* from guests */
     CW_W_HELLO,      /* lo: workers it has if nobody says how many */
-    CW_W_OPENED,     /* code 0, or a crew_error */
+    CW_W_OPENED,     /* crew_error, whose code is the letter's; if that is 0, cw_place of each worker */
     CW_W_RANGE_OVER, /* cw_tally, marks (if not all are done), results, failures */
     CW_W_TASK_OVER,  /* code, lo: ns from its arrival; cw_failure if code is not 0, then the result */
     CW_W_TASK_BACK,  /* it waits for a worker, and may as well do so elsewhere */
