@@ -55,6 +55,7 @@ static struct guest {
     struct post *first, **last; /* to be sent */
     struct order *orders, **orders_end;
     enum { STAYS, GOODBYE, ALONE } end;
+    bool less; /* goodbye was said to a job that lacks nodes */
     int64_t looked_ns; /* the agent's: for tasks that wait */
     _Atomic uint32_t word;
 } guest = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -377,9 +378,11 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
     struct guest_pool *g = guest.pools;
     while (g && g->id != letter->pool)
         g = g->next;
-    if (letter->word == CW_W_BYE)
+    if (letter->word == CW_W_BYE) {
+        guest.less = letter->code != 0;
         end(GOODBYE);
-    else if (letter->word == CW_W_OPEN)
+    }
+    if (letter->word == CW_W_OPEN)
         begin_pool(letter, &rest);
     else if (g && letter->word == CW_W_CLOSE)
         end_pool(g, letter->code);
@@ -428,7 +431,7 @@ static void lost(void *ctx, int node) {
         end(ALONE);
 }
 
-bool cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers) {
+enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers) {
     static const struct cw_agent_ops ops = {.letter = letter,
                                             .work = work,
                                             .lie_down = lie_down,
@@ -458,7 +461,9 @@ bool cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers) {
         free(order);
         pthread_mutex_lock(&guest.lock);
     }
-    bool goodbye = guest.end == GOODBYE;
+    enum cw_parting parting = guest.end == ALONE ? CW_PART_LOST
+                              : guest.less       ? CW_PART_LESS
+                                                 : CW_PART_WHOLE;
     pthread_mutex_unlock(&guest.lock);
-    return goodbye;
+    return parting;
 }

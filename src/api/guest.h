@@ -10,8 +10,15 @@
 
 struct cw_session;
 
-/* On the first thread: serves until home says goodbye, or is lost. True: it said
- * goodbye. workers: that this node has if nobody says how many. */
-bool cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers);
+/* How home has left. */
+enum cw_parting {
+    CW_PART_WHOLE, /* the job is whole */
+    CW_PART_LESS,  /* it lacks other nodes */
+    CW_PART_LOST   /* home was lost */
+};
+
+/* On the first thread: serves until home says goodbye, or is lost. workers: that this
+ * node has if nobody says how many. */
+enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers);
 
 #endif

@@ -79,7 +79,7 @@ static void destroy(struct cw_home *h) {
     for (int k = 0; h->posts && k < h->count; k++)
         free(h->posts[k].envoys);
     for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
-        free(h->ledgers[slot].nodes);
+        free(h->accounts[slot].nodes);
     free(h->counts);
     free(h->places);
     free(h->posts);

@@ -18,6 +18,9 @@
 
 /* Tasks that may wait at a node, at most. */
 enum { CW_TASKS_AHEAD = 32 };
+/* What a letter there and one back take, and what one costs who sends or reads it: about
+ * that over TCP, agents that poll included. */
+enum { CW_TRIP_NS = 100000, CW_LETTER_NS = 5000 };
 
 /* A proxy and what is out with it. */
 struct cw_envoy {
@@ -57,7 +60,7 @@ struct cw_home {
     uint32_t id;
     struct cw_outpost *posts;
     int count; /* of posts */
-    struct cw_accounts ledgers[CW_JOB_SLOTS];
+    struct cw_accounts accounts[CW_JOB_SLOTS];
     bool told_quit;
     struct cw_place *places; /* by worker: where those of other nodes are */
     struct cw_count *counts; /* by worker */

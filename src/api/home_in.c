@@ -103,7 +103,7 @@ static void range_over(struct cw_home *h, struct cw_outpost *post, struct cw_env
                        struct cw_reader *r) {
     struct cw_proxy *x = &e->proxy;
     struct cw_tally tally;
-    struct cw_accounts *l = &h->ledgers[x->slot];
+    struct cw_accounts *l = &h->accounts[x->slot];
     int k = (int)(post - h->posts);
     if (!cw_read_into(r, &tally, sizeof tally) || !store_range(h, x, &tally, r)) {
         crew_error err;
@@ -179,6 +179,12 @@ static void opened(struct cw_home *h, struct cw_outpost *post, int code, struct 
         atomic_store_explicit(&seat_of(h, &post->envoys[i])->state, CW_SEAT_ALIVE,
                               memory_order_release);
     post->state = CW_POST_OPEN;
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++) {
+        struct cw_accounts *l = &h->accounts[slot];
+        if (l->generation) /* a map that has begun without it */
+            cw_fleet_node_ready(&l->sums, &l->nodes[post - h->posts + 1], false, post->workers,
+                                CW_TRIP_NS, cw_now_ns());
+    }
     ring(h->pool);
 }
 
@@ -194,7 +200,7 @@ void cw_home_gone(struct cw_home *h, struct cw_outpost *post, const crew_error *
         atomic_store_explicit(&seat->state, CW_SEAT_ENDED, memory_order_release);
     }
     for (int slot = 0; slot < CW_JOB_SLOTS; slot++) {
-        struct cw_accounts *l = &h->ledgers[slot];
+        struct cw_accounts *l = &h->accounts[slot];
         if (l->generation)
             cw_fleet_node_lost(&l->sums, &l->nodes[post - h->posts + 1]);
     }

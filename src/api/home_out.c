@@ -8,8 +8,6 @@
 
 /* Bytes of items, or of results, that one range may have. */
 enum { RANGE_BYTES = 32 << 20 };
-/* What a letter there and one back take, about, before it has been measured. */
-static const double TRIP_NS = 100000;
 /* Tasks may wait at a node that it does in so many ns. */
 static const double AHEAD_NS = 1000000;
 
@@ -145,8 +143,8 @@ static void send_task(struct cw_home *h, struct cw_outpost *post, struct cw_envo
 /* ---- how much ---- */
 
 /* The map's account with the policy; a new map's is begun. NULL: no memory. */
-static struct cw_accounts *ledger_of(struct cw_home *h, const struct cw_job *job) {
-    struct cw_accounts *l = &h->ledgers[job->slot];
+static struct cw_accounts *accounts_of(struct cw_home *h, const struct cw_job *job) {
+    struct cw_accounts *l = &h->accounts[job->slot];
     if (l->generation == job->generation)
         return l;
     size_t n = (size_t)h->count + 1;
@@ -154,11 +152,11 @@ static struct cw_accounts *ledger_of(struct cw_home *h, const struct cw_job *job
         return NULL;
     int64_t now = cw_now_ns();
     memset(l->nodes, 0, n * sizeof *l->nodes);
-    cw_fleet_sums_init(&l->sums, 0, 0);
+    cw_fleet_sums_init(&l->sums, 0, CW_LETTER_NS);
     cw_fleet_node_ready(&l->sums, &l->nodes[0], true, h->pool->natives, 0, now);
     for (int k = 0; k < h->count; k++)
         if (h->posts[k].state == CW_POST_OPEN)
-            cw_fleet_node_ready(&l->sums, &l->nodes[k + 1], false, h->posts[k].workers, TRIP_NS,
+            cw_fleet_node_ready(&l->sums, &l->nodes[k + 1], false, h->posts[k].workers, CW_TRIP_NS,
                                 now);
     l->generation = job->generation;
     l->claimed = l->home = 0;
@@ -199,7 +197,7 @@ static bool claim_range(struct cw_home *h, int k, int slot) {
     if (!e || !cw_proxy_enter(&e->proxy, slot, &left))
         return false;
     struct cw_job *job = e->proxy.job;
-    struct cw_accounts *l = job->kind == CW_JOB_EACH ? NULL : ledger_of(h, job);
+    struct cw_accounts *l = job->kind == CW_JOB_EACH ? NULL : accounts_of(h, job);
     int64_t n = 0;
     if (l) {
         now = cw_now_ns();
@@ -344,7 +342,9 @@ bool cw_home_work(void *ctx, bool *waits) {
         any = work_for(h, waits) || any;
     if (cw_homes.goodbye) {
         for (int node = 1; node < cw_homes.agent->place.nodes; node++)
-            cw_agent_say(cw_homes.agent, node, &(struct cw_letter){.word = CW_W_BYE});
+            cw_agent_say(cw_homes.agent, node,
+                         &(struct cw_letter){.word = CW_W_BYE,
+                                             .code = cw_agent_whole(cw_homes.agent) ? 0 : 1});
         cw_homes.goodbye = false;
         pthread_cond_broadcast(&cw_homes.changed);
     }

@@ -21,6 +21,8 @@ extern char **environ;
 /* How long the manager waits for the ranks of its node, at the start and at the end. */
 static const double COME = 60, GO = 5;
 static const double NODE_TIMEOUT = 30;
+/* What a leader tells its followers with their end: it is no exit status. */
+enum { ENDS_WITH_LESS = 256 };
 
 static struct cw_launch launch;
 static pid_t launched; /* the process that is the manager, or leads a node; 0: none */
@@ -115,7 +117,9 @@ static _Noreturn void lead_a_node(struct cw_session *s) {
     if (due < 0)
         give_up(&err, 1);
     launched = getpid();
-    launch.alone = !cw_guest_serve(s, &launch.agent, due);
+    enum cw_parting parting = cw_guest_serve(s, &launch.agent, due);
+    launch.alone = parting == CW_PART_LOST;
+    launch.less = parting != CW_PART_WHOLE;
     crew_finalize();
     leave(launch.alone ? 1 : 0);
 }
@@ -134,8 +138,9 @@ static _Noreturn void follow(void) {
     int rc = cw_berth_serve(&post, &status, &err);
     if (rc < 0 && rc != CREW_EBROKEN)
         give_up(&err, 1);
-    cw_agent_leave(&launch.agent, rc == 0, GO);
-    leave(rc == 0 ? status : 1);
+    bool less = rc < 0 || status;
+    cw_agent_leave(&launch.agent, !less, GO);
+    leave(rc < 0 ? 1 : status == ENDS_WITH_LESS ? 0 : status);
 }
 
 /* ---- the manager ---- */
@@ -202,12 +207,14 @@ int cw_launch_own(int total) {
 void cw_launch_end(void) {
     if (!launched || launched != getpid())
         return;
-    if (is_manager())
+    if (is_manager()) {
+        launch.less = !cw_agent_whole(&launch.agent);
         cw_home_goodbye();
+    }
     launched = 0;
-    cw_berths_quit(launch.berths, launch.alone ? 1 : 0, GO);
+    cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? ENDS_WITH_LESS : 0, GO);
     cw_berths_free(launch.berths);
-    cw_agent_leave(&launch.agent, !launch.alone, GO);
+    cw_agent_leave(&launch.agent, !launch.less, GO);
     free(launch.due);
     cw_error_set(&refused, CREW_EBROKEN, 0, "MPI has ended with crew_finalize, and starts only once "
                                             "in a program");

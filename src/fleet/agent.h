@@ -98,6 +98,14 @@ bool cw_agent_say(struct cw_agent *a, int node, const struct cw_letter *letter);
 /* On the agent's thread: that node is given up. */
 void cw_agent_abandon(struct cw_agent *a, int node);
 
+/* No node has been lost. */
+static inline bool cw_agent_whole(const struct cw_agent *a) {
+    for (int node = 0; node < a->place.nodes; node++)
+        if (a->nodes[node].lost)
+            return false;
+    return true;
+}
+
 static inline bool cw_agent_leads(const struct cw_agent *a) {
     return a->place.node_rank == 0;
 }

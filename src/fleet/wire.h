@@ -25,7 +25,7 @@ enum cw_word {
     CW_W_DROP,  /* nobody wants that task any more */
     CW_W_COUNT, /* how much have your workers done? */
     CW_W_CLOSE, /* code: CW_DRAIN or CW_TERMINATE */
-    CW_W_BYE,   /* the program ends */
+    CW_W_BYE,   /* the program ends; code 1: without some of its nodes */
     /* from guests */
     CW_W_HELLO,      /* lo: workers it has if nobody says how many */
     CW_W_OPENED,     /* crew_error, whose code is the letter's; if that is 0, cw_place of each worker */
