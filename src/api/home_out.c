@@ -1,6 +1,7 @@
 /* What other nodes get to do: the agent is their proxies, and claims for them. */
 #include "api/home_impl.h"
 
+#include "base/error.h"
 #include "os/clock.h"
 
 #include <stdlib.h>
@@ -12,6 +13,16 @@ enum { RANGE_BYTES = 32 << 20 };
 static const double AHEAD_NS = 1000000;
 
 /* ---- what is sent ---- */
+
+/* What cannot be sent is never answered: the node is out then. */
+static void dispatch(struct cw_home *h, struct cw_outpost *post, struct cw_parcel *parcel) {
+    crew_error err;
+    if (cw_agent_send(cw_homes.agent, post->node, parcel))
+        return;
+    cw_error_set(&err, CREW_EBROKEN, 0, "nothing could be sent to node %s any more",
+                 cw_home_host(h->pool, post->node));
+    cw_home_gone(h, post, &err);
+}
 
 static struct cw_letter letter_of(const struct cw_home *h, const struct cw_outpost *post,
                                   const struct cw_envoy *e, enum cw_word word) {
@@ -44,7 +55,7 @@ static void send_opening(struct cw_home *h, struct cw_outpost *post) {
     cw_parcel_begin(&out, &(struct cw_letter){.word = CW_W_OPEN, .pool = h->id});
     cw_parcel_put(&out, &o, sizeof o);
     cw_parcel_put(&out, cw_ptr(&p->maps.arena, t->init_arg), t->init_size);
-    cw_agent_send(cw_homes.agent, post->node, &out);
+    dispatch(h, post, &out);
 }
 
 static void send_job(struct cw_home *h, struct cw_outpost *post, const struct cw_job *job) {
@@ -75,7 +86,7 @@ static void send_job(struct cw_home *h, struct cw_outpost *post, const struct cw
                                               .generation = job->generation});
     cw_parcel_put(&out, &e, sizeof e);
     cw_parcel_put(&out, cw_ptr(&cw_home_maps(h)->arena, job->common), job->common_size);
-    cw_agent_send(cw_homes.agent, post->node, &out);
+    dispatch(h, post, &out);
 }
 
 static void put_items(struct cw_home *h, const struct cw_job *job, int64_t lo, int64_t hi,
@@ -111,7 +122,7 @@ static void send_range(struct cw_home *h, struct cw_outpost *post, struct cw_env
     letter.code = e->proxy.attempt;
     cw_parcel_begin(&out, &letter);
     put_items(h, job, letter.lo, letter.hi, &out);
-    cw_agent_send(cw_homes.agent, post->node, &out);
+    dispatch(h, post, &out);
 }
 
 static void send_task(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
@@ -137,7 +148,7 @@ static void send_task(struct cw_home *h, struct cw_outpost *post, struct cw_envo
     cw_parcel_put(&out, &c, sizeof c);
     cw_parcel_put(&out, cw_task_item(maps, task), task->in_size);
     cw_parcel_put(&out, cw_ref_ptr(maps, task->common), task->common_size);
-    cw_agent_send(cw_homes.agent, post->node, &out);
+    dispatch(h, post, &out);
 }
 
 /* ---- how much ---- */
@@ -192,7 +203,7 @@ static struct cw_envoy *idle_envoy(struct cw_outpost *post) {
 
 static bool claim_range(struct cw_home *h, int k, int slot) {
     struct cw_outpost *post = &h->posts[k];
-    struct cw_envoy *e = idle_envoy(post);
+    struct cw_envoy *e = post->state == CW_POST_OPEN ? idle_envoy(post) : NULL;
     int64_t left, now;
     if (!e || !cw_proxy_enter(&e->proxy, slot, &left))
         return false;
@@ -246,8 +257,8 @@ static int most_tasks(const struct cw_outpost *post) {
 static bool claim_tasks(struct cw_home *h, struct cw_outpost *post) {
     struct cw_envoy *e;
     bool any = false;
-    while (post->busy_tasks < most_tasks(post) && (e = idle_envoy(post)) &&
-           cw_proxy_take(&e->proxy)) {
+    while (post->state == CW_POST_OPEN && post->busy_tasks < most_tasks(post) &&
+           (e = idle_envoy(post)) && cw_proxy_take(&e->proxy)) {
         send_task(h, post, e);
         any = true;
     }
@@ -313,8 +324,8 @@ static bool work_for(struct cw_home *h, bool *waits) {
         if (post->state == CW_POST_GONE)
             continue;
         if (post->state == CW_POST_NEW && !h->told_quit) {
-            send_opening(h, post);
             post->state = CW_POST_ASKED;
+            send_opening(h, post);
             any = true;
         }
         *waits = *waits || h->told_quit || post->state == CW_POST_ASKED || post->counted != h->asked;
