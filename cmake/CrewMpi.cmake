@@ -89,3 +89,11 @@ crew_mpi_module(openmpi "Open MPI" "${CREW_MPI_OPENMPI}" "defined(OPEN_MPI)" lib
 crew_wrapper_flags("${CREW_MPICH_CC}" -show mpich)
 crew_mpi_module(mpich MPICH "${CREW_MPI_MPICH}" "defined(MPICH_VERSION)||defined(I_MPI_VERSION)"
   libmpich-dev ${mpich})
+
+# Those of them that are built.
+add_custom_target(crew_mpi)
+foreach(flavour openmpi mpich)
+  if(TARGET crew_mpi_${flavour})
+    add_dependencies(crew_mpi crew_mpi_${flavour})
+  endif()
+endforeach()

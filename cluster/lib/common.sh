@@ -41,6 +41,8 @@ have() {
     iproute2) PATH=$PATH:/usr/sbin:/sbin command -v ip ;;
     openmpi-bin) command -v mpirun.openmpi ;;
     libopenmpi-dev) command -v mpicc.openmpi ;;
+    mpich) command -v mpiexec.mpich ;;
+    libmpich-dev) command -v mpicc.mpich ;;
     slurmctld | slurmd) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
     slurm-client) command -v srun ;;
     munge) PATH=$PATH:/usr/sbin:/sbin command -v munged ;;

@@ -75,6 +75,13 @@ stage_gcc() {
     fault_tests gcc
 }
 
+# Both are installed by now, so a module that is not built is an error.
+stage_mpi() {
+    build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" \
+        -DCREW_MPI_OPENMPI=ON -DCREW_MPI_MPICH=ON || return
+    tests gcc mpi -L '^mpi$' --parallel 1
+}
+
 stage_clang() {
     build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" || return
     unit_tests clang

@@ -69,6 +69,34 @@ needs_few() { # no MPI, no OpenMP runtime
 }
 test_run install__shared_library__needs_no_mpi_or_openmp needs_few
 
+# ---- MPI --------------------------------------------------------------------
+
+# Beside the library, knowing nothing of it, and found there by a program that ranks
+# run, though the tree was moved.
+module_is_alone() { # flavour
+    [ -f "$libdir/libcrew-mpi-$1.so" ] || {
+        echo "libcrew-mpi-$1.so is not installed"
+        return 1
+    }
+    ! readelf -d "$libdir/libcrew-mpi-$1.so" | grep NEEDED | grep crew &&
+        [ "$(nm -D --defined-only "$libdir/libcrew-mpi-$1.so" | awk '{ print $3 }')" = cw_mpi_module ]
+}
+ranks() { # flavour, program
+    case $1 in
+    openmpi)
+        prints 4900450500 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+            timeout 60 mpirun.openmpi --oversubscribe --mca mpi_yield_when_idle 1 -n 2 "$2"
+        ;;
+    mpich) prints 4900450500 timeout 60 mpiexec.mpich -n 2 "$2" ;;
+    esac
+}
+for flavour in openmpi mpich; do
+    if [ -f "$build/libcrew-mpi-$flavour.so" ]; then
+        test_run "install__module_for_${flavour}__exports_its_table_and_needs_no_crew" \
+            module_is_alone "$flavour"
+    fi
+done
+
 # ---- CMake ------------------------------------------------------------------
 
 consumer() {
@@ -80,6 +108,16 @@ test_run find_package__outside_project__builds consumer
 for kind in shared static cxx; do
     test_run "find_package__first_program_${kind}__prints_its_sum" \
         prints 4900450500 "$work/consumer/first_$kind"
+done
+
+for flavour in openmpi mpich; do
+    if [ -f "$build/libcrew-mpi-$flavour.so" ]; then
+        test_run "install__first_program_as_ranks_of_${flavour}__prints_its_sum" \
+            ranks "$flavour" "$work/consumer/first_shared"
+        cp "$work/consumer/first_static" "$prefix/bin/first_static"
+        test_run "install__static_crew_as_ranks_of_${flavour}__prints_its_sum" \
+            ranks "$flavour" "$prefix/bin/first_static"
+    fi
 done
 
 # ---- pkg-config -------------------------------------------------------------
