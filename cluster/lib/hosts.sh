@@ -47,16 +47,17 @@ inside() {
     in_head env TMPDIR=/tmp CLUSTER_TOOL="cluster/$(basename "$0")" bash "$here/lib/inside.sh" "$@"
 }
 
-# up_hosts PREFIX FIRST COUNT [COUNT] [--slots N] [--share FOLDER]...: as many of them, called
-# PREFIX and a number.
+# up_hosts PREFIX FIRST COUNT [COUNT] [--slots N] [--share FOLDER]... [--while PID]: as many of
+# them, called PREFIX and a number.
 up_hosts() {
-    local prefix=$1 first=$2 count=$3 slots names share=()
+    local prefix=$1 first=$2 count=$3 slots names share=() owner=
     shift 3
     slots=$(cores)
     while [[ $# -gt 0 ]]; do
         case $1 in
         --slots) slots=${2-} && shift ;;
         --share) share+=("${2-}") && shift ;;
+        --while) owner=${2-} && shift ;;
         *) count=$1 ;;
         esac
         shift
@@ -69,6 +70,27 @@ up_hosts() {
     mapfile -t names < <(tops "$PWD" "$root" "${share[@]}")
     patience=$((30 + count / 5)) start_head \
         bash "$here/lib/head.sh" "$state" "$count" "$slots" "$prefix" "$first" "${names[@]}"
+    [[ -z $owner ]] || stop_after "$owner"
+}
+
+# stop_after PID: ends what is up once that process has ended, whatever it died of.
+stop_after() {
+    local owner=$1 begun keeper self never
+    begun=$(started "$1") || begun=
+    keeper=$(<"$state/keeper")
+    (
+        trap '' HUP INT QUIT
+        cd /
+        self=$BASHPID
+        echo "$self $(started "$self")" >"$state/watcher"
+        exec {never}<> <(:)
+        while [[ -n $begun && $(started "$owner") == "$begun" ]]; do
+            read -r -t 1 -u "$never"
+        done
+        # Not another one, of the same name, that has come up meanwhile.
+        [[ $(cat "$state/keeper" 2>/dev/null) == "$keeper" ]] && stop
+    ) </dev/null >/dev/null 2>&1 &
+    until [[ -s $state/watcher ]]; do sleep 0.01; done
 }
 
 # host_verb VERB ARGUMENT...: what is the same for all kinds of hosts.

@@ -8,6 +8,7 @@
 # the keeper (unshare), and the folder $state with
 #     lock      held (flock) by keeper and head for as long as one of them lives
 #     keeper    the keeper's pid and when it started, as /proc has it
+#     watcher   the same of who waits for the process that up was told of (--while)
 #     ready     not empty once everything is up
 #     log       what the head and the machines said on their way up
 # and what the head puts there (see head.sh).
@@ -137,6 +138,9 @@ stop() {
     [[ -d $state ]] || return 0
     for ((tries = 0; tries < 1000; tries++)); do
         if take_lock; then
+            if read -r pid start 2>/dev/null <"$state/watcher" && [[ $(started "$pid") == "$start" && $pid -ne $BASHPID ]]; then
+                kill -KILL "$pid" 2>/dev/null
+            fi
             rm -rf "$state"
             exec 9>&-
             rmdir "$instances" 2>/dev/null

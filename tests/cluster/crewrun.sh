@@ -65,7 +65,7 @@ done
 
 # ---- hosts ----------------------------------------------------------------------
 
-if [[ $(code "${hosts[@]}" up 3) == 77 ]]; then
+if [[ $(code "${hosts[@]}" up 3 --while $$) == 77 ]]; then
     skip crewrun__hosts "$(head -n 1 "$work/err")"
     exit $((failures > 0))
 fi
@@ -82,10 +82,10 @@ lose() { # HOST CODE [VERB]: a job on all hosts that loses one, and what comes o
 }
 check crewrun__on_hosts__keeps_the_code 3 "$(code timeout 60 "${hosts[@]}" crewrun -npernode 2 "$plain" code 3)"
 lose h1 3 kill
-"${hosts[@]}" down && "${hosts[@]}" up 3
+"${hosts[@]}" down && "${hosts[@]}" up 3 --while $$
 lose h0 1 kill
 check crewrun__kill_h0__says_so there "$(cp "$work/job" "$work/out"; out 'rank 0 was lost with its host, h0')"
-"${hosts[@]}" down && "${hosts[@]}" up 3
+"${hosts[@]}" down && "${hosts[@]}" up 3 --while $$
 lose h2 3 unplug
 "${hosts[@]}" plug h2
 check crewrun__all_of_it__no_rank_is_left yes "$(until_true 20 none_running "$plain")"

@@ -14,7 +14,7 @@ at_end() {
 }
 
 compile cluster_hosts
-got=$(code "${hosts[@]}" up 3)
+got=$(code "${hosts[@]}" up 3 --while $$)
 if [[ $got == 77 ]]; then
     skip cluster_hosts "$(head -n 1 "$work/err")"
     exit 0
@@ -46,7 +46,7 @@ check hosts__exit_codes__come_through 7 "$(code "${hosts[@]}" on h1 sh -c 'exit 
 check hosts__signals__come_through 137 "$(code "${hosts[@]}" on h1 sh -c 'kill -9 $$')"
 check hosts__no_such_host__is_said 255 "$(code "${hosts[@]}" on h9 true)"
 check hosts__no_such_host__names_those_there_are there "$(out 'h0 h1 h2')"
-check hosts__up_twice__is_refused 1 "$(code "${hosts[@]}" up 3)"
+check hosts__up_twice__is_refused 1 "$(code "${hosts[@]}" up 3 --while $$)"
 check hosts__up_twice__says_why there "$(out 'up already')"
 
 # ---- MPI ----------------------------------------------------------------------
@@ -62,7 +62,7 @@ unset CREW_TEST_WORD OTHER_WORD
 
 # ---- several at once ----------------------------------------------------------
 
-check hosts__others_beside_them__come_up 0 "$(code "$root/cluster/hosts" --name "$name-b" up 2)"
+check hosts__others_beside_them__come_up 0 "$(code "$root/cluster/hosts" --name "$name-b" up 2 --while $$)"
 check hosts__others_beside_them__are_others 0 "$(code timeout 60 "$root/cluster/hosts" --name "$name-b" mpirun -n 2 "$plain" nodes)"
 check hosts__others_beside_them__go 0 "$(code "$root/cluster/hosts" --name "$name-b" down)"
 check hosts__down__leaves_the_others 0 "$(code "${hosts[@]}" on h1 true)"
@@ -122,13 +122,14 @@ check down__a_command_there__was_ended 137 "$ended"
 check down__processes__none_is_left 0 "$(left "$before")"
 check down__files__none_is_left no "$([[ -e $state ]] && echo yes || echo no)"
 check down__mounts__none_is_left 0 "$(grep -cF "$state" /proc/self/mountinfo)"
+check down__who_waits_for_this_test__is_ended yes "$(until_true 1 none_running "--name $name up")"
 check down__twice__is_fine 0 "$(code "${hosts[@]}" down)"
 check down__status__says_so 1 "$(code "${hosts[@]}" status)"
 
 cycles=0 slowest=0
 while [[ $cycles -lt 20 ]]; do
     begin=${EPOCHREALTIME/[.,]/}
-    "${hosts[@]}" up 3 && [[ $(on h2 uname -n) == h2 ]] && "${hosts[@]}" down || break
+    "${hosts[@]}" up 3 --while $$ && [[ $(on h2 uname -n) == h2 ]] && "${hosts[@]}" down || break
     took=$(((${EPOCHREALTIME/[.,]/} - begin) / 1000))
     [[ $took -le $slowest ]] || slowest=$took
     none_running "$state" && [[ ! -e $state ]] || break
@@ -140,7 +141,7 @@ check hosts__up_and_down_20_times__each_takes_5_s_at_most yes "$([[ $slowest -le
 # Killed at any moment on its way up, it can be cleared away.
 cleared=0
 for moment in 0.005 0.01 0.02 0.03 0.05 0.07 0.1 0.13 0.16 0.2; do
-    background "$work/up" "${hosts[@]}" up 3
+    background "$work/up" "${hosts[@]}" up 3 --while $$
     up=$last
     sleep "$moment" # any moment will do: this waits for nothing
     kill -KILL "$up" 2>/dev/null
@@ -148,6 +149,15 @@ for moment in 0.005 0.01 0.02 0.03 0.05 0.07 0.1 0.13 0.16 0.2; do
     timeout 10 "${hosts[@]}" down && [[ ! -e $state ]] && none_running "$state" && cleared=$((cleared + 1))
 done
 check hosts__killed_on_the_way_up__are_cleared_away 10 "$cleared"
+
+background "$work/owner" sleep 1000
+owner=$last
+check while__a_process_lives__up 0 "$(code "${hosts[@]}" up 1 --while "$owner")"
+check while__a_process_lives__they_stay 0 "$(code "${hosts[@]}" on h0 true)"
+kill -KILL "$owner"
+{ wait "$owner"; } 2>/dev/null
+check while__the_process_is_killed__they_go_down yes "$(until_true 5 test ! -e "$state")"
+check while__the_process_is_killed__nothing_is_left yes "$(until_true 5 none_running "--name $name up")"
 
 # ---- other users, other machines --------------------------------------------------
 
@@ -162,7 +172,7 @@ chmod 755 "$work"
 nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env -u XDG_RUNTIME_DIR HOME=/ "$root/cluster/hosts" --name "$name")
 if ! setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$root/cluster/hosts" -a -x "$plain"; then
     skip hosts__not_root "$root is not for everybody to read"
-elif [[ $(cd / && code "${nobody[@]}" up 2) == 77 ]]; then
+elif [[ $(cd / && code "${nobody[@]}" up 2 --while $$) == 77 ]]; then
     skip hosts__not_root "$(head -n 1 "$work/err")"
 else
     check hosts__not_root__can_have_them h1 "$(cd / && "${nobody[@]}" on h1 uname -n)"
@@ -179,7 +189,7 @@ fi
 # shellcheck disable=SC2016
 check hosts__forbidden__is_told_apart 77 "$(code unshare --user --map-root-user sh -c '
     echo 0 >/proc/sys/user/max_user_namespaces || exit
-    exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$@"' sh "${hosts[@]}" up 2)"
+    exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$@"' sh "${hosts[@]}" up 2 --while $$)"
 check hosts__forbidden__is_explained there "$(out 'does not allow the namespaces')"
 check hosts__forbidden__leaves_nothing no "$([[ -e $state ]] && echo yes || echo no)"
 [[ $failures -eq 0 ]]

@@ -16,7 +16,7 @@ compile cluster_slurm
 cd "$work" || exit 1
 
 begin=$SECONDS
-got=$(code "${slurm[@]}" up 2)
+got=$(code "${slurm[@]}" up 2 --while $$)
 if [[ $got == 77 ]]; then
     skip cluster_slurm "$(head -n 1 "$work/err")"
     exit 0
@@ -95,7 +95,7 @@ check down__mounts__none_is_left 0 "$(grep -cF "$state" /proc/self/mountinfo)"
 
 cycles=0
 for _ in 1 2 3 4 5; do
-    "${slurm[@]}" up 2 && [[ $("${slurm[@]}" run -N 2 uname -n | sort | paste -sd' ') == "node1 node2" ]] &&
+    "${slurm[@]}" up 2 --while $$ && [[ $("${slurm[@]}" run -N 2 uname -n | sort | paste -sd' ') == "node1 node2" ]] &&
         "${slurm[@]}" down && none_running "$state" && [[ ! -e $state ]] && cycles=$((cycles + 1))
 done
 check slurm__up_and_down_5_times__nothing_is_left 5 "$cycles"
