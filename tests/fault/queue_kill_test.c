@@ -271,6 +271,83 @@ static void join__worker_killed_before_it_was_done__waits_for_who_says_so(void *
     assert_int_equal(crew_queue_destroy(q), 0);
 }
 
+/* Waits in a get at an empty queue, beside the one that dies. */
+static int get_one(crew_call *call) {
+    int64_t n;
+    crewtest_add(CELL_STARTED, 1);
+    return crew_queue_get(*CREW_IN(call, crew_queue), &n, sizeof n, CREW_FOREVER) == sizeof n
+               ? 0
+               : crew_fail(call, 1, "%s", crew_last_error()->text);
+}
+
+static int die_when_told(crew_call *call) {
+    crewtest_add(CELL_STARTED, 1);
+    if (crewtest_pass(call, CELL_GATE) != 0)
+        return 1;
+    return take_and_die(call);
+}
+
+/* At a full queue: who could make room dies without, then one that has made some. */
+static void put__getters_die__it_ends_with_its_time_or_when_there_is_room(void **state) {
+    crew_queue q;
+    crew_error err;
+    int64_t n = 1;
+    (void)state;
+    crewtest_set(CELL_STARTED, 0);
+    crewtest_set(CELL_GATE, 0);
+    assert_int_equal(crew_queue_create(&q, 1, NULL), 0);
+    crew_pool *p = crewtest_open(2);
+    crew_future *idle = crew_submit(p, crewtest_gated_task, &(int64_t){CELL_GATE + 1}, 8, NULL, &err);
+    assert_non_null(idle);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    assert_int_equal(crew_queue_put(q, &n, sizeof n, 0), 0);
+    assert_int_equal(crew_future_kill(idle), 1);
+    double from = crewtest_now();
+    assert_int_equal(crew_queue_put(q, &n, sizeof n, 0.2), CREW_ETIMEDOUT);
+    assert_within(from, 5);
+    crew_future *f = crew_submit(p, die_when_told, &q, sizeof q, NULL, &err);
+    assert_non_null(f);
+    assert_true(crewtest_reached(CELL_STARTED, 2, 20));
+    crewtest_set(CELL_GATE, 1);
+    from = crewtest_now();
+    assert_int_equal(crew_queue_put(q, &n, sizeof n, CREW_FOREVER), 0);
+    assert_within(from, 5);
+    assert_code(crew_future_result(f, NULL, 0, 20, &err), CREW_EDIED, &err);
+    crew_future_free(f);
+    crew_future_free(idle);
+    assert_int_equal(crew_queue_get(q, &n, sizeof n, 0), sizeof n);
+    crewtest_free(p);
+    assert_int_equal(crew_queue_destroy(q), 0);
+}
+
+/* One of two that wait for a message is killed: the other gets it. */
+static void get__one_of_two_that_wait_is_killed__the_other_has_the_message(void **state) {
+    crew_queue q;
+    crew_error err;
+    int64_t n = 1;
+    int code;
+    (void)state;
+    for (int round = 0; round < 5; round++) {
+        crew_process one, other;
+        crewtest_set(CELL_STARTED, 0);
+        assert_int_equal(crew_queue_create(&q, 0, NULL), 0);
+        assert_ok(crew_process_start(&one, get_one, &q, sizeof q, NULL, &err), &err);
+        assert_ok(crew_process_start(&other, get_one, &q, sizeof q, NULL, &err), &err);
+        assert_true(crewtest_reached(CELL_STARTED, 2, 20));
+        assert_int_equal(crew_process_kill(round % 2 ? one : other), 0);
+        assert_int_equal(crew_process_wait(round % 2 ? one : other, 20, &code), 0);
+        assert_int_equal(code, -SIGKILL);
+        assert_int_equal(crew_queue_put(q, &n, sizeof n, 0), 0);
+        double from = crewtest_now();
+        assert_int_equal(crew_process_wait(round % 2 ? other : one, 20, &code), 0);
+        assert_within(from, 5);
+        assert_int_equal(code, 0);
+        assert_int_equal(crew_process_close(one), 0);
+        assert_int_equal(crew_process_close(other), 0);
+        assert_int_equal(crew_queue_destroy(q), 0);
+    }
+}
+
 /* Makers die too. */
 static int make_and_end(crew_call *call) {
     while (hammer_on(call)) {
@@ -302,6 +379,8 @@ int main(int argc, char **argv) {
         CREWTEST(queue__users_killed_anywhere__each_message_once_and_one_a_kill_is_lost),
         CREWTEST(eof__producer_killed__a_getter_that_waits_hears_of_it),
         CREWTEST(join__worker_killed_before_it_was_done__waits_for_who_says_so),
+        CREWTEST(put__getters_die__it_ends_with_its_time_or_when_there_is_room),
+        CREWTEST(get__one_of_two_that_wait_is_killed__the_other_has_the_message),
         CREWTEST(queues__makers_killed_anywhere__making_goes_on),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
