@@ -1,7 +1,8 @@
 /* support/crewtest.h - what the tests of the pool share.
  *
  * The backend under test comes from CREW_TEST_BACKEND: serial, threads, fork
- * (the default), server, spawn, or ranks (three of one node, see crewranks.h). Capability bits say what it can do; a test
+ * (the default), server, spawn, ranks (three of one node, see crewranks.h), or mpi (under
+ * a launcher, see tests/mpi/under). Capability bits say what it can do; a test
  * that needs more skips itself. CREW_TEST_SEED fixes the random numbers,
  * CREW_TEST_LONG=1 adds what takes minutes, CREW_TEST_QUICK=1 makes loads a
  * tenth (sanitised builds do so by themselves).
@@ -84,6 +85,7 @@ enum {
     CREWTEST_PROCESSES = 1, /* workers can be killed, limits are enforced */
     CREWTEST_ASYNC = 2,     /* work goes on beside the caller */
     CREWTEST_MANY = 4,      /* more workers than one */
+    CREWTEST_ONE_NODE = 8,  /* all workers share memory with the test */
 };
 const char *crewtest_backend(void);
 bool crewtest_has(unsigned caps);
