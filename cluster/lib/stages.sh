@@ -80,6 +80,7 @@ stage_mpi() {
     build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" \
         -DCREW_MPI_OPENMPI=ON -DCREW_MPI_MPICH=ON || return
     tests gcc mpi -L '^mpi$' --parallel 1
+    [[ -z ${CREW_TEST_LONG-} ]] || tests gcc mpi-long -L '^mpi_long$' --parallel 1
 }
 
 stage_clang() {

@@ -12,6 +12,7 @@ enum { ELEMENTS = 3 << 19, BEFORE = 1 << 20, ITEMS = 16 };
 static void need_one_place(void) {
     crewtest_not_on("spawn");
     crewtest_not_on("ranks");
+    crewtest_not_on("mpi");
 }
 
 typedef double *address;

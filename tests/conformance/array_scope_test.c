@@ -109,6 +109,7 @@ static void over__memory_that_another_program_attached__is_the_same(void **state
     crew_shm s;
     crew_array a;
     (void)state;
+    crewtest_need_helpers();
     snprintf(name, sizeof name, "crewtest-alien-%d", (int)getpid());
     assert_int_equal(crew_shm_create(&s, name, 128, NULL), 0);
     assert_ok(crew_array_create(&a, CREW_F32, 1, &n, &(crew_array_opts){.over = &s}), NULL);

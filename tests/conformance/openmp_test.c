@@ -87,6 +87,7 @@ static void openmp__no_size_asked__a_task_gets_its_workers_cores(void **state) {
     (void)state;
     need_openmp();
     crewtest_not_on("ranks"); /* a rank's workers share that rank's cores */
+    crewtest_not_on("mpi");
     int cores = crew_cpu_count();
     run_with(cores, 0, crewtest_has(CREWTEST_MANY) ? 1 : cores);
     run_with(1, 0, cores);

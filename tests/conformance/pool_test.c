@@ -175,8 +175,10 @@ static void free__returned__no_process_is_left(void **state) {
     crew_pool *p = crewtest_open(4);
     assert_ok(crew_apply(p, pid_task, &n, sizeof n, &pid, sizeof pid, &err), &err);
     assert_true((pid != getpid()) == crewtest_has(CREWTEST_PROCESSES));
+    /* Those on other hosts are not to be seen here; here is one at least. */
     if (crewtest_has(CREWTEST_PROCESSES))
-        assert_true(crewtest_family(pids, 64) >= before + 4);
+        assert_true(crewtest_family(pids, 64) >=
+                    before + (crewtest_has(CREWTEST_ONE_NODE) ? 4 : 1));
     crewtest_free(p);
     assert_true(crewtest_family(pids, 64) <= before);
 }

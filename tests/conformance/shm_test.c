@@ -240,6 +240,7 @@ static void shm__owned_made_by_a_process__is_the_programs(void **state) {
     crew_shm s;
     (void)state;
     crewtest_need(CREWTEST_PROCESSES);
+    crewtest_need_helpers();
     for (int killed = 0; killed < 2; killed++) {
         const char *name = name_of(killed ? "killed" : "ended");
         crew_shm_info info = {.name = name};

@@ -405,6 +405,13 @@ void crewtest_need_fork_beside_threads(void) {
 #endif
 }
 
+void crewtest_need_helpers(void) {
+    if (!on_ranks())
+        return;
+    print_message("not among ranks: it starts programs of its own\n");
+    skip();
+}
+
 int crewtest_workers(int asked) {
     return crewtest_has(CREWTEST_MANY) ? asked : 1;
 }
@@ -716,10 +723,7 @@ static char **environment_with(const char *const *settings) {
 pid_t crewtest_helper(const char *mode, const char *const *settings, int *out) {
     static const int terminal[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGPIPE};
     int ends[2] = {-1, -1};
-    if (on_ranks()) {
-        print_message("not among ranks: it starts programs of its own\n");
-        skip();
-    }
+    crewtest_need_helpers();
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     sigset_t none, usual;

@@ -99,6 +99,9 @@ void crewtest_need_fork(void);
 /* The same where other threads allocate meanwhile: the address sanitizer's allocator
  * may be locked in the child for ever, where glibc's would not be. */
 void crewtest_need_fork_beside_threads(void);
+/* Skips a test that starts this program again (crewtest_helper) where that would be a rank
+ * that the launcher does not know. Such a test says so before it makes anything. */
+void crewtest_need_helpers(void);
 crew_pool_opts crewtest_opts(int workers);
 int crewtest_workers(int asked); /* how many it will be: 1 on serial */
 
