@@ -153,39 +153,3 @@ if(TARGET primes)
 endif()
 
 include(cmake/CrewTestsMpi.cmake)
-
-# Pools over the ranks of jobs. crew_mpi_tests(<config> <seconds> <label> <test>...): these
-# conformance tests under a launcher, see tests/mpi/under.
-function(crew_mpi_tests config seconds label)
-  math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "${limit} + 30") # what it takes to clean up is not the test's
-  foreach(test ${ARGN})
-    if(NOT TARGET conformance_${test}_test)
-      message(FATAL_ERROR "mpi.${config}.${test}: there is no such conformance test")
-    endif()
-    add_test(NAME mpi.${config}.${test}
-      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:conformance_${test}_test>)
-    set_tests_properties(mpi.${config}.${test} PROPERTIES
-      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77
-      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
-  endforeach()
-endfunction()
-set(pool_tests map pool task bytes for_reduce future jobs imap slices stats edges failure
-  wait_inside python_futures python_pool)
-set(object_tests array array_address array_scope array_view barrier bind cond dict event guard
-  handles list lock openmp pipe process process_wait queue sem shm shm_map value)
-crew_mpi_tests(two 120 mpi ${pool_tests} ${object_tests})
-crew_mpi_tests(four 120 mpi map pool future imap failure array lock queue process)
-crew_mpi_tests(nodes3 120 mpi ${pool_tests})
-crew_mpi_tests(mpich2 120 mpi map pool future failure array lock)
-crew_mpi_tests(hosts3 120 mpi map pool future imap failure)
-# Each takes its time only where CREW_TEST_LONG is set, and is skipped elsewhere.
-crew_mpi_tests(one 120 mpi_long ${pool_tests} ${object_tests})
-crew_mpi_tests(four 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
-  python_futures python_pool array_scope array_view barrier cond dict event guard list pipe sem shm)
-crew_mpi_tests(nodes3x2 120 mpi_long ${pool_tests})
-crew_mpi_tests(mpich2 120 mpi_long task bytes for_reduce jobs imap slices stats edges wait_inside
-  python_futures python_pool dict queue pipe process sem shm)
-crew_mpi_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
-  python_futures python_pool)
-crew_mpi_tests(hosts3x2 120 mpi_long ${pool_tests})
