@@ -123,6 +123,15 @@ static int try_backend(int backend, int start, crew_error *err) {
     return rc;
 }
 
+/* One of several ranks: MPI starts only once in a program, so this is all there is to
+ * try. */
+static int show_mpi(crew_error *err) {
+    int rc = try_backend(CREW_MPI, 0, err);
+    printf("\nBackends\n  %-19s %s%s\n  %-19s run this without mpirun or srun\n", "mpi",
+           rc < 0 ? "no: " : "works", rc < 0 ? err->text : "", "others");
+    return rc;
+}
+
 /* Settings that would put themselves over what is tried. */
 static const char *const overriding[] = {"CREW_BACKEND", "CREW_START",  "CREW_WORKERS",
                                          "CREW_BIND",    "CREW_STRICT", "CREW_REPORT_BINDING"};
@@ -137,6 +146,9 @@ static int show_backends(int *argc, char ***argv, crew_error *err) {
                 {"fork, start server", CREW_FORK, CREW_START_SERVER},
                 {"fork, start spawn", CREW_FORK, CREW_START_SPAWN},
                 {"mpi", CREW_MPI, 0}};
+    crew_pool_opts now = {0};
+    if (crew_pool_plan(NULL, &now, NULL, 0, err) >= 0 && now.backend == CREW_MPI)
+        return show_mpi(err);
     crew_finalize();
     for (size_t i = 0; i < sizeof overriding / sizeof *overriding; i++)
         unsetenv(overriding[i]);
@@ -211,7 +223,8 @@ int main(int argc, char **argv) {
         return written(crew_config_print(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
     if (strcmp(command, "info") != 0)
         return usage("there is no command ", command);
-    if (ready < 0)
+    /* A backend that cannot be had is no reason not to show the others. */
+    if (ready < 0 && crew_last_error()->code != CREW_ENOTSUP)
         return failed(crew_last_error());
     int code = info(&argc, &argv);
     crew_finalize();

@@ -205,6 +205,8 @@ int cw_launch_own(int total) {
 }
 
 void cw_launch_end(void) {
+    if (!launch.agent.running)
+        refused.code = 0; /* nothing was started: the next session may try again */
     if (!launched || launched != getpid())
         return;
     if (is_manager()) {

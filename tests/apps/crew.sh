@@ -72,7 +72,7 @@ check crew__info_with_settings__shows_them there \
 check crew__info_with_settings__tries_every_backend there "$(out 'start spawn *works')"
 check crew__info_with_settings__binds_nobody there "$(out 'worker 0-2 *not bound')"
 check crew__info_on_mpi__is_a_failure 1 "$(CREW_BACKEND=mpi code "$crew" info)"
-check crew__info_on_mpi__says_why there "$(err 'mpi backend is not part')"
+check crew__info_on_mpi__says_why there "$(err 'start it with mpirun')"
 check crew__info_on_mpi__shows_what_would_work there "$(out 'threads *works')"
 check crew__info_with_a_bad_setting__is_a_failure 1 "$(CREW_WORKERS=0 code "$crew" info)"
 check crew__info_with_a_bad_setting__names_it there "$(err 'CREW_WORKERS=0 is not accepted')"

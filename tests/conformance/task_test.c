@@ -295,6 +295,7 @@ static void spawn__from_several_threads_of_a_task__each_child_runs_once(void **s
     crew_queue q;
     crew_error err;
     (void)state;
+    crewtest_need(CREWTEST_ONE_NODE); /* for its queue */
     crewtest_may_take(120);
     assert_ok(crew_queue_create(&q, 0, NULL), NULL);
     const crew_map_opts opts = {.common = &q, .common_size = sizeof q};
