@@ -106,3 +106,27 @@ crew_mpi_pool_tests(mpich2 120 mpi_long task bytes for_reduce jobs imap slices s
 crew_mpi_pool_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
   python_futures python_pool)
 crew_mpi_pool_tests(hosts3x2 120 mpi_long ${pool_tests})
+
+# What is lost in the middle of maps: tests/mpi/lost.c.
+add_executable(mpi_lost ${PROJECT_SOURCE_DIR}/tests/mpi/lost.c)
+target_link_libraries(mpi_lost PRIVATE crew_test_support crew_test_base)
+set_target_properties(mpi_lost PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+function(crew_mpi_lost_test config loss)
+  string(REPLACE " " "_" name ${loss})
+  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "20 * ${limit}") # of so many in long runs
+  add_test(NAME mpi.lost.${config}.${name}
+    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_lost>)
+  set_tests_properties(mpi.lost.${config}.${name} PROPERTIES
+    LABELS mpi TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LOSS=${loss};CREW_TEST_TIMES=3 20")
+endfunction()
+foreach(config nodes3 nodes3x2 hosts3)
+  crew_mpi_lost_test(${config} workers)
+endforeach()
+foreach(loss "leader 1" "leader 2" "follower 0" "follower 1")
+  crew_mpi_lost_test(crewrun3x2 ${loss})
+endforeach()
+foreach(loss kill unplug)
+  crew_mpi_lost_test(crewhosts3 ${loss})
+endforeach()
