@@ -130,3 +130,28 @@ endforeach()
 foreach(loss kill unplug)
   crew_mpi_lost_test(crewhosts3 ${loss})
 endforeach()
+
+# How programs end: tests/mpi/ends.c.
+add_executable(mpi_ends ${PROJECT_SOURCE_DIR}/tests/mpi/ends.c)
+target_link_libraries(mpi_ends PRIVATE crew_test_base)
+set_target_properties(mpi_ends PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+function(crew_mpi_ends_test config how code)
+  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "20 * ${limit}")
+  add_test(NAME mpi.ends.${config}.${how}
+    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_ends> ${how})
+  set_tests_properties(mpi.ends.${config}.${how} PROPERTIES
+    LABELS mpi TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_EXPECTS=${code};CREW_TEST_TIMES=3 20")
+endfunction()
+foreach(config two mpich2 nodes3 hosts3 crewrun3x2)
+  crew_mpi_ends_test(${config} returns 3)
+  crew_mpi_ends_test(${config} exits 3)
+  crew_mpi_ends_test(${config} finalizes 3)
+  crew_mpi_ends_test(${config} crashes 139)
+  crew_mpi_ends_test(${config} killed 137)
+  crew_mpi_ends_test(${config} follows 143)
+endforeach()
+crew_mpi_ends_test(nodes3 leader lost)
+crew_mpi_ends_test(two leader lost)
+crew_mpi_ends_test(mpich2 leader lost)

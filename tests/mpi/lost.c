@@ -11,6 +11,8 @@
  * but where one worker of several, or a follower's, dies. */
 #include "crewtest.h"
 
+#include "beside.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,57 +57,22 @@ static int where(crew_call *call) {
 
 /* ---- losing -------------------------------------------------------------- */
 
-/* Beside the cells: a folder that all ranks see. */
-static FILE *beside(const char *name, const char *mode) {
-    char path[512];
-    const char *scratch = getenv("CREW_TEST_SCRATCH");
-    snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(scratch, '/') - scratch), scratch, name);
-    return fopen(path, mode);
-}
-
-static bool is_there(const char *name) {
-    FILE *file = beside(name, "r");
-    return file && fclose(file) == 0;
-}
-
-/* In every rank, before crew_init, from which one only returns. */
-static void sign(void) {
-    char name[32];
-    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
-    snprintf(name, sizeof name, "rank.%s", rank ? rank : "");
-    FILE *file = beside(name, "w");
-    if (!file || fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0)
-        crewtest_die(__FILE__, __LINE__, "rank %s cannot sign", rank);
-}
-
-static void kill_rank(int rank) {
-    char name[32];
-    int pid = 0;
-    snprintf(name, sizeof name, "rank.%d", rank);
-    FILE *file = beside(name, "r");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%d", &pid), 1);
-    fclose(file);
-    assert_true(pid > 1);
-    assert_int_equal(kill(pid, SIGKILL), 0);
-}
-
 /* Has tests/mpi/under do something to a host. */
 static void ask(const char *verb) {
     char done[32];
     snprintf(done, sizeof done, "done.%s", verb);
-    FILE *file = beside("ask", "w");
+    FILE *file = beside_open("ask", "w");
     assert_non_null(file);
     fprintf(file, "%s\n", verb);
     assert_int_equal(fclose(file), 0);
-    CREWTEST_WAIT(is_there(done), SOON);
+    CREWTEST_WAIT(beside_has(done), SOON);
 }
 
 static void lose(void) {
     if (strcmp(what, "leader") == 0)
-        kill_rank(RANKS * which);
+        assert_true(beside_kill_rank(RANKS * which));
     else if (strcmp(what, "follower") == 0)
-        kill_rank(RANKS * which + 1);
+        assert_true(beside_kill_rank(RANKS * which + 1));
     else
         ask(what);
 }
@@ -227,7 +194,7 @@ static void worker__killed_on_each_node__is_named_and_its_item_runs_again(void *
 }
 
 int main(int argc, char **argv) {
-    sign();
+    beside_sign();
     crewtest_begin(&argc, &argv);
     const char *loss = getenv("CREW_TEST_LOSS");
     sscanf(loss ? loss : "workers", "%15s %d", what, &which);

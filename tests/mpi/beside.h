@@ -1,0 +1,53 @@
+/* mpi/beside.h - the folder that all ranks of a test see, and tests/mpi/under with them:
+ * that of CREW_TEST_SCRATCH. */
+#ifndef BESIDE_H
+#define BESIDE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static inline FILE *beside_open(const char *name, const char *mode) {
+    char path[512];
+    const char *scratch = getenv("CREW_TEST_SCRATCH");
+    snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(scratch, '/') - scratch), scratch, name);
+    return fopen(path, mode);
+}
+
+static inline bool beside_has(const char *name) {
+    FILE *file = beside_open(name, "r");
+    return file && fclose(file) == 0;
+}
+
+static inline void beside_make(const char *name, int number) {
+    FILE *file = beside_open(name, "w");
+    if (!file || fprintf(file, "%d\n", number) < 0 || fclose(file) != 0) {
+        fprintf(stderr, "there can be no file %s\n", name);
+        _exit(98);
+    }
+}
+
+/* In every rank, before crew_init, from which one only returns. */
+static inline void beside_sign(void) {
+    char name[32];
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    rank = rank ? rank : getenv("PMI_RANK");
+    snprintf(name, sizeof name, "rank.%s", rank ? rank : "");
+    beside_make(name, (int)getpid());
+}
+
+static inline bool beside_kill_rank(int rank) {
+    char name[32];
+    int pid = 0;
+    snprintf(name, sizeof name, "rank.%d", rank);
+    FILE *file = beside_open(name, "r");
+    bool known = file && fscanf(file, "%d", &pid) == 1 && pid > 1;
+    if (file)
+        fclose(file);
+    return known && kill(pid, SIGKILL) == 0;
+}
+
+#endif
