@@ -145,11 +145,23 @@ static _Noreturn void follow(void) {
 
 /* ---- the manager ---- */
 
-/* Without crew_finalize, too, the other ranks end. */
+static void end_job(void) {
+    if (is_manager()) {
+        launch.less = !cw_agent_whole(&launch.agent);
+        cw_home_goodbye();
+    }
+    launched = 0;
+    cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? ENDS_WITH_LESS : 0, GO);
+    cw_agent_leave(&launch.agent, !launch.less, GO);
+}
+
+/* Without crew_finalize, too, the other ranks end. The memory stays: there may be pools,
+ * and the service thread looks after them to the end. */
 static void at_exit(int status, void *unused) {
     (void)status;
     (void)unused;
-    cw_launch_end();
+    if (is_manager())
+        end_job();
 }
 
 static int manage(struct cw_session *s, crew_error *err) {
@@ -209,14 +221,8 @@ void cw_launch_end(void) {
         refused.code = 0; /* nothing was started: the next session may try again */
     if (!launched || launched != getpid())
         return;
-    if (is_manager()) {
-        launch.less = !cw_agent_whole(&launch.agent);
-        cw_home_goodbye();
-    }
-    launched = 0;
-    cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? ENDS_WITH_LESS : 0, GO);
+    end_job();
     cw_berths_free(launch.berths);
-    cw_agent_leave(&launch.agent, !launch.less, GO);
     free(launch.due);
     cw_error_set(&refused, CREW_EBROKEN, 0, "MPI has ended with crew_finalize, and starts only once "
                                             "in a program");

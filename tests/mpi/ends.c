@@ -7,7 +7,7 @@
  *     crashes    SIGSEGV in the manager
  *     killed     SIGKILL of the manager
  *     leader     SIGKILL of rank 1; the launcher is not to go on without it
- *     follows    the program lets the launcher end the job: SIGTERM to the manager */
+ *     terminated SIGTERM of the manager */
 #include "beside.h"
 
 #include <crew/crew.h>
@@ -58,7 +58,7 @@ static int end(const char *how) {
         raise(SIGSEGV);
     if (strcmp(how, "killed") == 0)
         raise(SIGKILL);
-    if (strcmp(how, "follows") == 0)
+    if (strcmp(how, "terminated") == 0)
         raise(SIGTERM);
     if (strcmp(how, "leader") == 0) {
         if (!beside_kill_rank(1))
