@@ -244,7 +244,7 @@ static int begin_task(struct guest_pool *g, const struct cw_letter *letter, stru
 /* Tasks that have waited here for longer than it takes to send them home. */
 static void send_back(struct guest_pool *g, int64_t now) {
     pthread_mutex_lock(&guest.lock);
-    for (int i = 0; i < g->opening.proxies; i++) {
+    for (int i = 0; g->pool && i < g->opening.proxies; i++) {
         struct chore *chore = g->chores[i];
         if (!chore || chore->back || now - chore->came_ns < BACK_NS)
             continue;
@@ -401,8 +401,7 @@ static bool work(void *ctx, bool *waits) {
     bool any = post != NULL;
     int64_t now = cw_now_ns();
     for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
-        if (g->pool)
-            send_back(g, now);
+        send_back(g, now);
     guest.looked_ns = now - guest.looked_ns > BACK_NS / 4 ? now : guest.looked_ns;
     while (post) {
         struct post *next = post->next;

@@ -352,7 +352,16 @@ bool cw_agent_leave(struct cw_agent *a, bool orderly, double seconds) {
     }
     bool ended = a->stage == ENDED;
     pthread_mutex_unlock(&a->lock);
-    if (ended)
-        pthread_join(a->agent, NULL);
-    return ended;
+    if (!ended)
+        return false; /* the thread is still there, with all that it uses */
+    pthread_join(a->agent, NULL);
+    for (int node = 0; a->nodes && node < a->place.nodes; node++)
+        free(a->nodes[node].pieces);
+    free(a->nodes);
+    free(a->order);
+    free(a->cards);
+    a->nodes = NULL;
+    a->order = NULL;
+    a->cards = NULL;
+    return true;
 }
