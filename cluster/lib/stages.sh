@@ -46,24 +46,24 @@ tests() {
     count "$log" ctest
 }
 
-# Tests whose time does not matter go side by side, and those that wait for the most
-# part, for deaths and limits; the others one by one.
+# Two at a time: their bounds on time leave room for a loaded machine. What needs a
+# machine of its own (emulated hosts, Slurm) goes one by one.
 unit_tests() { # NAME
     tests "$1" unit -L '^(unit|sim)$' --parallel 2
 }
 
 app_tests() { # NAME
-    tests "$1" apps -L '^apps$' --parallel 1
+    tests "$1" apps -L '^apps$' --parallel 2
 }
 
 fault_tests() { # NAME
     tests "$1" fault -L '^fault$' --parallel 2
 }
 
-timed_tests() { # NAME LOG CTEST_ARGUMENT...
-    local name=$1 log=$2
-    shift 2
-    tests "$name" "$log" --parallel 1 "$@"
+conformance_tests() { # NAME CTEST_ARGUMENT...
+    local name=$1
+    shift
+    tests "$name" conformance -L '^conformance$' --parallel 2 "$@"
 }
 
 stage_gcc() {
@@ -71,7 +71,7 @@ stage_gcc() {
     unit_tests gcc
     tests gcc models -L '^models$'
     app_tests gcc
-    timed_tests gcc conformance -L '^conformance$'
+    conformance_tests gcc
     fault_tests gcc
 }
 
@@ -79,7 +79,7 @@ stage_gcc() {
 stage_mpi() {
     build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DCREW_TEST_SLOWNESS="$slowness" \
         -DCREW_MPI_OPENMPI=ON -DCREW_MPI_MPICH=ON || return
-    tests gcc mpi -L '^mpi$' --parallel 1
+    tests gcc mpi -L '^mpi$' --parallel 2
     [[ -z ${CREW_TEST_LONG-} ]] || tests gcc mpi-long -L '^mpi_long$' --parallel 1
 }
 
@@ -91,7 +91,7 @@ stage_clang() {
     if ! ldd "$root/build/check-clang/tests/conformance/conformance_openmp_test" | grep -q libomp; then
         failed "the tests of OpenMP are not linked with libomp"
     fi
-    timed_tests clang conformance -L '^conformance$' -R '\.(threads|fork)$|\.openmp\.'
+    conformance_tests clang -R '\.(threads|fork)$|\.openmp\.'
 }
 
 stage_asan() {
@@ -101,7 +101,7 @@ stage_asan() {
     build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
         -DCREW_SANITIZE=address,undefined -DCREW_TEST_SLOWNESS=$((2 * slowness)) || return
     unit_tests asan
-    timed_tests asan conformance -L '^conformance$' -R '\.(serial|threads|fork)$'
+    conformance_tests asan -R '\.(serial|threads|fork)$'
     fault_tests asan
 }
 
@@ -110,7 +110,7 @@ stage_ubsan() {
     build ubsan -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
         -DCREW_SANITIZE=undefined -DCREW_TEST_SLOWNESS="$slowness" || return
     unit_tests ubsan
-    timed_tests ubsan conformance -L '^conformance$' -R '\.(threads|fork)$'
+    conformance_tests ubsan -R '\.(threads|fork)$'
 }
 
 stage_tsan() {
@@ -126,7 +126,7 @@ stage_tsan() {
     unit_tests tsan
     # It sees races between threads only, and no runtime of OpenMP tells it how its
     # threads wait for each other.
-    timed_tests tsan conformance -L '^conformance$' -R '\.(serial|threads)$' -E '\.openmp\.'
+    conformance_tests tsan -R '\.(serial|threads)$' -E '\.openmp\.'
 }
 
 # script LOG COMMAND...: a test script that prints "ok - " and "not ok - ".
