@@ -116,6 +116,7 @@ static void bury(void) {
         }
     }
     atomic_store(&c.member.line->critical, 0);
+    atomic_store(&c.member.line->spawning, 0);
     atomic_store(&c.member.line->task, 0);
     assert_int_equal(cw_children_recount(&c.maps, c.t), 0);
 }
