@@ -56,8 +56,10 @@ app_tests() { # NAME
     tests "$1" apps -L '^apps$' --parallel 2
 }
 
-fault_tests() { # NAME
-    tests "$1" fault -L '^fault$' --parallel 2
+fault_tests() { # NAME CTEST_ARGUMENT...
+    local name=$1
+    shift
+    tests "$name" fault -L '^fault$' --parallel 2 "$@"
 }
 
 conformance_tests() { # NAME CTEST_ARGUMENT...
@@ -102,7 +104,7 @@ stage_asan() {
         -DCREW_SANITIZE=address,undefined -DCREW_TEST_SLOWNESS=$((2 * slowness)) || return
     unit_tests asan
     conformance_tests asan -R '\.(serial|threads|fork)$'
-    fault_tests asan
+    fault_tests asan -E '\.(spawn|ranks)$'
 }
 
 stage_ubsan() {
