@@ -581,7 +581,7 @@ static int knows_itself(crew_call *call) {
 static void process__forked_beside_busy_threads__knows_itself(void **state) {
     pthread_t threads[2];
     (void)state;
-    crewtest_need_fork();
+    crewtest_need_fork_beside_threads();
     enough = false;
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, ask_for_self, NULL), 0);

@@ -77,6 +77,7 @@ static bool more_than_once(const char *text, const char *word, int64_t count) {
 static void printing__beside_pools_that_open__comes_out_once(void **state) {
     char *text, *end;
     (void)state;
+    crewtest_need_fork_beside_threads();
     crewtest_may_take(120);
     int status = crewtest_helper_run("prints_and_opens", NULL, 90, &text);
     assert_true(WIFEXITED(status));
