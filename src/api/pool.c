@@ -130,6 +130,7 @@ void cw_pool_release(crew_pool *p) {
     pthread_mutex_destroy(&p->serial_lock);
     free(p->watch);
     free(p->restarts);
+    free(p->shown);
     free(p->owner);
     for (int i = 0; i < CW_PRIORITIES; i++) {
         free(p->backlog[i].record);
@@ -172,7 +173,8 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, const 
     pthread_condattr_destroy(&monotonic);
     p->watch = calloc((size_t)p->members, sizeof *p->watch);
     p->restarts = calloc((size_t)p->members, sizeof *p->restarts);
-    if (!p->watch || !p->restarts) {
+    p->shown = calloc((size_t)p->members, sizeof *p->shown);
+    if (!p->watch || !p->restarts || !p->shown) {
         cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d workers", p->workers);
         cw_pool_release(p);
         return NULL;
@@ -583,14 +585,25 @@ void cw_pool_signal_fd(crew_pool *p) {
         return; /* full: it is readable anyway */
 }
 
+/* Neither goes back, and together they are the time that a member was there. */
+static void show_times(struct cw_shown *shown, int64_t busy, int64_t there) {
+    if (there < shown->busy + shown->idle)
+        there = shown->busy + shown->idle;
+    if (busy > there - shown->idle)
+        busy = there - shown->idle;
+    if (busy > shown->busy)
+        shown->busy = busy;
+    shown->idle = there - shown->busy;
+}
+
 void cw_pool_stats_of(crew_pool *p, int rank, crew_stats *stats) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
-    int64_t busy = cw_meter_ns(&line->busy), there = cw_meter_ns(&line->there);
+    show_times(&p->shown[rank], cw_meter_ns(&line->busy), cw_meter_ns(&line->there));
     stats->items += atomic_load_explicit(&line->items, memory_order_relaxed);
     stats->failures += atomic_load_explicit(&line->failures, memory_order_relaxed);
     stats->restarts += p->restarts[rank];
-    stats->busy += (double)busy * 1e-9;
-    stats->idle += there > busy ? (double)(there - busy) * 1e-9 : 0;
+    stats->busy += (double)p->shown[rank].busy * 1e-9;
+    stats->idle += (double)p->shown[rank].idle * 1e-9;
 }
 
 int crew_pool_stats(crew_pool *p, int worker, crew_stats *stats) {

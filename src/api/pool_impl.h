@@ -46,6 +46,12 @@ struct cw_suspects {
     uint64_t mark;
 };
 
+/* The largest times that statistics gave out: what they show never goes back, though
+ * a meter may (os/clock.h). */
+struct cw_shown {
+    int64_t busy, idle; /* ns */
+};
+
 struct crew_pool {
     crew_pool *next; /* guarded by session.lock */
     bool leaving;    /* the same: some thread is freeing it */
@@ -73,6 +79,7 @@ struct crew_pool {
     struct cw_watch *watch;
     struct cw_respawn respawn;
     int64_t *restarts;
+    struct cw_shown *shown; /* a member */
     int64_t seen_ns; /* the supervisor's last look at the clock */
     double wish;     /* when it wanted to look again */
     bool recount;    /* children must be counted again */
@@ -133,7 +140,7 @@ struct cw_opening;
 crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
                               const void *init_arg, crew_error *err);
 /* The statistics of one of this node's workers (by rank), unchecked. */
-void cw_pool_stats_of(crew_pool *p, int rank, crew_stats *stats);
+void cw_pool_stats_of(crew_pool *p, int rank, crew_stats *stats); /* with p->lock */
 /* Frees all that belongs to the team. */
 void cw_pool_release(crew_pool *p);
 

@@ -11,7 +11,8 @@ int64_t cw_now_ns(void);
 /* Time that adds up while a meter runs. One word, so that whoever looks while its
  * one writer starts or stops it never counts a stretch twice, or not at all: twice
  * the time so far; while it runs, twice (the time so far - the clock at its start),
- * plus 1. */
+ * plus 1. Who looks while it stops may see it run on for as long as either of the two
+ * is interrupted between the clock and the word, so the next look may show less. */
 typedef _Atomic int64_t cw_meter;
 void cw_meter_start(cw_meter *m); /* no effect while it runs */
 void cw_meter_stop(cw_meter *m);  /* no effect while it rests */

@@ -160,6 +160,34 @@ static void time__busy_and_idle__are_what_the_workers_were_there_for(void **stat
     crewtest_free(p);
 }
 
+static int take_no_time(crew_call *call) {
+    (void)call;
+    return 0;
+}
+
+/* Looked at while workers begin and end, as often as can be. */
+static void time__looked_at_all_the_time__never_goes_back(void **state) {
+    crew_error err;
+    crew_stats last = {0};
+    (void)state;
+    double from = crewtest_now();
+    crew_pool *p = crewtest_open(2);
+    for (int i = 0; i < 300; i++) {
+        crew_map_opts opts = {.chunk = 1};
+        crew_job *job = crew_map_async(p, take_no_time, NULL, 0, 20, NULL, 0, &opts, &err);
+        assert_non_null(job);
+        for (int look = 0; look < 20; look++) {
+            crew_stats s = stats_of(p);
+            assert_true(s.busy >= last.busy && s.idle >= last.idle);
+            assert_true(s.busy + s.idle <= (crewtest_now() - from) * crew_pool_workers(p) + 1e-6);
+            last = s;
+        }
+        assert_int_equal(crew_job_wait(job, 10), 0);
+        crew_job_free(job);
+    }
+    crewtest_free(p);
+}
+
 static void time__of_workers_that_are_replaced__adds_up(void **state) {
     crew_error err;
     crew_stats s = {0};
@@ -231,6 +259,7 @@ int main(int argc, char **argv) {
         CREWTEST(failures__of_each_kind_of_work__are_the_calls_that_failed),
         CREWTEST(cancelled__before_it_begins__does_not_count),
         CREWTEST(time__busy_and_idle__are_what_the_workers_were_there_for),
+        CREWTEST(time__looked_at_all_the_time__never_goes_back),
         CREWTEST(time__of_workers_that_are_replaced__adds_up),
         CREWTEST(death__of_an_item_and_a_task__is_a_failure_and_a_restart),
         CREWTEST(death__with_retries__counts_what_is_lost_for_good),

@@ -167,6 +167,7 @@ static void run(crew_process *p, crew_fn *fn, const void *arg, size_t size) {
 static void lock__destroyed_with_a_holder_that_is_killed__the_next_one_is_free(void **state) {
     (void)state;
     crewtest_need(CREWTEST_PROCESSES);
+    crewtest_need_fork_beside_threads();
     for (int in_order = 0; in_order < 2; in_order++) {
         crew_process holder, maker;
         crew_lock a = lock();
