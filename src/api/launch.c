@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "os/object.h"
 #include "os/output.h"
+#include "share/share.h"
 
 #include <crew/crew.h>
 #include <errno.h>
@@ -77,6 +78,7 @@ static void fill_card(struct cw_session *s, struct cw_card *card) {
     crew_error ignored;
     cw_card_begin(card, CREW_VERSION, s->host);
     card->layout = cw_head(&s->own)->layout;
+    card->session = cw_share_here()->commons->session;
     cw_fn_find((cw_fn *)crew_init, NULL, &here, &ignored);
     card->library = here.object;
     card->program = s->at_init.count ? s->at_init.ids[0] : 0;
@@ -253,7 +255,9 @@ int cw_launch(struct cw_session *s, crew_error *err) {
         cw_agent_leave(&launch.agent, false, GO);
         return refuse(err);
     }
-    if (launch.agent.place.rank == 0)
+    const struct cw_mpi_place *place = &launch.agent.place;
+    cw_share_place(cw_share_here(), launch.agent.cards[0].session, place->node, place->nodes);
+    if (place->rank == 0)
         return (rc = manage(s, err)) < 0 ? refuse(err) : 0;
     if (cw_agent_leads(&launch.agent))
         lead_a_node(s);

@@ -23,6 +23,7 @@ struct cw_card {
     uint64_t library;         /* of the one that holds crew */
     int32_t pid;
     int32_t cores;            /* that this rank may use */
+    uint32_t session;         /* what handles of its program carry: see share/share.h */
     struct cw_berth_card berth;
     cw_cpuset mask;
 };

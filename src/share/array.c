@@ -34,7 +34,7 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
         uint32_t generation = atomic_load(&head->generation);
         cw_array_empty(share, array);
         cw_object_end(share, CW_ARRAY, cw_share_off(share, array) | (uint64_t)CW_ARRAY << 48,
-                      generation | (uint64_t)share->commons->session << 48);
+                      cw_handle_check(share, generation));
         return;
     }
     cw_kind_rlock.bury(share, head, party);

@@ -61,8 +61,7 @@ static void free_hand(struct cw_share *share, struct cw_hand *hand) {
         cw_free_cell(&share->arena, &hand->block[i]);
     cw_free_cell(&share->arrays, &hand->array);
     uint64_t place = cw_share_off(share, hand) | (uint64_t)CW_HAND << 48;
-    uint64_t check = atomic_load(&hand->head.generation) |
-                     (uint64_t)share->commons->session << 48;
+    uint64_t check = cw_handle_check(share, atomic_load(&hand->head.generation));
     cw_object_end(share, CW_HAND, place, check);
 }
 
@@ -97,8 +96,7 @@ static void bury(struct cw_share *share, struct cw_party *party) {
         free_hand(share, hand);
     }
     uint64_t place = cw_share_off(share, party) | (uint64_t)CW_PARTY << 48;
-    uint64_t check = atomic_load(&party->head.generation) |
-                     (uint64_t)share->commons->session << 48;
+    uint64_t check = cw_handle_check(share, atomic_load(&party->head.generation));
     cw_object_end(share, CW_PARTY, place, check);
 }
 

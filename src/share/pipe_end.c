@@ -155,7 +155,7 @@ static void end_if_over(struct cw_share *share, struct cw_pipe *pipe, uint32_t g
             return;
     } while (!atomic_compare_exchange_weak(&pipe->owners, &owners, closed));
     cw_object_end(share, CW_PIPE, cw_share_off(share, pipe) | (uint64_t)CW_PIPE << 48,
-                  generation | (uint64_t)share->commons->session << 48);
+                  cw_handle_check(share, generation));
 }
 
 /* By its owner, with its bolts. */

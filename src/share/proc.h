@@ -56,7 +56,7 @@ static inline uint64_t cw_proc_place(const struct cw_share *share, const struct 
     return cw_share_off(share, proc) | (uint64_t)CW_PROCESS << 48;
 }
 static inline uint64_t cw_proc_check(const struct cw_share *share, const struct cw_proc *proc) {
-    return atomic_load(&proc->head.generation) | (uint64_t)share->commons->session << 48;
+    return cw_handle_check(share, atomic_load(&proc->head.generation));
 }
 
 #endif

@@ -3,7 +3,14 @@
  * Objects (locks, queues, dictionaries ...) lie in the root segment, in cells of
  * one size a kind. A cell is used again for the same kind only, never for
  * anything else, so that a stale handle always finds a generation to compare.
- * A handle is (place, check): offset of the cell and kind; generation and session.
+ * A handle is (place, check):
+ *
+ *     place: offset of the cell (48) | kind (8) | 0 (8)
+ *     check: generation (32) | node (16) | session (16)
+ *
+ * The node is the one whose segment the cell is in, of all that the program runs on
+ * (0: the manager's); all nodes of a program have the same session. On that node it is
+ * found here; what another node's handle means only that node can say (share/desk.h).
  *
  *     commons ── shelf (one a kind) ── chunks of cells: head | the object
  *
@@ -69,7 +76,8 @@ struct cw_shelf {
 
 struct cw_commons {
     uint64_t magic;
-    uint32_t session;        /* 16 bits that handles carry */
+    uint32_t session;        /* what handles carry: of the program (16) | its node (16) */
+    uint32_t nodes;          /* of the program; 0 where nothing was said: one */
     struct cw_shm_owner owner; /* of named memory: the program */
     pthread_mutex_t making;  /* robust */
     struct cw_shelf shelf[CW_KINDS];
@@ -142,6 +150,10 @@ extern unsigned cw_share_era;
 
 /* Lays the commons into a new root segment; *at is where. */
 int cw_share_create(cw_arena *arena, cw_off *at, crew_error *err);
+/* This is node `node` of a program whose nodes all carry that session, which the first
+ * one has said (in its commons.session). Handles made before mean nothing any more, but
+ * those of node 0. */
+void cw_share_place(struct cw_share *share, uint32_t session, int node, int nodes);
 /* This process's view from now on. The segment stays the caller's. */
 int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew_error *err);
 /* The view ends: no thread may use an object any more. */
@@ -202,12 +214,27 @@ int cw_object_end(struct cw_share *share, enum cw_kind_of kind, uint64_t place, 
 bool cw_object_with(struct cw_share *share, enum cw_kind_of kind, uint64_t place, uint64_t check,
                     void (*fn)(struct cw_share *share, struct cw_head *head));
 
+/* The second half of a handle of this node. */
+static inline uint64_t cw_handle_check(const struct cw_share *share, uint32_t generation) {
+    return generation | (uint64_t)share->commons->session << 32;
+}
+/* The node whose handle it is, if it is one of this program. */
+static inline uint32_t cw_handle_node(uint64_t check) {
+    return (uint32_t)(check >> 32) & 0xffff;
+}
+/* Of this program, but of another one of its nodes. */
+static inline bool cw_handle_far(const struct cw_share *share, uint64_t check) {
+    const struct cw_commons *c = share->commons;
+    return check >> 48 == c->session >> 16 && check >> 32 != c->session &&
+           cw_handle_node(check) < c->nodes;
+}
+
 /* The object of a handle, NULL if it is none (any more). */
 static inline void *cw_object(const struct cw_share *share, enum cw_kind_of kind, uint64_t place,
                               uint64_t check) {
     uint64_t at = place & (((uint64_t)1 << 48) - 1);
     if (place >> 48 != (uint64_t)kind || at % 64 || at + 64 > share->root.size ||
-        check >> 48 != share->commons->session)
+        check >> 32 != share->commons->session)
         return NULL;
     struct cw_head *head = (struct cw_head *)(share->root.base + at);
     /* Pairs with the release in cw_object_make: what init wrote. */

@@ -38,7 +38,7 @@ static uint32_t session_id(uintptr_t seed) {
         last = (uint32_t)(id * 0x9e3779b97f4a7c15ull >> 48);
         of = getpid();
     }
-    return ++last & 0xffff;
+    return (++last & 0xffff) << 16;
 }
 
 int cw_share_create(cw_arena *arena, cw_off *at, crew_error *err) {
@@ -50,6 +50,11 @@ int cw_share_create(cw_arena *arena, cw_off *at, crew_error *err) {
     cw_robust_init(&c->making);
     c->magic = MAGIC;
     return 0;
+}
+
+void cw_share_place(struct cw_share *share, uint32_t session, int node, int nodes) {
+    share->commons->session = (session & ~0xffffu) | (uint32_t)node;
+    share->commons->nodes = (uint32_t)nodes;
 }
 
 int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew_error *err) {
@@ -163,7 +168,7 @@ int cw_object_make(struct cw_share *share, enum cw_kind_of kind,
     if (rc == 0) {
         uint32_t generation = atomic_load_explicit(&head->generation, memory_order_relaxed) + 1;
         *place = cw_share_off(share, head) | (uint64_t)kind << 48;
-        *check = generation | (uint64_t)share->commons->session << 48;
+        *check = cw_handle_check(share, generation);
         if (cw_kind(kind)->turn)
             cw_kind(kind)->turn(head, generation);
         /* Pairs with the acquire in cw_object. */
