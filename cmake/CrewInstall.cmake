@@ -6,12 +6,6 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/crew
 install(TARGETS crew crew_static EXPORT crew-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(module crew_mpi_openmpi crew_mpi_mpich)
-  if(TARGET ${module})
-    install(TARGETS ${module} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  endif()
-endforeach()
-
 # crew.pc finds its prefix from where it lies, so that an installed tree may be moved.
 file(RELATIVE_PATH CREW_PC_TO_PREFIX
   ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
@@ -24,6 +18,26 @@ if(CMAKE_DL_LIBS)
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/crew.pc.in ${PROJECT_BINARY_DIR}/crew.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/crew.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# The modules, with what a program needs that links one: that MPI's flags.
+foreach(flavour openmpi mpich)
+  if(NOT TARGET crew_mpi_${flavour})
+    continue()
+  endif()
+  install(TARGETS crew_mpi_${flavour} EXPORT crew-targets
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  get_target_property(includes crew_mpi_${flavour} INTERFACE_INCLUDE_DIRECTORIES)
+  get_target_property(links crew_mpi_${flavour} INTERFACE_LINK_LIBRARIES)
+  list(REMOVE_ITEM links crew)
+  list(TRANSFORM includes PREPEND "-I")
+  list(JOIN includes " " CREW_PC_MPI_CFLAGS)
+  list(JOIN links " " CREW_PC_MPI_LIBS)
+  set(CREW_PC_MPI_FLAVOUR ${flavour})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/crew-mpi.pc.in
+    ${PROJECT_BINARY_DIR}/crew-mpi-${flavour}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/crew-mpi-${flavour}.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/crew)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/crewConfig.cmake.in

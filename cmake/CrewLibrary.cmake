@@ -2,7 +2,7 @@
 file(GLOB crew_sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/*/*.c ${PROJECT_SOURCE_DIR}/src/backend/*/*.c)
 # Not of the library: what the modules of CrewMpi.cmake are made of.
-list(FILTER crew_sources EXCLUDE REGEX "/src/backend/mpi/module\\.c$")
+list(FILTER crew_sources EXCLUDE REGEX "/src/backend/mpi/module[a-z_]*\\.c$")
 
 add_library(crew_objects OBJECT ${crew_sources})
 set_target_properties(crew_objects PROPERTIES

@@ -1,5 +1,6 @@
-# The modules that speak MPI: one source, built once for each MPI that there is. The
-# library loads the one that fits the launcher, and links neither.
+# The libraries that speak MPI: one source, built once for each MPI that there is. crew
+# itself links neither: it loads the one that fits the launcher. A program that has MPI
+# for itself links the same file (crew/mpi.h): crew::mpi-openmpi, crew::mpi-mpich.
 #   CREW_MPI_OPENMPI, CREW_MPI_MPICH: AUTO (if it is found), ON (an error if not), OFF
 #   CREW_OPENMPI_CC, CREW_MPICH_CC: that MPI's compiler wrapper, where it is not found
 set(CREW_MPI_OPENMPI AUTO CACHE STRING "Build the module for Open MPI: AUTO, ON or OFF")
@@ -70,16 +71,22 @@ function(crew_mpi_module flavour name wanted condition package)
   endif()
   message(STATUS "MPI: a module for ${name} (${includes})")
   set(target crew_mpi_${flavour})
-  add_library(${target} MODULE ${PROJECT_SOURCE_DIR}/src/backend/mpi/module.c)
+  add_library(${target} SHARED ${crew_mpi_sources})
+  add_library(crew::mpi-${flavour} ALIAS ${target})
   target_include_directories(${target} PRIVATE
     ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_include_directories(${target} SYSTEM PRIVATE ${includes})
   target_link_libraries(${target} PRIVATE crew_flags ${links} ${CMAKE_DL_LIBS})
+  # Who links it needs crew, which it does not know, and that MPI.
+  target_link_libraries(${target} INTERFACE crew ${links})
+  target_include_directories(${target} SYSTEM INTERFACE ${includes})
   # An MPI that lies outside of the system's folders is found again at run time.
   set_target_properties(${target} PROPERTIES
-    OUTPUT_NAME crew-mpi-${flavour} PREFIX lib C_VISIBILITY_PRESET hidden
+    OUTPUT_NAME crew-mpi-${flavour} EXPORT_NAME mpi-${flavour} C_VISIBILITY_PRESET hidden
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} INSTALL_RPATH_USE_LINK_PATH ON)
 endfunction()
+
+file(GLOB crew_mpi_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/mpi/module*.c)
 
 crew_wrapper_flags("${CREW_OPENMPI_CC}" --showme:compile openmpi_compile)
 crew_wrapper_flags("${CREW_OPENMPI_CC}" --showme:link openmpi_link)

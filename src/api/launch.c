@@ -237,6 +237,16 @@ static int refuse(const crew_error *err) {
     return err->code;
 }
 
+/* Better now than when it calls that. */
+static int programs_own(crew_error *err) {
+    cw_error_set(err, CREW_EINVAL, 0,
+                 "this program calls MPI_Init itself, but has not yet, and crew would now start "
+                 "MPI: link crew-mpi-%s, or call MPI_Init before crew_init, and MPI is the "
+                 "program's; with CREW_BACKEND=mpi it is crew's",
+                 launch.launcher.flavour);
+    return refuse(err);
+}
+
 int cw_launch(struct cw_session *s, crew_error *err) {
     int wish = s->config.backend;
     if (s->depth || launched || refused.code || (wish != CREW_AUTO && wish != CREW_MPI) ||
@@ -246,6 +256,8 @@ int cw_launch(struct cw_session *s, crew_error *err) {
         return refuse(err);
     if (launch.launcher.kind == CW_LAUNCHER_NONE && wish == CREW_AUTO)
         return 0;
+    if (wish == CREW_AUTO && cw_mpi_is_called())
+        return programs_own(err);
     struct cw_card card;
     fill_card(s, &card);
     int rc = cw_agent_join(&launch.agent, &launch.launcher, s->config.mpi_module, &card,

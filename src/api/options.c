@@ -67,7 +67,11 @@ static int choose_backend(const struct cw_session *s, crew_pool_opts *o, crew_er
         o->backend = CREW_MPI;
     else if (top && cw_launch_refused()->code)
         return cw_error_copy(err, cw_launch_refused());
-    else if (top && !s->by_init && cw_launch_wanted())
+    else if (top && cw_mpi_is_the_programs() && o->backend == CREW_MPI)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "MPI is this program's own: its pools over ranks are opened with "
+                            "crew_mpi_pool (crew/mpi.h)");
+    else if (top && !s->by_init && !cw_mpi_is_the_programs() && cw_launch_wanted())
         return cw_error_set(err, CREW_EINVAL, 0,
                             "this is one rank of several: call crew_init first in main, so that "
                             "one of them becomes the manager and the others its workers");

@@ -79,7 +79,8 @@ module_is_alone() { # flavour
         return 1
     }
     ! readelf -d "$libdir/libcrew-mpi-$1.so" | grep NEEDED | grep crew &&
-        [ "$(nm -D --defined-only "$libdir/libcrew-mpi-$1.so" | awk '{ print $3 }')" = cw_mpi_module ]
+        [ "$(nm -D --defined-only "$libdir/libcrew-mpi-$1.so" | awk '{ print $3 }' |
+            grep -v '^crew_')" = cw_mpi_module ]
 }
 ranks() { # flavour, program
     case $1 in

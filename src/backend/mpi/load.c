@@ -210,5 +210,70 @@ bool cw_mpi_is_the_programs(void) {
         void *address = dlsym(RTLD_DEFAULT, "MPI_Initialized");
         memcpy(&initialized, &address, sizeof initialized);
     }
-    return initialized && initialized(&flag) == 0 && flag;
+    if (initialized && initialized(&flag) == 0 && flag)
+        return true;
+    /* What we load ourselves is not to be found so. */
+    return dlsym(RTLD_DEFAULT, CW_MPI_SYMBOL) != NULL;
+}
+
+/* ---- what the program calls ---------------------------------------------- */
+
+/* What of an object's dynamic section tells which functions it takes from others. */
+struct imports {
+    const ElfW(Sym) * symbols;
+    const char *names;
+    const uint32_t *hash, *gnu_hash;
+};
+
+/* Some systems leave these as they are in the file. */
+static const void *address(const struct dl_phdr_info *object, uint64_t value) {
+    return (const void *)(uintptr_t)(value < object->dlpi_addr ? value + object->dlpi_addr : value);
+}
+
+static void find_imports(const struct dl_phdr_info *object, const ElfW(Dyn) * entry,
+                         struct imports *found) {
+    for (; entry->d_tag != DT_NULL; entry++) {
+        const void *at = address(object, entry->d_un.d_ptr);
+        if (entry->d_tag == DT_SYMTAB)
+            found->symbols = at;
+        else if (entry->d_tag == DT_STRTAB)
+            found->names = at;
+        else if (entry->d_tag == DT_HASH)
+            found->hash = at;
+        else if (entry->d_tag == DT_GNU_HASH)
+            found->gnu_hash = at;
+    }
+}
+
+/* Of symbols: all of them, or (GNU's table) those that are not the object's own, which
+ * come first. */
+static uint32_t count_imports(const struct imports *found) {
+    return found->hash ? found->hash[1] : found->gnu_hash ? found->gnu_hash[1] : 0;
+}
+
+/* For the first object, which is the program. */
+static int look_for_init(struct dl_phdr_info *object, size_t size, void *arg) {
+    (void)size;
+    bool *called = arg;
+    struct imports found = {.symbols = NULL};
+    for (int i = 0; i < object->dlpi_phnum; i++)
+        if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            find_imports(object,
+                         (const ElfW(Dyn) *)(uintptr_t)(object->dlpi_addr +
+                                                        object->dlpi_phdr[i].p_vaddr),
+                         &found);
+    if (!found.symbols || !found.names)
+        return 1;
+    for (uint32_t i = 1, n = count_imports(&found); i < n; i++) {
+        const char *name = found.names + found.symbols[i].st_name;
+        *called = *called || (found.symbols[i].st_shndx == SHN_UNDEF &&
+                              (is(name, "MPI_Init") || is(name, "MPI_Init_thread")));
+    }
+    return 1;
+}
+
+bool cw_mpi_is_called(void) {
+    bool called = false;
+    dl_iterate_phdr(look_for_init, &called);
+    return called;
 }

@@ -32,8 +32,13 @@ bool cw_mpi_find(const char *flavour, const char *named, char *path, size_t cap)
 int cw_mpi_agrees(const struct cw_launcher *launcher, const struct cw_mpi *module,
                   const struct cw_mpi_place *place, crew_error *err);
 
-/* Whether the program has started MPI by itself: then MPI is the program's own, and
- * no module is to be loaded. To be asked before one is. */
+/* Whether MPI is the program's own, and no module is to be loaded: it has started MPI by
+ * itself, or is linked with one of the modules (crew/mpi.h). To be asked before one is
+ * loaded. */
 bool cw_mpi_is_the_programs(void);
+
+/* Whether the program itself, not only a library of its, has calls of MPI_Init: if crew
+ * started MPI, that would end it. False where that cannot be seen. */
+bool cw_mpi_is_called(void);
 
 #endif
