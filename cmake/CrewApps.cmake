@@ -54,6 +54,32 @@ crew_app(bench bench crew::crew)
 if(TARGET bench AND OpenMP_C_FOUND)
   target_link_libraries(bench PRIVATE OpenMP::OpenMP_C)
 endif()
+if(TARGET bench)
+  target_compile_definitions(bench PRIVATE
+    BENCH_RANKS_SH="${PROJECT_SOURCE_DIR}/apps/bench/ranks.sh")
+endif()
+
+# What bench measures against in plain MPI: apps/bench/yards/<x>.c is bench-<x>-openmpi
+# and bench-<x>-mpich, of those that there are. It starts them itself.
+file(GLOB yards CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/bench/yards/*.c)
+foreach(flavour openmpi mpich)
+  foreach(source ${yards})
+    if(TARGET crew_mpi_${flavour} AND TARGET bench)
+      get_filename_component(name ${source} NAME_WE)
+      set(yard bench_${name}_${flavour})
+      add_executable(${yard} ${source})
+      set_target_properties(${yard} PROPERTIES
+        OUTPUT_NAME bench-${name}-${flavour} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/apps
+        INSTALL_RPATH_USE_LINK_PATH ON)
+      target_include_directories(${yard} SYSTEM PRIVATE ${CREW_MPI_INCLUDES_${flavour}})
+      target_link_libraries(${yard} PRIVATE crew_flags ${CREW_MPI_LINKS_${flavour}})
+      add_dependencies(bench ${yard})
+    endif()
+  endforeach()
+  if(TARGET crew_mpi_${flavour} AND TARGET bench)
+    add_dependencies(bench crew_mpi_${flavour})
+  endif()
+endforeach()
 
 # The command line is linked statically: an installed one needs no search path.
 crew_app(crew_program crew crew::static)

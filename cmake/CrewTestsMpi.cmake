@@ -107,6 +107,15 @@ crew_mpi_pool_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats 
   python_futures python_pool)
 crew_mpi_pool_tests(hosts3x2 120 mpi_long ${pool_tests})
 
+# The measurements of apps/bench, quickly: that they run.
+if(TARGET bench AND TARGET crew_mpi_openmpi)
+  math(EXPR bench_limit "120 * ${CREW_TEST_SLOWNESS}")
+  add_test(NAME mpi.bench COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/bench.sh $<TARGET_FILE:bench>
+    mpi-item mpi-textbook mpi-hosts mpi-hosts-64b mpi-hosts-100us mpi-hosts-random mpi-makespan
+    mpi-manager mpi-idle mpi-idle-nodes)
+  set_tests_properties(mpi.bench PROPERTIES LABELS mpi TIMEOUT ${bench_limit} RESOURCE_LOCK mpi)
+endif()
+
 # What is lost in the middle of maps: tests/mpi/lost.c.
 add_executable(mpi_lost ${PROJECT_SOURCE_DIR}/tests/mpi/lost.c)
 target_link_libraries(mpi_lost PRIVATE crew_test_support crew_test_base)

@@ -14,6 +14,7 @@ struct bench {
     int workers;
     int rounds;
     bool quick;
+    const char *flavour; /* of MPI: openmpi, mpich */
 };
 
 /* A measurement: 0, or 1 when something broke (it has said what). */
@@ -32,6 +33,7 @@ measure measure_dict, measure_dict_count;
 measure measure_open64, measure_idle, measure_idle_memory, measure_imap_memory;
 measure measure_speedups, measure_sieve;
 measure measure_peers;
+measure measure_ranks_item, measure_ranks_textbook, measure_ranks_hosts, measure_ranks_idle;
 
 /* ---- time ---- */
 
@@ -73,10 +75,23 @@ int places_of(const char *name, crew_pool *pool, struct place *places);
 /* Python with multiprocessing. The program prints n numbers. */
 bool python_available(void);
 int python_numbers(const char *program, double *numbers, int n);
+/* The same of a command for the shell. */
+int command_numbers(const char *command, double *numbers, int n);
 /* The same of this program itself, started anew with these arguments. */
 int own_numbers(const char *arguments, double *numbers, int n);
 /* Seconds the command takes in a shell; negative if it fails. */
 double command_time(const char *command);
+
+/* Nanoseconds that all processes of this run together, manager, nurseries, workers, have
+ * been on a processor. In a job of ranks, which has BENCH_JOB in its environment: all of
+ * the job's on this machine. */
+double run_ran_ns(int *processes);
+
+/* ---- work ---- */
+
+/* Turns of a loop that does nothing else; how many it makes in a second. */
+int64_t bench_turns(int64_t n);
+double bench_speed(void);
 
 /* ---- the report ---- */
 

@@ -1,5 +1,6 @@
 /* bench - what crew costs, beside what others cost, on this machine. */
 #include "bench.h"
+#include "ranks.h"
 #include "yard.h"
 
 #include <getopt.h>
@@ -42,6 +43,13 @@ static const struct measurement {
      measure_speedups},
     {"sieve", "the program primes beside primesieve, on one core", measure_sieve},
     {"peers", "maps beside multiprocessing.Pool and xargs", measure_peers},
+    {"mpi-item", "items that do nothing on 2 ranks of one node, beside forked workers",
+     measure_ranks_item},
+    {"mpi-textbook", "the same beside a manager and worker loop in plain MPI",
+     measure_ranks_textbook},
+    {"mpi-hosts", "maps over three emulated hosts: rates, balance, the manager's own time",
+     measure_ranks_hosts},
+    {"mpi-idle", "processor time of an idle job of 4 ranks", measure_ranks_idle},
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
 
@@ -49,10 +57,12 @@ static void help(void) {
     puts("Usage: bench [OPTION]... [NAME]...\n"
          "\n"
          "Measures crew beside what else does the same work on this machine, side by\n"
-         "side in turn, and prints a line for each measurement (all, or those named).\n"
+         "side in turn, and prints a line for each measurement (all, or those named;\n"
+         "\"mpi\" for all that begin with \"mpi-\").\n"
          "\n"
          "  --rounds=N   rounds of each measurement, 1 to 99; the median counts (7)\n"
          "  --quick      smaller sizes\n"
+         "  --mpich      ranks under MPICH, not Open MPI\n"
          "  --list       the names and what they measure\n"
          "  --help       this");
 }
@@ -67,10 +77,24 @@ static int usage(const char *problem, const char *what) {
     return EXIT_USAGE;
 }
 
+/* The one of that name, else all whose names begin with it and a "-". */
+static bool choose(const char *name, bool *chosen) {
+    size_t n = strlen(name);
+    bool any = false;
+    for (int i = 0; i < MEASUREMENTS; i++)
+        if (strcmp(measurements[i].name, name) == 0)
+            return chosen[i] = true;
+    for (int i = 0; i < MEASUREMENTS; i++)
+        if (strncmp(measurements[i].name, name, n) == 0 && measurements[i].name[n] == '-')
+            any = chosen[i] = true;
+    return any;
+}
+
 /* 0: go on. -1: all is done. Else main's result. */
 static int parse(int argc, char **argv, struct bench *b, bool *chosen) {
     static const struct option options[] = {{"rounds", required_argument, NULL, 'r'},
                                             {"quick", no_argument, NULL, 'q'},
+                                            {"mpich", no_argument, NULL, 'm'},
                                             {"list", no_argument, NULL, 'l'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
@@ -87,6 +111,9 @@ static int parse(int argc, char **argv, struct bench *b, bool *chosen) {
         case 'q':
             b->quick = true;
             break;
+        case 'm':
+            b->flavour = "mpich";
+            break;
         case 'l':
             list();
             return -1;
@@ -99,23 +126,20 @@ static int parse(int argc, char **argv, struct bench *b, bool *chosen) {
     }
     for (int i = 0; i < MEASUREMENTS; i++)
         chosen[i] = optind == argc;
-    for (int a = optind; a < argc; a++) {
-        int i = 0;
-        while (i < MEASUREMENTS && strcmp(argv[a], measurements[i].name) != 0)
-            i++;
-        if (i == MEASUREMENTS)
+    for (int a = optind; a < argc; a++)
+        if (!choose(argv[a], chosen))
             return usage("no measurement has this name (see --list): ", argv[a]);
-        chosen[i] = true;
-    }
     return 0;
 }
 
 int main(int argc, char **argv) {
-    struct bench b = {.rounds = ROUNDS};
+    struct bench b = {.rounds = ROUNDS, .flavour = "openmpi"};
     bool chosen[MEASUREMENTS];
     crew_error err;
     if (argc > 1 && strcmp(argv[1], PROCESSES_MODE) == 0)
         return processes_from_here(argc, argv);
+    if (argc > 1 && strcmp(argv[1], RANKS_MODE) == 0)
+        return ranks_inside(argc, argv);
     int result = parse(argc, argv, &b, chosen);
     if (result)
         return result < 0 ? 0 : result;
@@ -131,6 +155,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < MEASUREMENTS; i++)
         if (chosen[i] && measurements[i].run(&b))
             result = EXIT_FAILURE;
+    ranks_end(&b);
     crew_pool_free(b.pool);
     int last = crew_finalize();
     return result ? result : last;

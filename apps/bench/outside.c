@@ -38,7 +38,7 @@ int places_of(const char *name, crew_pool *pool, struct place *places) {
 
 /* ---- other programs ---- */
 
-static int numbers_of(const char *command, double *numbers, int n) {
+int command_numbers(const char *command, double *numbers, int n) {
     int got = 0;
     FILE *f = popen(command, "r");
     if (!f)
@@ -53,7 +53,7 @@ int python_numbers(const char *program, double *numbers, int n) {
     int length = snprintf(command, sizeof command, "python3 -c '%s' 2>/dev/null", program);
     if (length < 0 || (size_t)length >= sizeof command)
         return -1;
-    return numbers_of(command, numbers, n);
+    return command_numbers(command, numbers, n);
 }
 
 int own_numbers(const char *arguments, double *numbers, int n) {
@@ -63,7 +63,7 @@ int own_numbers(const char *arguments, double *numbers, int n) {
         return -1;
     path[length] = 0;
     snprintf(command, sizeof command, "'%s' %s", path, arguments);
-    return numbers_of(command, numbers, n);
+    return command_numbers(command, numbers, n);
 }
 
 bool python_available(void) {

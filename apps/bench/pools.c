@@ -76,18 +76,38 @@ static double ran_ns(const char *pid) {
     return sum;
 }
 
-/* Is it a process of this run: the same program, in the same process group? */
+/* Was it started with that in its environment? */
+static bool has_setting(const char *pid, const char *setting) {
+    char path[64], *line = NULL;
+    size_t room = 0;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%.16s/environ", pid);
+    FILE *f = fopen(path, "r");
+    while (f && !found && getdelim(&line, &room, 0, f) > 0)
+        found = strcmp(line, setting) == 0;
+    if (f)
+        fclose(f);
+    free(line);
+    return found;
+}
+
+/* Is it a process of this run: the same program, in the same process group, or, of a job
+ * of ranks, the same job? */
 static bool is_ours(const char *pid) {
     char path[64], own[512], other[512];
     snprintf(path, sizeof path, "/proc/%.16s/exe", pid);
     ssize_t a = readlink("/proc/self/exe", own, sizeof own);
     ssize_t b = readlink(path, other, sizeof other);
-    return a > 0 && a == b && memcmp(own, other, (size_t)a) == 0 &&
-           getpgid((pid_t)atol(pid)) == getpgid(0);
+    if (a <= 0 || a != b || memcmp(own, other, (size_t)a) != 0)
+        return false;
+    const char *job = getenv("BENCH_JOB");
+    if (!job)
+        return getpgid((pid_t)atol(pid)) == getpgid(0);
+    snprintf(own, sizeof own, "BENCH_JOB=%s", job);
+    return has_setting(pid, own);
 }
 
-/* All processes of this run together: manager, nurseries, workers. */
-static double all_ran_ns(int *processes) {
+double run_ran_ns(int *processes) {
     double sum = 0;
     DIR *proc = opendir("/proc");
     *processes = 0;
@@ -108,13 +128,13 @@ int measure_idle(const struct bench *b) {
     double seconds = b->quick ? 2 : 5;
     race_enter(&race, "crew");
     rest_for(0.2);
-    double before = all_ran_ns(&before_count), start = now();
+    double before = run_ran_ns(&before_count), start = now();
     if (before_count < b->workers + 1) {
         report_skipped("idle", "the pool's processes are not seen in /proc");
         return 0;
     }
     rest_for(seconds);
-    double ran = all_ran_ns(&count) - before, passed = now() - start;
+    double ran = run_ran_ns(&count) - before, passed = now() - start;
     side_add(&race.side[0], 100 * ran * 1e-9 / passed);
     snprintf(note, sizeof note, "of a core, over %.0f s, %d processes together", seconds, count);
     report("idle", &race.side[0], NULL, UNIT_PERCENT, (struct bound){BOUND_VALUE, 0.5}, note);

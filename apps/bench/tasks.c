@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* The empty assembly keeps the compiler from taking the loop away. */
-static int64_t turns(int64_t n) {
+int64_t bench_turns(int64_t n) {
     int64_t i = 0;
     while (i < n) {
         i++;
@@ -16,17 +16,17 @@ static int64_t turns(int64_t n) {
 }
 
 static int turns_task(crew_call *call) {
-    *CREW_OUT(call, int64_t) = turns(*CREW_IN(call, int64_t));
+    *CREW_OUT(call, int64_t) = bench_turns(*CREW_IN(call, int64_t));
     return 0;
 }
 
 /* Turns of the loop in a second: the most of many short tries, measured once. */
-static double speed(void) {
+double bench_speed(void) {
     static double known;
     enum { TRIES = 50, TURNS = 1000000 };
     for (int i = known > 0 ? TRIES : 0; i < TRIES; i++) {
         double start = now();
-        turns(TURNS);
+        bench_turns(TURNS);
         double rate = TURNS / (now() - start);
         known = rate > known ? rate : known;
     }
@@ -117,7 +117,7 @@ static int lengths(const struct bench *b, const char *name, double seconds, bool
     struct race race = {0};
     uint64_t state = 1;
     int result = 0;
-    double mean = seconds * speed();
+    double mean = seconds * bench_speed();
     int64_t count = (int64_t)((b->quick ? 0.05 : 0.2) * b->workers / seconds);
     if (work_make(name, &w, count))
         return 1;
@@ -172,7 +172,7 @@ int measure_auto_skew(const struct bench *b) {
         return 1;
     /* From 50 ns to 50 us, 7 us in the mean. */
     for (int64_t i = 0; i < count; i++)
-        w.items[i] = (int64_t)(50e-9 * speed() * pow(1000, (double)i / (double)count));
+        w.items[i] = (int64_t)(50e-9 * bench_speed() * pow(1000, (double)i / (double)count));
     race_enter(&race, "crew auto");
     for (int s = 0; s < FIXED; s++)
         race_enter(&race, fixed[s].name);
