@@ -174,3 +174,25 @@ crew_mpi_ends_test(mpi_long mpich2 exits crashes terminated)
 crew_mpi_ends_test(mpi_long nodes3 finalizes terminated)
 crew_mpi_ends_test(mpi_long hosts3 returns exits finalizes crashes terminated)
 crew_mpi_ends_test(mpi_long crewrun3x2 returns finalizes crashes killed terminated)
+
+# Processes on other nodes: tests/mpi/processes.c.
+add_executable(mpi_processes ${PROJECT_SOURCE_DIR}/tests/mpi/processes.c)
+target_link_libraries(mpi_processes PRIVATE crew_test_support crew_test_base)
+set_target_properties(mpi_processes PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+# crew_mpi_program_test(<label> <config> <target> [<argument>...])
+function(crew_mpi_program_test label config target)
+  string(REGEX REPLACE "^mpi_" "" name ${target})
+  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "${limit} + 30")
+  string(REPLACE ";" "." suffix ";${ARGN}")
+  string(REGEX REPLACE "\\.$" "" suffix "${suffix}")
+  add_test(NAME mpi.${name}.${config}${suffix}
+    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:${target}> ${ARGN})
+  set_tests_properties(mpi.${name}.${config}${suffix} PROPERTIES
+    LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+endfunction()
+crew_mpi_program_test(mpi nodes3 mpi_processes)
+crew_mpi_program_test(mpi_long nodes3x2 mpi_processes)
+crew_mpi_program_test(mpi_long hosts3 mpi_processes)

@@ -33,7 +33,7 @@ typedef struct crew_process_opts {
                        * ones are given again */
     bool daemon;      /* ends with its parent, which does not wait for it */
     int start;        /* CREW_START_*; 0: CREW_START, else FORK */
-    int node;         /* 0: this one; others are CREW_ENOTSUP on one node */
+    int node;         /* 0: that of whoever starts it. See crew_process_start */
     const struct crew_conn *conns; /* ends of pipes that are the new process's from now on */
     int nconns;
 } crew_process_opts;
@@ -41,7 +41,16 @@ typedef struct crew_process_opts {
 /* fn gets a call whose `in` is a copy of arg (size bytes, of any size; NULL with
  * 0), whose index is 0 and whose worker is -1. What it returns is the exit code: 0
  * to 255, others become 1. Why goes to standard error: the message of crew_fail, or,
- * for a negative code of crew's, that of the call which has failed with it. */
+ * for a negative code of crew's, that of the call which has failed with it.
+ *
+ * opts.node, in a program over ranks of several nodes: the node that it runs on, numbered
+ * as in crew_call.node (0 is the program's own); its call's node is that. CREW_EINVAL:
+ * there is none of that number; CREW_EBROKEN: it was lost. Only the program itself can
+ * start processes on other nodes, under CREW_START_SERVER (the default there), without
+ * conns: else CREW_ENOTSUP, as on one node. There it is a process of that node: its
+ * crew_self is not this handle, and what it starts is there, too. All calls below are
+ * good for it, from processes of the starter's node. If its node is lost it ends as if
+ * killed: exit code -9; crew_process_wait says why. */
 CREW_API int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t size,
                                 const crew_process_opts *opts, crew_error *err);
 /* Waits for its end. CREW_ETIMEDOUT; CREW_EINVAL for a process that waits for
@@ -59,7 +68,8 @@ CREW_API int crew_process_alive(crew_process p);
 CREW_API int crew_process_terminate(crew_process p);
 CREW_API int crew_process_kill(crew_process p);
 CREW_API int crew_process_pid(crew_process p);
-/* A descriptor that polls readable once it has ended: the caller's to close. */
+/* A descriptor that polls readable once it has ended: the caller's to close. Of one on
+ * another node in the program itself only, else CREW_ENOTSUP. */
 CREW_API int crew_process_fd(crew_process p);
 /* Valid until it is closed; NULL for a stale handle. */
 CREW_API const char *crew_process_name(crew_process p);

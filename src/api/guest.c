@@ -2,6 +2,7 @@
 
 #include "api/future_impl.h"
 #include "api/lease.h"
+#include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -382,7 +383,9 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
         guest.less = letter->code != 0;
         end(GOODBYE);
     }
-    if (letter->word == CW_W_OPEN)
+    if (letter->word == CW_W_START || letter->word == CW_W_SIGNAL)
+        cw_process_guest_letter(guest.session, letter, &rest);
+    else if (letter->word == CW_W_OPEN)
         begin_pool(letter, &rest);
     else if (g && letter->word == CW_W_CLOSE)
         end_pool(g, letter->code);
@@ -393,6 +396,7 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
 static bool work(void *ctx, bool *waits) {
     (void)ctx;
     *waits = false; /* for home's next letter it need not hurry: there is another range */
+    cw_process_guest_work();
     pthread_mutex_lock(&guest.lock);
     struct post *post = guest.first;
     guest.first = NULL;
@@ -464,5 +468,6 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
                               : guest.less       ? CW_PART_LESS
                                                  : CW_PART_WHOLE;
     pthread_mutex_unlock(&guest.lock);
+    cw_process_guest_end();
     return parting;
 }

@@ -1,5 +1,6 @@
 #include "api/home_impl.h"
 
+#include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -60,6 +61,8 @@ int cw_home_serve(struct cw_session *s, struct cw_agent *agent, int *due, double
     cw_homes.session = s;
     cw_homes.agent = agent;
     cw_homes.due = due;
+    if (cw_process_home_begin(s, agent, cw_homes.word, err) < 0)
+        return err->code;
     cw_agent_serve(agent, &ops, NULL, cw_ptr(&s->arena, cw_homes.word));
     return await_hellos(seconds, err);
 }

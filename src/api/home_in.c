@@ -1,6 +1,7 @@
 /* What other nodes answer, stored as members store it; and that they are lost. */
 #include "api/home_impl.h"
 
+#include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "sched/ledger.h"
@@ -212,6 +213,7 @@ void cw_home_lost(void *ctx, int node) {
     crew_error err;
     (void)ctx;
     cw_error_set(&err, CREW_EBROKEN, 0, "node %s was lost", cw_homes.agent->nodes[node].host);
+    cw_process_home_lost(node);
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
         for (int k = 0; k < h->count; k++)
@@ -268,6 +270,10 @@ static void about_a_pool(struct cw_home *h, struct cw_outpost *post, const struc
 
 void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest) {
     (void)ctx;
+    if (letter->word == CW_W_STARTED || letter->word == CW_W_ENDED) {
+        cw_process_home_letter(node, letter, &rest);
+        return;
+    }
     pthread_mutex_lock(&cw_homes.lock);
     if (letter->word == CW_W_HELLO) {
         cw_homes.due[node] = letter->lo > 0 ? (int)letter->lo : 1;

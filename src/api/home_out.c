@@ -1,6 +1,7 @@
 /* What other nodes get to do: the agent is their proxies, and claims for them. */
 #include "api/home_impl.h"
 
+#include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -346,7 +347,7 @@ static bool work_for(struct cw_home *h, bool *waits) {
 }
 
 bool cw_home_work(void *ctx, bool *waits) {
-    bool any = false;
+    bool any = cw_process_home_work();
     (void)ctx;
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)

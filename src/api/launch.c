@@ -119,6 +119,7 @@ static _Noreturn void lead_a_node(struct cw_session *s) {
     if (due < 0)
         give_up(&err, 1);
     launched = getpid();
+    s->node = launch.agent.place.node;
     enum cw_parting parting = cw_guest_serve(s, &launch.agent, due);
     launch.alone = parting == CW_PART_LOST;
     launch.less = parting != CW_PART_WHOLE;

@@ -2,6 +2,7 @@
 #include "api/objects.h"
 #include "api/pipe.h"
 #include "api/pool_impl.h"
+#include "api/process_impl.h"
 #include "backend/fork/fork.h"
 #include "os/clock.h"
 #include "os/descriptor.h"
@@ -26,19 +27,20 @@ enum { MAX_DEPTH = 16 }; /* processes of processes of ...: beyond it is a fork b
 
 /* ---- starting ---- */
 
-struct plan {
-    struct cw_session *session;
-    crew_fn *fn;
-    const void *arg;
-    size_t size;
-    const crew_process_opts *opts;
-    cw_fn_name name;
-    int start;
-    crew_process parent;
-    struct cw_self *self;
-};
+static int choose_start(struct cw_process_plan *plan, crew_error *err) {
+    const struct cw_config *config = &plan->session->config;
+    int usual = plan->away ? CREW_START_SERVER : CREW_START_FORK;
+    plan->start = config->start ? config->start : plan->opts->start ? plan->opts->start : usual;
+    if (plan->start == CREW_START_FORK && config->strict)
+        plan->start = CREW_START_SERVER;
+    if (plan->away && plan->start != CREW_START_SERVER)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "a process on another node (%d) begins as crew_init found the program: "
+                            "only CREW_START_SERVER is possible there", plan->node);
+    return 0;
+}
 
-static int check(struct plan *plan, crew_error *err) {
+static int check(struct cw_process_plan *plan, crew_error *err) {
     const crew_process_opts *o = plan->opts;
     if (plan->size && !plan->arg)
         return cw_error_set(err, CREW_EINVAL, 0, "the argument is NULL, its size is %zu",
@@ -46,9 +48,6 @@ static int check(struct plan *plan, crew_error *err) {
     if (o->start < CREW_START_AUTO || o->start > CREW_START_SPAWN)
         return cw_error_set(err, CREW_EINVAL, 0, "start is %d: CREW_START_AUTO to _SPAWN are "
                             "possible", o->start);
-    if (o->node != 0)
-        return cw_error_set(err, CREW_ENOTSUP, 0, "node is %d: this program runs on one node, 0",
-                            o->node);
     if (o->nconns < 0 || (o->nconns && !o->conns))
         return cw_error_set(err, CREW_EINVAL, 0, "nconns is %d, conns is %p", o->nconns,
                             (const void *)o->conns);
@@ -58,10 +57,11 @@ static int check(struct plan *plan, crew_error *err) {
     if (plan->session->depth >= MAX_DEPTH)
         return cw_error_set(err, CREW_EINVAL, 0,
                             "processes are nested %d deep already, which is the limit", MAX_DEPTH);
-    const struct cw_config *config = &plan->session->config;
-    plan->start = config->start ? config->start : o->start ? o->start : CREW_START_FORK;
-    if (plan->start == CREW_START_FORK && config->strict)
-        plan->start = CREW_START_SERVER;
+    plan->node = o->node ? o->node : plan->session->node;
+    plan->away = plan->node != plan->session->node;
+    if ((plan->away && (rc = cw_process_home_check(plan, err)) < 0) ||
+        (rc = choose_start(plan, err)) < 0)
+        return rc;
     const cw_objects *have =
         plan->start == CREW_START_FORK ? NULL : &plan->session->at_init;
     return cw_fn_find((cw_fn *)plan->fn, have, &plan->name, err);
@@ -96,19 +96,24 @@ static void clear(struct cw_proc *proc) {
     atomic_store(&proc->arg, 0);
     atomic_store(&proc->conns, 0);
     atomic_store(&proc->noticed, 0);
-    proc->daemon = proc->itself = proc->alone = false;
+    atomic_store(&proc->signals, 0);
+    proc->daemon = proc->itself = proc->alone = proc->away = proc->lost = false;
     proc->nconns = 0;
+    proc->node = 0;
+    proc->post = 0;
     proc->arg_size = proc->from_place = proc->from_check = 0;
 }
 
 static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
-    const struct plan *plan = arg;
+    const struct cw_process_plan *plan = arg;
     struct cw_proc *proc = (struct cw_proc *)head;
     clear(proc);
     atomic_store(&proc->seat.state, CW_SEAT_ASKED);
     atomic_store(&proc->parent, share->party);
     proc->daemon = plan->opts->daemon;
     proc->alone = plan->start == CREW_START_FORK;
+    proc->away = plan->away;
+    proc->node = plan->node;
     proc->depth = plan->session->depth;
     proc->cores = plan->session->cores;
     proc->fn = plan->name;
@@ -128,17 +133,17 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
 }
 
 /* The argument's copy, in the hand's cell: of any size, so while nobody waits. */
-static int copy_arg(const struct plan *plan, crew_error *err) {
+static int copy_arg(const struct cw_process_plan *plan, crew_error *err) {
     cw_arena *arena = &plan->self->share->arena;
     cw_off at = 0;
-    if (plan->size && !(at = cw_alloc(arena, plan->size, &plan->self->hand->block[0], err)))
+    if (plan->size && !plan->away && !(at = cw_alloc(arena, plan->size, &plan->self->hand->block[0], err)))
         return CREW_ENOMEM;
     if (at)
         memcpy(cw_ptr(arena, at), plan->arg, plan->size);
     return 0;
 }
 
-static int make_record(const struct plan *plan, crew_process *p, crew_error *err) {
+static int make_record(const struct cw_process_plan *plan, crew_process *p, crew_error *err) {
     struct cw_share *share = plan->self->share;
     _Atomic cw_off *block = &plan->self->hand->block[0];
     int rc = cw_object_make(share, CW_PROCESS, fill, (void *)plan, &p->place, &p->check, err);
@@ -152,9 +157,11 @@ static int make_record(const struct plan *plan, crew_process *p, crew_error *err
     return 0;
 }
 
-static int bring(const struct plan *plan, struct cw_share *share, struct cw_proc *proc,
+static int bring(const struct cw_process_plan *plan, struct cw_share *share, struct cw_proc *proc,
                  crew_error *err) {
     struct cw_session *s = plan->session;
+    if (plan->away)
+        return cw_process_home_start(plan, proc, err);
     struct cw_nursery_order order = {.what = plan->start == CREW_START_SPAWN ? CW_NURSE_SPAWN
                                                                              : CW_NURSE_FORK,
                                      .seat = &proc->seat,
@@ -188,7 +195,7 @@ static void declare_dead(struct cw_share *share, struct cw_head *head) {
 
 /* Its ward was killed, which nobody can tell of: the process went with it. */
 static void look_for_ward(struct cw_share *share, struct cw_proc *proc, uint64_t check) {
-    if (!cw_proc_ended(proc) && cw_process_gone(atomic_load(&proc->ward)) &&
+    if (!proc->away && !cw_proc_ended(proc) && cw_process_gone(atomic_load(&proc->ward)) &&
         (!atomic_load(&proc->seat.pid) || cw_process_gone(atomic_load(&proc->seat.pid))))
         cw_object_with(share, CW_PROCESS, cw_proc_place(share, proc), check, declare_dead);
 }
@@ -206,7 +213,7 @@ static int await_conns(struct cw_share *share, struct cw_proc *proc, crew_error 
 }
 
 /* It starts, or it is as if it had never been asked for. */
-static int start(const struct plan *plan, crew_process p, crew_error *err) {
+static int start(const struct cw_process_plan *plan, crew_process p, crew_error *err) {
     struct cw_share *share = plan->self->share;
     struct cw_proc *proc = cw_object(share, CW_PROCESS, p.place, p.check);
     int rc = bring(plan, share, proc, err);
@@ -221,12 +228,19 @@ static int start(const struct plan *plan, crew_process p, crew_error *err) {
     return rc;
 }
 
+int cw_process_begin(struct cw_process_plan *plan, crew_process *p, crew_error *err) {
+    int rc = copy_arg(plan, err);
+    if (rc == 0 && (rc = make_record(plan, p, err)) == 0)
+        rc = start(plan, *p, err);
+    return rc;
+}
+
 int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t size,
                        const crew_process_opts *opts, crew_error *err) {
     static const crew_process_opts none;
     crew_process made;
     crew_error local, *to = err ? err : &local;
-    struct plan plan = {.fn = fn, .arg = arg, .size = size, .opts = opts ? opts : &none};
+    struct cw_process_plan plan = {.fn = fn, .arg = arg, .size = size, .opts = opts ? opts : &none};
     int rc = p ? 0 : cw_error_set(to, CREW_EINVAL, 0, "the handle to fill is NULL");
     if (rc == 0 && !(plan.session = cw_session_get(to)))
         rc = to->code;
@@ -236,9 +250,7 @@ int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t siz
         rc = cw_error_copy(to, crew_last_error());
     if (rc == 0)
         plan.parent = crew_self();
-    if (rc == 0 && (rc = copy_arg(&plan, to)) == 0 && (rc = make_record(&plan, &made, to)) == 0)
-        rc = start(&plan, made, to);
-    if (rc == 0) {
+    if (rc == 0 && (rc = cw_process_begin(&plan, &made, to)) == 0) {
         *p = made;
         cw_error_clear(to);
     }
@@ -262,19 +274,27 @@ static int last(void) {
     return crew_last_error()->code;
 }
 
+static int still_runs(const struct cw_proc *proc, int code) {
+    char host[64], where[80] = "";
+    if (proc->away)
+        snprintf(where, sizeof where, ", node %s",
+                 cw_process_home_host(proc->node, host, sizeof host));
+    return cw_error_set(NULL, code, 0, "%s (pid %d%s) still runs", proc->name,
+                        atomic_load(&proc->seat.pid), where);
+}
+
 int crew_process_join(crew_process p, double timeout) {
     struct cw_self *self;
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
     /* The number of one that has ended may be this one's by now. */
-    if (!cw_proc_ended(proc) && atomic_load(&proc->seat.pid) == getpid())
+    if (!cw_proc_ended(proc) && !proc->away && atomic_load(&proc->seat.pid) == getpid())
         return cw_error_set(NULL, CREW_EINVAL, 0, "a process cannot wait for its own end");
     struct cw_deadline deadline = cw_deadline_in(timeout);
     while (!cw_proc_ended(proc)) {
         if (cw_deadline_over(&deadline))
-            return cw_error_set(NULL, CREW_ETIMEDOUT, 0, "%s (pid %d) still runs", proc->name,
-                                atomic_load(&proc->seat.pid));
+            return still_runs(proc, CREW_ETIMEDOUT);
         uint32_t state = atomic_load(&proc->seat.state);
         double slice = cw_deadline_slice(&deadline);
         if (state != CW_SEAT_ENDED &&
@@ -294,8 +314,7 @@ int crew_process_exitcode(crew_process p, int *code) {
     if (!code)
         return cw_error_set(NULL, CREW_EINVAL, 0, "code is NULL");
     if (!cw_proc_ended(proc))
-        return cw_error_set(NULL, CREW_EAGAIN, 0, "%s (pid %d) still runs", proc->name,
-                            atomic_load(&proc->seat.pid));
+        return still_runs(proc, CREW_EAGAIN);
     int status = atomic_load(&proc->seat.status);
     if (atomic_load(&proc->seat.step) != CW_STEP_SETTLED && !WIFSIGNALED(status)) {
         char how[160];
@@ -308,14 +327,20 @@ int crew_process_exitcode(crew_process p, int *code) {
 
 /* Anything but 0 as an error. */
 static int judge(crew_process p, int code) {
-    const char *name = crew_process_name(p);
-    if (!name || code == 0)
-        return name ? 0 : last();
+    struct cw_self *self;
+    const struct cw_proc *proc = find(p, &self);
+    if (!proc || code == 0)
+        return proc ? cw_error_clear(NULL) : last();
+    const char *name = proc->name;
     crew_error *err = cw_error_last();
-    char how[128];
+    char how[128], host[64];
     if (code > 0) {
         cw_error_set(err, CREW_EFAILED, 0, "%s ended with exit code %d", name, code);
         err->task_code = code;
+    } else if (proc->lost) {
+        cw_error_set(err, CREW_EDIED, 0, "%s was lost with its node, %s", name,
+                     cw_process_home_host(proc->node, host, sizeof host));
+        err->signal = -code;
     } else {
         cw_process_describe_status(-code, how, sizeof how);
         cw_error_set(err, CREW_EDIED, 0, "%s was %s", name, how);
@@ -368,6 +393,11 @@ static int signal_it(crew_process p, int signal) {
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
+    if (proc->away) {
+        if (!over(proc, p.check))
+            cw_process_home_signal(self->share, proc, signal);
+        return cw_error_clear(NULL);
+    }
     int fd = descriptor_of(self->share, proc, p.check);
     if (fd >= 0 || !over(proc, p.check)) {
         /* Where there are no descriptors left, by its number. */
@@ -409,7 +439,11 @@ int crew_process_fd(crew_process p) {
     struct cw_proc *proc = find(p, &self);
     if (!proc)
         return last();
-    int fd = descriptor_of(self->share, proc, p.check);
+    int fd = proc->away ? cw_process_home_watch(proc)
+                        : descriptor_of(self->share, proc, p.check);
+    if (fd < 0 && proc->away && errno == ENOTSUP)
+        return cw_error_set(NULL, CREW_ENOTSUP, 0, "%s runs on another node (%d): of its end the "
+                            "program itself alone can have a descriptor", proc->name, proc->node);
     if (fd < 0 && over(proc, p.check)) /* readable at once */
         fd = cw_descriptor_above_standard(eventfd(1, EFD_CLOEXEC));
     if (fd < 0)

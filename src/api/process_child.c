@@ -56,6 +56,7 @@ static void *run(void *arg) {
                                           .in_size = proc->arg_size,
                                           .state = &state,
                                           .worker = -1,
+                                          .node = proc->node,
                                           .attempt = 1});
     cw_conns_take(cw_ptr(&life->share->arena, atomic_load(&proc->conns)), (int)proc->nconns);
     atomic_store(&proc->seat.step, CW_STEP_SETTLED);
@@ -90,6 +91,7 @@ static _Noreturn void live(const cw_segment *root, uint64_t record) {
     crew_error err;
     atomic_store(&proc->seat.step, CW_STEP_OBJECTS);
     cw_worker_settle(&mapped, proc->depth + 1, proc->cores, proc->name);
+    cw_session_self()->node = proc->node;
     on_exit(leave_in_order, NULL);
     if (cw_session_join_objects(&mapped, &err) < 0)
         _exit(CW_EXIT_SETUP);

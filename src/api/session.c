@@ -93,8 +93,11 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
     /* What a worker left here is its place in the tree: depth, cores, root. */
-    struct cw_session fresh = {
-        .depth = s->depth, .cores = s->cores, .root = s->root, .self = s->self};
+    struct cw_session fresh = {.depth = s->depth,
+                               .cores = s->cores,
+                               .node = s->node,
+                               .root = s->root,
+                               .self = s->self};
     fresh.by_init = by_init || s->by_init;
     int rc = cw_config_load(&fresh.config, NULL, err);
     if (rc < 0 || (rc = cw_config_names(environ, err)) < 0)
@@ -402,8 +405,11 @@ static int finalize(struct cw_session *s) {
     if (s->depth == 0)
         memset(&session, 0, sizeof session);
     else /* its place in the tree stays */
-        session = (struct cw_session){
-            .depth = s->depth, .cores = s->cores, .root = s->root, .self = s->self};
+        session = (struct cw_session){.depth = s->depth,
+                                      .cores = s->cores,
+                                      .node = s->node,
+                                      .root = s->root,
+                                      .self = s->self};
     pthread_mutex_unlock(&cw_session_lock);
     pthread_mutex_unlock(&making);
     return code;

@@ -26,6 +26,7 @@ struct cw_session {
     unsigned epoch;     /* cw_epoch when it was made: another one means a fork child */
     int depth;          /* 0: the top manager; 1: a worker of its pools; ... */
     int cores;          /* this worker's slice; 0: all that may be used */
+    int node;           /* that this process is on: as in crew_call.node */
     struct cw_proc *_Atomic self; /* this process's own record, once it has been asked for */
     cw_segment own, root;
     cw_arena arena, root_arena;

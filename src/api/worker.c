@@ -144,6 +144,7 @@ static _Noreturn void run_process(cw_segment *own, cw_segment *root,
     const struct cw_team *team = cw_ptr(&life.maps.arena, billet->team);
     int cores = cw_team_place(&life.maps, team, billet->rank)->cores;
     cw_worker_settle(root, team->depth + 1, cores, "crew-worker");
+    cw_session_self()->node = team->node;
     atomic_store(&seat->step, CW_STEP_OBJECTS);
     crew_error err;
     if (cw_session_join_objects(root, &err) < 0)

@@ -24,6 +24,8 @@ enum cw_word {
     CW_W_TASK,  /* cw_chore, its item, its common argument */
     CW_W_DROP,  /* nobody wants that task any more */
     CW_W_COUNT, /* how much have your workers done? */
+    CW_W_START, /* a process, whose handle at home is (lo, hi): cw_process_errand, its argument */
+    CW_W_SIGNAL, /* code: for that process */
     CW_W_CLOSE, /* code: CW_DRAIN or CW_TERMINATE */
     CW_W_BYE,   /* the program ends; code 1: without some of its nodes */
     /* from guests */
@@ -33,6 +35,8 @@ enum cw_word {
     CW_W_TASK_OVER,  /* code, lo: ns from its arrival; cw_failure if code is not 0, then the result */
     CW_W_TASK_BACK,  /* it waits for a worker, and may as well do so elsewhere */
     CW_W_COUNTED,    /* a cw_count for each worker */
+    CW_W_STARTED,    /* code: the pid of that process */
+    CW_W_ENDED,      /* it has: cw_process_end */
     CW_W_BROKEN,     /* the pool cannot go on there: crew_error */
     CW_W_CLOSED,
     /* from both */
@@ -76,6 +80,19 @@ struct cw_chore {
     double task_timeout;
     uint64_t task_memory, in_size, common_size, slot_size, stream;
     int64_t index;
+};
+
+/* A process: see struct cw_proc. */
+struct cw_process_errand {
+    cw_fn_name fn;
+    uint64_t from_place, from_check, size;
+    char name[48];
+};
+
+/* How it ended: see struct cw_seat. */
+struct cw_process_end {
+    int status, sys;
+    uint32_t step;
 };
 
 struct cw_tally {

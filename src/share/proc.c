@@ -16,6 +16,8 @@ static void scrub(struct cw_share *share, struct cw_head *head) {
 /* Of one whose parent is dead: nobody forks it any more, or its ward was killed, and
  * it with that. */
 static bool never_ends(struct cw_proc *proc) {
+    if (proc->away)
+        return false; /* whose parent is the program: it ends with that */
     uint64_t number = atomic_load(&proc->birth) >> 2;
     pid_t pid = atomic_load(&proc->seat.pid);
     return cw_birth_turn(&proc->birth, number, CW_BIRTH_OFF) ||

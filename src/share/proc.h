@@ -9,10 +9,15 @@
  * |                    | gives up: who starts it, or its burial              |
  * | ready, party       | the process itself                                  |
  * | parent             | who starts it; 0 when that party is dead            |
+ * | signals            | who sends some; taken by the agent                  |
  * | arg, conns         | who starts it; freed by the parent after the end    |
  *
  * The argument is in a cell of its starter's hand (maker) until the record is there,
  * and for a moment in both: then it is the record's, and `bury` clears the hand's.
+ *
+ * A process on another node (away) has a record here, which all of this node go by, and
+ * one there, where it is a process like any other. This one's seat is the agent's
+ * (api/process_home.c): it has no ward, and its pid is none of this node's.
  *
  * A record whose process has not ended is never used again: its ward writes to it.
  * One whose parent is dead goes with a later burial. */
@@ -22,6 +27,12 @@
 #include "backend/seat.h"
 #include "os/object.h"
 #include "share/share.h"
+
+/* In the root segment, one a program: how processes reach its agent. */
+struct cw_proc_post {
+    _Atomic uint32_t news; /* 1: some record has signals */
+    cw_off word;           /* what the agent sleeps on, see fleet/agent.h */
+};
 
 struct cw_proc {
     struct cw_head head;
@@ -34,6 +45,10 @@ struct cw_proc {
     cw_birth birth;          /* its number: the generation */
     bool daemon, itself;     /* itself: the record of a process that nobody started so */
     bool alone;              /* it is its ward's only child */
+    bool away, lost;         /* lost: with its node */
+    int node;                /* that it runs on */
+    _Atomic uint32_t signals; /* away: to be sent; a bit each, of CW_PROC_TERM ... */
+    cw_off post;
     int depth, cores;
     cw_fn_name fn;
     _Atomic cw_off arg;
@@ -44,6 +59,8 @@ struct cw_proc {
     uint64_t from_place, from_check; /* its parent's handle */
     char name[48];
 };
+
+enum { CW_PROC_TERM = 1, CW_PROC_KILL = 2 };
 
 static inline struct cw_proc *cw_proc_at(const struct cw_share *share, uint32_t number) {
     return (struct cw_proc *)cw_cell(share, CW_PROCESS, number);

@@ -1,4 +1,5 @@
-/* mpi/ends.c - ways in which programs over ranks end, all of them in the middle of a map.
+/* mpi/ends.c - ways in which programs over ranks end, all of them in the middle of a map
+ * and with a daemon on each node.
  * However it is, all of the job is to be gone soon: tests/mpi/under looks after that.
  *
  *     returns    main returns 3, with no crew_finalize
@@ -26,6 +27,12 @@ static int long_task(crew_call *call) {
     char name[32];
     snprintf(name, sizeof name, "began.%d", call->node);
     beside_make(name, 1);
+    pause_ms(WAIT_MS);
+    return 0;
+}
+
+static int daemon_of(crew_call *call) {
+    (void)call;
     pause_ms(WAIT_MS);
     return 0;
 }
@@ -80,5 +87,12 @@ int main(int argc, char **argv) {
     if (!p || !crew_map_async(p, long_task, NULL, 0, COUNT, NULL, 0, NULL, &err))
         give_up(err.text);
     await_nodes(nodes ? 3 : 1);
+    for (int node = 0; node < (nodes ? 3 : 1); node++) {
+        const crew_process_opts opts = {.node = node, .daemon = true};
+        crew_process daemon;
+        if (crew_process_start(&daemon, daemon_of, NULL, 0, &opts, &err) < 0)
+            give_up(err.text);
+        crew_process_pid(daemon); /* it is there */
+    }
     return end(argc > 1 ? argv[1] : "");
 }

@@ -13,6 +13,7 @@
 
 #include "beside.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 
 enum {
     CELL_DEATHS = CELL_GATE + 9,
+    CELL_ENOUGH = CELL_GATE + 10,
     CELL_ON = 24,   /* by node: calls that have begun there */
     NODES = 3,
     RANKS = 2, /* of each node, where ranks are killed */
@@ -32,6 +34,10 @@ static const double SOON = 20; /* the silence after which a node is lost is a fe
 
 static char what[16];
 static int which = 1;
+
+static bool loses_the_node(void) {
+    return strcmp(what, "follower") != 0;
+}
 
 /* ---- tasks --------------------------------------------------------------- */
 
@@ -55,6 +61,62 @@ static int where(crew_call *call) {
     return crew_task_result(call, &call->node, sizeof call->node);
 }
 
+static int stays(crew_call *call) {
+    (void)call;
+    crewtest_add(CELL_STARTED, 1);
+    while (crewtest_get(CELL_ENOUGH) == 0)
+        crewtest_pause();
+    return 6;
+}
+
+/* ---- processes ----------------------------------------------------------- */
+
+struct processes {
+    crew_process on[NODES];
+    int fd;
+};
+
+static crew_process start_on(int node) {
+    const crew_process_opts opts = {.node = node};
+    crew_process p;
+    crew_error err;
+    assert_ok(crew_process_start(&p, stays, NULL, 0, &opts, &err), &err);
+    return p;
+}
+
+static void start_processes(struct processes *all) {
+    for (int node = 0; node < NODES; node++)
+        all->on[node] = start_on(node);
+    assert_true(crewtest_reached(CELL_STARTED, NODES, SOON));
+    all->fd = crew_process_fd(all->on[which]);
+    assert_true(all->fd > 0);
+}
+
+/* That of the lost node has ended as if killed, the others do their work. */
+static void check_processes(const struct processes *all) {
+    const crew_process_opts opts = {.node = which};
+    crew_process p = all->on[which];
+    crew_error err;
+    int code = 0;
+    if (loses_the_node()) {
+        struct pollfd end = {.fd = all->fd, .events = POLLIN};
+        assert_int_equal(poll(&end, 1, (int)(SOON * 1000)), 1);
+        assert_int_equal(crew_process_wait(p, SOON, NULL), CREW_EDIED);
+        assert_text(crew_last_error()->text, "was lost with its node, ");
+        assert_int_equal(crew_process_exitcode(p, &code), 0);
+        assert_int_equal(code, -SIGKILL);
+        assert_code(crew_process_start(&p, stays, NULL, 0, &opts, &err), CREW_EBROKEN, &err);
+        assert_text(err.text, "was lost");
+    }
+    close(all->fd);
+    crewtest_set(CELL_ENOUGH, 1);
+    for (int node = 0; node < NODES; node++) {
+        assert_int_equal(crew_process_wait(all->on[node], SOON, &code), 0);
+        assert_int_equal(code, node == which && loses_the_node() ? -SIGKILL : 6);
+        assert_int_equal(crew_process_close(all->on[node]), 0);
+    }
+}
+
 /* ---- losing -------------------------------------------------------------- */
 
 /* Has tests/mpi/under do something to a host. */
@@ -75,10 +137,6 @@ static void lose(void) {
         assert_true(beside_kill_rank(RANKS * which + 1));
     else
         ask(what);
-}
-
-static bool loses_the_node(void) {
-    return strcmp(what, "follower") != 0;
 }
 
 static void check(const int64_t *out, int64_t base) {
@@ -130,6 +188,8 @@ static void lost__in_a_map__the_rest_goes_on_and_the_result_is_whole(void **stat
     crew_pool_opts opts = crewtest_opts(WORKERS);
     opts.retries = loses_the_node() ? 0 : 1;
     crew_pool *p = crewtest_open_opts(&opts);
+    struct processes processes;
+    start_processes(&processes);
     const crew_map_opts how = {.common = &base, .common_size = sizeof base};
     crew_job *job =
         crew_map_async(p, held, NULL, 0, COUNT, out, sizeof *out, &how, &err);
@@ -143,6 +203,7 @@ static void lost__in_a_map__the_rest_goes_on_and_the_result_is_whole(void **stat
     assert_within(from, SOON);
     crew_job_free(job);
     check(out, base);
+    check_processes(&processes);
     check_the_pool(p);
     if (strcmp(what, "unplug") == 0)
         come_back(p, out);
