@@ -45,7 +45,7 @@ crew_mpi_test(mpi.killed_plainly.mpich mpich 4 10 --nodes 0,1,2,3 --fails 9 ${tr
 
 # What loading says: with modules that are not as they should be, and in a program that
 # cannot load any.
-foreach(fake good:1 other:999)
+foreach(fake good:CW_MPI_TABLE other:999)
   string(REPLACE ":" ";" fake ${fake})
   list(GET fake 0 name)
   list(GET fake 1 table)

@@ -236,7 +236,7 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
     /* Pairs with the fence in job_enter: either it is seen inside here, or it sees
      * that nothing starts any more. */
     atomic_thread_fence(memory_order_seq_cst);
-    for (int rank = 0; rank < p->members && p->ops->processes; rank++)
+    for (int rank = 0; rank < p->members && p->ops->kills; rank++)
         if (atomic_load(&cw_team_line(&p->maps, p->team, rank)->doing[0]) == j->shared->slot + 1)
             cw_pool_doom(p, rank, CW_CANCEL);
     cw_job_ring(&p->maps, p->team, j->shared->slot);

@@ -79,6 +79,7 @@ static void fill_card(struct cw_session *s, struct cw_card *card) {
     cw_card_begin(card, CREW_VERSION, s->host);
     card->layout = cw_head(&s->own)->layout;
     card->session = cw_share_here()->commons->session;
+    card->isolate = s->config.isolate;
     cw_fn_find((cw_fn *)crew_init, NULL, &here, &ignored);
     card->library = here.object;
     card->program = s->at_init.count ? s->at_init.ids[0] : 0;
@@ -130,12 +131,14 @@ static _Noreturn void lead_a_node(struct cw_session *s) {
 static _Noreturn void follow(void) {
     const struct cw_agent *a = &launch.agent;
     const struct cw_card *leader = &a->cards[a->nodes[a->place.node].leader];
+    const bool aboard = !leader->isolate;
     const struct cw_berth_post post = {.leader = leader->berth,
                                        .mine = a->place.node_rank,
                                        .mask = a->cards[a->place.rank].mask,
                                        .check = cw_head_check,
-                                       .adopt = cw_session_adopt,
-                                       .enter = cw_worker_enter};
+                                       .adopt = aboard ? cw_rank_adopt : cw_session_adopt,
+                                       .aboard = aboard,
+                                       .enter = aboard ? cw_rank_enter : cw_worker_enter};
     int status = 1;
     crew_error err;
     int rc = cw_berth_serve(&post, &status, &err);

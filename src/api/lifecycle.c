@@ -142,7 +142,7 @@ static void terminate(crew_pool *p) {
     atomic_store(&p->team->quit, CW_TERMINATE);
     cw_pool_cancel_all(p, CREW_ECANCELLED);
     cw_team_wake_all(&p->maps, p->team);
-    if (p->ops->processes)
+    if (p->ops->kills)
         for (int rank = 0; rank < p->members; rank++)
             cw_pool_doom(p, rank, CW_CANCEL);
 }

@@ -11,6 +11,7 @@ struct node {
     cw_topo *topo;
     cw_cpuset *masks;
     int *due; /* workers of each rank if nobody says: what others go by */
+    bool aboard; /* the ranks themselves are the workers */
     struct cw_ranks_request request;
 };
 
@@ -37,7 +38,11 @@ static int look(const struct cw_session *s, const crew_pool_opts *o, struct node
                                                .bind = o->bind,
                                                .order = s->config.order,
                                                .quota = cw_quota_cpus(NULL)};
-        rc = cw_rank_workers(n->topo, &n->request, n->due, err);
+        n->aboard = !s->config.isolate;
+        for (int i = 0; n->aboard && i < ranks; i++)
+            n->due[i] = 1;
+        if (!n->aboard)
+            rc = cw_rank_workers(n->topo, &n->request, n->due, err);
     }
     if (rc < 0)
         leave(n);
@@ -55,6 +60,26 @@ int cw_node_workers(const struct cw_session *s, const crew_pool_opts *o, crew_er
     return sum;
 }
 
+/* A rank's thread has all of what is the rank's. */
+static int place_aboard(struct node *n, const crew_pool_opts *o, const int *workers,
+                        struct cw_place *places, crew_error *err) {
+    cw_cpuset *shares = calloc((size_t)n->request.ranks, sizeof *shares);
+    if (!shares)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for the places of workers");
+    int rc = cw_rank_shares(n->topo, n->masks, n->request.ranks, shares, err);
+    for (int i = 0, at = 0; rc == 0 && i < n->request.ranks; i++) {
+        if (!workers[i])
+            continue;
+        struct cw_place *place = &places[at++];
+        *place = (struct cw_place){.cores = cw_topo_cores(n->topo, &shares[i])};
+        place->cores = place->cores > 0 ? place->cores : 1;
+        if (o->bind != CREW_BIND_NONE)
+            place->cpus = shares[i];
+    }
+    free(shares);
+    return rc;
+}
+
 int cw_node_place(const struct cw_session *s, const crew_pool_opts *o, int *berth,
                   struct cw_place *places, crew_error *err) {
     struct node n;
@@ -67,7 +92,9 @@ int cw_node_place(const struct cw_session *s, const crew_pool_opts *o, int *bert
         for (int i = 0, at = 0; berth && i < n.request.ranks; i++)
             for (int j = 0; j < workers[i]; j++)
                 berth[at++] = i;
-        if (places)
+        if (places && n.aboard)
+            rc = place_aboard(&n, o, workers, places, err);
+        else if (places)
             rc = cw_place_ranks(n.topo, &n.request, workers, places, err);
     } else {
         rc = cw_error_set(err, CREW_ENOMEM, 0, "no memory for the places of workers");

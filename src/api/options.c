@@ -3,6 +3,7 @@
 #include "api/launch.h"
 #include "api/node.h"
 #include "api/pool_impl.h"
+#include "backend/ranks/ranks.h"
 #include "base/error.h"
 #include "os/process.h"
 #include "topo/topo.h"
@@ -79,6 +80,11 @@ static int choose_backend(const struct cw_session *s, crew_pool_opts *o, crew_er
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "there are no MPI ranks here: start the program with mpirun or srun, "
                             "and call crew_init first in main");
+    else if (top && !s->config.isolate)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "CREW_ISOLATE=0 has tasks run in the ranks of MPI, and there are none: "
+                            "start the program with mpirun or srun and call crew_init first in "
+                            "main, or unset it");
     else /* in a worker, too: ranks are the top manager's */
         o->backend = CREW_FORK;
     if (o->backend != CREW_MPI)
@@ -90,6 +96,11 @@ static int choose_backend(const struct cw_session *s, crew_pool_opts *o, crew_er
                             cw_start_word(o->start));
     o->start = CREW_START_SERVER;
     return 0;
+}
+
+/* Where tasks run in the ranks, each is one worker. */
+static int most_aboard(const struct cw_session *s) {
+    return cw_launch_here() ? cw_launch_workers() : cw_berths_count(s->berths);
 }
 
 int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
@@ -118,6 +129,8 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
     if (o->workers == 0 && o->backend == CREW_MPI &&
         (o->workers = cw_launch_here() ? cw_launch_workers() : cw_node_workers(s, o, err)) < 0)
         return o->workers;
+    if (o->backend == CREW_MPI && !c->isolate && o->workers > most_aboard(s))
+        o->workers = most_aboard(s);
     if (o->workers == 0)
         o->workers = most;
     if (o->workers > CW_MAX_WORKERS)
@@ -134,9 +147,10 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
         return cw_error_set(err, CREW_EINVAL, 0,
                             "CREW_START_SPAWN runs this program again in every worker: call "
                             "crew_init first in main, so that it knows what it is");
-    if (o->task_memory && o->backend != CREW_FORK && o->backend != CREW_MPI)
+    if (o->task_memory && o->backend != CREW_FORK && (o->backend != CREW_MPI || !c->isolate))
         return cw_error_set(err, CREW_ENOTSUP, 0,
-                            "task_memory needs workers that are processes (CREW_FORK)");
+                            "task_memory needs workers that are processes (CREW_FORK, or CREW_MPI "
+                            "without CREW_ISOLATE=0)");
     return o->task_memory ? cw_pool_can_measure(err) : 0;
 }
 

@@ -159,8 +159,9 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, const 
     p->slice = CW_SLICE;
     p->ops = o->backend == CREW_SERIAL    ? &cw_backend_serial
              : o->backend == CREW_THREADS ? &cw_backend_threads
-             : o->backend == CREW_MPI     ? &cw_backend_ranks
-                                          : &cw_backend_fork;
+             : o->backend != CREW_MPI     ? &cw_backend_fork
+             : s->config.isolate          ? &cw_backend_ranks
+                                          : &cw_backend_aboard;
     snprintf(p->name, sizeof p->name, "%s", o->name ? o->name : "crew");
     p->opts.name = p->name;
     p->maps = (struct cw_maps){.arena = s->arena, .root = s->root.base, .root_size = s->root.size};
@@ -206,8 +207,8 @@ static int open_hands(crew_pool *p, crew_error *err) {
                                              .start = p->opts.start,
                                              .berths = s->berths,
                                              .berth = berth,
-                                             .enter = p->ops->processes ? cw_worker_enter
-                                                                        : cw_thread_enter};
+                                             .enter = p->ops->kills ? cw_worker_enter
+                                                                    : cw_thread_enter};
     if (rc == 0)
         rc = p->ops->open(&request, &p->hands, err);
     free(berth);
@@ -289,7 +290,7 @@ static int end_long_inits(crew_pool *p, double passed, crew_error *err) {
         struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
         if (!cw_pool_init_hangs(p, rank, passed))
             continue;
-        if (p->ops->processes) {
+        if (p->ops->kills) {
             cw_error_set(err, CREW_ELIMIT, 0,
                          "the initializer in worker %d of %d was over the time limit of %g s",
                          rank, p->workers, p->opts.task_timeout);

@@ -100,6 +100,11 @@ void cw_process_enter(const struct cw_billet *billet);
 void cw_worker_enter(const struct cw_billet *billet);
 /* In a thread of the manager: returns when the member has left. */
 void cw_thread_enter(const struct cw_billet *billet);
+/* In a follower whose members are threads: the leader's segment takes the place of its
+ * session, which becomes a worker's. On the thread that lasts. */
+int cw_rank_adopt(int fd, cw_segment *segment, crew_error *err);
+/* In such a thread. */
+void cw_rank_enter(const struct cw_billet *billet);
 
 /* In a fresh program: if it was started as a worker (CREW_START_SPAWN), becomes
  * it and never returns. */

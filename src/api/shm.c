@@ -309,6 +309,10 @@ static void *reach(const struct cw_named *named) {
     return m ? m->base + named->offset : NULL;
 }
 
+void cw_shm_reach(struct cw_maps *maps) {
+    maps->named = reach;
+}
+
 void cw_shm_worker(struct cw_maps *maps, const struct cw_line *line) {
     maps->named = reach;
     worker = line;

@@ -18,7 +18,9 @@ void cw_shm_forked(void);
  * *named says how, until cw_shm_leave. */
 bool cw_shm_at(const void *at, size_t size, struct cw_named *named);
 void cw_shm_leave(const struct cw_named *named);
-/* This process is a worker with that line: gives its maps the way there. */
+/* Gives maps the way there. */
+void cw_shm_reach(struct cw_maps *maps);
+/* The same, of a process that is a worker with that line. */
 void cw_shm_worker(struct cw_maps *maps, const struct cw_line *line);
 
 #endif

@@ -245,7 +245,7 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, 
     int rc;
     if ((rc = cw_pool_check(p, err)) < 0 || (rc = check(w, o, err)) < 0)
         return rc;
-    if (o->task_memory && !p->ops->processes)
+    if (o->task_memory && !p->ops->kills)
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "task_memory needs workers that are processes (CREW_FORK)");
     if (o->task_memory && (rc = cw_pool_can_measure(err)) < 0)
@@ -373,12 +373,17 @@ int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *
     return 1;
 }
 
+/* A proxy tells its node, which does what it can. */
+static bool can_be_told(const crew_pool *p, int rank) {
+    return p->ops->kills || rank >= p->natives;
+}
+
 /* Ends the members that run VOID children: their memory may be somebody's who waits
  * for them. Threads see crew_cancelled. */
 static void doom_void(crew_pool *p) {
     /* Pairs with the fence in unwanted_child (team/member.c). */
     atomic_thread_fence(memory_order_seq_cst);
-    for (int rank = 0; rank < p->members && p->ops->processes; rank++) {
+    for (int rank = p->ops->kills ? 0 : p->natives; rank < p->members; rank++) {
         struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
         uint32_t current = atomic_load(&line->task);
         struct cw_task *task = current ? cw_task_at(&p->maps, p->team, current - 1) : NULL;
@@ -414,13 +419,13 @@ int cw_record_kill(crew_pool *p, uint32_t number) {
         disown_tasks_of(p, number);
         return 1;
     }
-    if (!p->ops->processes)
+    int rank = (int)cw_task_owner(state) - 1;
+    if (rank >= 0 && can_be_told(p, rank))
+        cw_pool_doom(p, rank, CW_CANCEL);
+    if (!p->ops->kills)
         return cw_error_set(NULL, CREW_ENOTSUP, 0,
                             "a running task can be ended only where workers are processes; this "
                             "one sees crew_cancelled");
-    int rank = (int)cw_task_owner(state) - 1;
-    if (rank >= 0)
-        cw_pool_doom(p, rank, CW_CANCEL);
     return 1;
 }
 

@@ -41,7 +41,7 @@ static void doom(crew_pool *p, int rank, enum cw_reason reason, uint64_t key) {
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
     if (cw_line_key(line) != key)
         return; /* what was judged is over */
-    if (!p->ops->processes || rank >= p->natives) {
+    if (!p->ops->kills || rank >= p->natives) {
         atomic_store_explicit(&line->cancel, key, memory_order_relaxed);
         return;
     }
@@ -279,7 +279,7 @@ static bool watch_member(crew_pool *p, int rank, double passed) {
         return true;
     if (seconds > 0 && w->for_s > seconds)
         doom(p, rank, CW_TOO_LONG, key);
-    if (bytes && p->ops->processes) {
+    if (bytes && p->ops->kills) {
         uint64_t now = cw_process_private_bytes(atomic_load(&seat->pid));
         if (now > atomic_load(&line->idle_bytes) + bytes)
             doom(p, rank, CW_TOO_BIG, key);

@@ -8,6 +8,7 @@
 #include "os/process.h"
 #include "team/member.h"
 
+#include <crew/topology.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,8 +80,10 @@ static void live(struct cw_maps *maps, const struct cw_billet *billet) {
     }
     cw_member_init(m, maps, team, billet->rank);
     settle(m, cw_team_place(maps, team, billet->rank));
-    if (team->processes)
+    if (team->processes && !cw_session_if_any())
         cw_shm_worker(&m->maps, m->line);
+    else if (team->processes)
+        cw_shm_reach(&m->maps); /* in the leader of ranks, which is the manager */
     atomic_store(&seat->step, CW_STEP_SETTLED);
     bool in_order = cw_member_live(m);
     atomic_store(&seat->farewell, in_order ? CW_FAREWELL_ORDER : CW_FAREWELL_NONE);
@@ -159,6 +162,22 @@ static _Noreturn void run_process(cw_segment *own, cw_segment *root,
     pthread_join(thread, NULL);
     cw_output_flush();
     _exit(atomic_load(&seat->step) == CW_STEP_SETTLED ? CW_EXIT_DONE : CW_EXIT_SETUP);
+}
+
+int cw_rank_adopt(int fd, cw_segment *segment, crew_error *err) {
+    int rc = cw_session_adopt(fd, segment, err), cores = crew_cpu_count();
+    if (rc < 0)
+        return rc;
+    worker_segment = cw_session_segments(&worker_root);
+    cw_session_become_worker(&worker_root, 1, cores);
+    cw_output_by_line();
+    return cw_session_join_objects(&worker_root, err);
+}
+
+void cw_rank_enter(const struct cw_billet *billet) {
+    struct cw_maps maps;
+    if (maps_of(&worker_segment, &worker_root, &maps))
+        live(&maps, billet);
 }
 
 /* The segment as the manager mapped it: a forked worker has it at the same

@@ -46,7 +46,8 @@ struct cw_hands {
 
 struct cw_backend {
     const char *name;
-    bool processes; /* members may be killed, and crash alone */
+    bool processes; /* members need not be in the manager's process: they see the segment only */
+    bool kills;     /* each is a process: members may be killed, and crash alone */
     bool caller;    /* the caller's thread is the one member (serial) */
 
     /* Obtains what members will come from. Blocks for a fork or two. */
@@ -68,6 +69,6 @@ struct cw_backend {
 };
 
 extern const struct cw_backend cw_backend_serial, cw_backend_threads, cw_backend_fork,
-    cw_backend_ranks;
+    cw_backend_ranks, cw_backend_aboard;
 
 #endif

@@ -80,6 +80,10 @@ static const struct row rows[] = {
      .meaning = "OpenMP threads of a task."},
     {"CREW_STRICT", WORDS(switch_words), .offset = FIELD(strict), .standard = "0",
      .meaning = "1: fork behaves as server, to find what would break on a cluster."},
+    {"CREW_ISOLATE", WORDS(switch_words), .offset = FIELD(isolate), .standard = "1",
+     .meaning = "Under MPI. 0: tasks run in the ranks themselves, one worker a rank, and may call "
+                "MPI on what crew_call_comm gives them, also several ranks together (opts.ranks of "
+                "crew_submit); one that crashes takes the job along. The same in all ranks."},
     {"CREW_CORE", WORDS(switch_words), .offset = FIELD(core), .standard = "0",
      .meaning = "1: workers that crash dump core."},
     {"CREW_REPORT_BINDING", WORDS(switch_words), .offset = FIELD(report_binding), .standard = "0",
@@ -203,7 +207,7 @@ int cw_config_load(struct cw_config *config, const char *(*get)(const char *name
                    crew_error *err) {
     if (!get)
         get = from_environment;
-    struct cw_config loaded = {.bind = -1, .progress = -1};
+    struct cw_config loaded = {.bind = -1, .progress = -1, .isolate = 1};
     for (int i = 0; i < COUNT(rows); i++) {
         const char *text = get(rows[i].name);
         if (!text || !*text || parse(&loaded, &rows[i], text))
@@ -243,7 +247,7 @@ static int distance(const char *a, const char *b) {
 /* The setting that a name seems to mean; NULL: it is one, or another program's.
  * Short names are like many others: there, one slip is all. */
 static const char *misspelt(const char *name) {
-    static const char *const others[] = {"CREW_SPAWNED_AS", "CREW_ISOLATE", "CREW_SEGMENT"};
+    static const char *const others[] = {"CREW_SPAWNED_AS", "CREW_SEGMENT"};
     static const char prefix[] = "CREW_";
     if (strlen(name) >= NAME_MOST || strncmp(name, "CREW_TEST_", 10) == 0)
         return NULL;

@@ -213,7 +213,11 @@ static int know_all(struct cw_agent *a, crew_error *err) {
 
 static int start(struct cw_agent *a, crew_error *err) {
     int rc = cw_mpi_load(a->launcher, a->module, &a->mpi, err);
-    if (rc < 0 || (rc = a->mpi->start(&a->place, err)) < 0)
+    if (rc < 0)
+        return rc;
+    if (!a->card.isolate)
+        a->mpi->many_threads();
+    if ((rc = a->mpi->start(&a->place, err)) < 0)
         return rc;
     a->running = true;
     if ((rc = cw_mpi_agrees(a->launcher, a->mpi, &a->place, err)) < 0)

@@ -24,6 +24,7 @@ struct cw_card {
     int32_t pid;
     int32_t cores;            /* that this rank may use */
     uint32_t session;         /* what handles of its program carry: see share/share.h */
+    int32_t isolate;          /* CREW_ISOLATE */
     struct cw_berth_card berth;
     cw_cpuset mask;
 };

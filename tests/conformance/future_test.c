@@ -539,7 +539,7 @@ static void as_completed__gates_opened_one_by_one__give_that_order(void **state)
     crew_future *f[4];
     size_t which = 99;
     (void)state;
-    crewtest_need(CREWTEST_MANY);
+    crewtest_need_workers(4);
     crew_pool *p = crewtest_open(4);
     for (int i = 0; i < 4; i++)
         f[i] = gated(p, i);

@@ -687,7 +687,7 @@ static void map__function_of_a_library_loaded_later__is_refused_with_the_reason(
     assert_text(err.text, "loaded after");
     assert_text(err.text, strcmp(crewtest_backend(), "server") == 0 ||
                                   strcmp(crewtest_backend(), "ranks") == 0 ||
-                                  strcmp(crewtest_backend(), "mpi") == 0
+                                  crewtest_on_ranks()
                               ? "before crew_init"
                           : strcmp(crewtest_backend(), "spawn") == 0 ? "runs main"
                                                                      : "open the pool after");

@@ -624,7 +624,7 @@ static void pool__inside_a_worker__works_to_a_limited_depth(void **state) {
     crew_error err;
     (void)state;
     int cores = crew_cpu_count(), share = cores / crewtest_workers(2);
-    if (strcmp(crewtest_backend(), "mpi") == 0)
+    if (crewtest_on_ranks())
         share = cores; /* on a node of its own a worker has them all */
     crew_pool *p = crewtest_open(2);
     assert_ok(crew_apply(p, dig, &d, sizeof d, &d, sizeof d, &err), &err);

@@ -34,6 +34,7 @@ static const struct backend backends[] = {
     {"spawn", CREW_FORK, CREW_START_SPAWN, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
     {"ranks", CREW_MPI, CREW_START_SERVER, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
     {"mpi", CREW_MPI, CREW_START_AUTO, CREWTEST_ASYNC | CREWTEST_MANY | CREWTEST_PROCESSES},
+    {"aboard", CREW_MPI, CREW_START_AUTO, CREWTEST_ASYNC | CREWTEST_MANY},
 };
 
 static struct {
@@ -84,9 +85,8 @@ static void map_cells(void) {
     self.cells = at;
 }
 
-/* A launcher has started this as one rank of several. */
-static bool on_ranks(void) {
-    return strcmp(self.backend->name, "mpi") == 0;
+bool crewtest_on_ranks(void) {
+    return strcmp(self.backend->name, "mpi") == 0 || strcmp(self.backend->name, "aboard") == 0;
 }
 
 static void pick_backend(void) {
@@ -97,7 +97,8 @@ static void pick_backend(void) {
         if (strcmp(backends[i].name, name) == 0)
             self.backend = &backends[i];
     if (!self.backend) {
-        fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server, spawn, ranks or mpi\n",
+        fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server, spawn, ranks, mpi or "
+                        "aboard\n",
                 name);
         exit(2);
     }
@@ -325,7 +326,7 @@ int crewtest_end(int failed) {
         failed++;
     }
     /* What MPI keeps for good is not ours to count. */
-    if (on_ranks())
+    if (crewtest_on_ranks())
         failed += grew("processes", 0, others_when_only(0)) +
                   grew("names in /dev/shm", at_start.names, count_shared_names());
     else
@@ -387,7 +388,7 @@ void crewtest_need(unsigned caps) {
 }
 
 void crewtest_not_on(const char *backend) {
-    if (strcmp(self.backend->name, backend) == 0)
+    if (strcmp(self.backend->name, backend) == 0 || (strcmp(backend, "mpi") == 0 && crewtest_on_ranks()))
         skip();
 }
 
@@ -406,20 +407,30 @@ void crewtest_need_fork_beside_threads(void) {
 }
 
 void crewtest_need_helpers(void) {
-    if (!on_ranks())
+    if (!crewtest_on_ranks())
         return;
     print_message("not among ranks: it starts programs of its own\n");
     skip();
 }
 
 int crewtest_workers(int asked) {
-    return crewtest_has(CREWTEST_MANY) ? asked : 1;
+    int most = strcmp(self.backend->name, "aboard") == 0
+                   ? (int)crewtest_env("CREW_TEST_WORKERS", 1)
+                   : asked;
+    return !crewtest_has(CREWTEST_MANY) ? 1 : asked < most ? asked : most;
+}
+
+void crewtest_need_workers(int wanted) {
+    if (crewtest_workers(wanted) == wanted)
+        return;
+    print_message("not with %d workers: it needs %d\n", crewtest_workers(wanted), wanted);
+    skip();
 }
 
 crew_pool_opts crewtest_opts(int workers) {
     crew_pool_opts opts = {
         /* In a worker, too, where it is not MPI. */
-        .backend = on_ranks() ? CREW_AUTO : self.backend->backend,
+        .backend = crewtest_on_ranks() ? CREW_AUTO : self.backend->backend,
         .start = self.backend->start,
         .workers = workers,
     };
@@ -634,12 +645,12 @@ static bool has_mark(pid_t pid) {
     int creator = atoi(getenv("CREW_TEST_SCRATCH") + strlen("/proc/"));
     snprintf(mapping, sizeof mapping, "/memfd:crewtest-%d ", creator);
     snprintf(setting, sizeof setting, "CREW_TEST_SCRATCH=/proc/%d/fd/", creator);
-    if (on_ranks()) /* the launcher has the environment, too */
+    if (crewtest_on_ranks()) /* the launcher has the environment, too */
         snprintf(mapping, sizeof mapping, "%s", getenv("CREW_TEST_SCRATCH"));
     snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
     if (count_records(path, '\n', mapping, mapping))
         return true;
-    if (on_ranks())
+    if (crewtest_on_ranks())
         return false;
     snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
     return count_records(path, 0, setting, setting) > 0;

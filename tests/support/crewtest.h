@@ -1,8 +1,8 @@
 /* support/crewtest.h - what the tests of the pool share.
  *
  * The backend under test comes from CREW_TEST_BACKEND: serial, threads, fork
- * (the default), server, spawn, ranks (three of one node, see crewranks.h), or mpi (under
- * a launcher, see tests/mpi/under). Capability bits say what it can do; a test
+ * (the default), server, spawn, ranks (three of one node, see crewranks.h), mpi (under
+ * a launcher, see tests/mpi/under), or aboard (the same with CREW_ISOLATE=0). Capability bits say what it can do; a test
  * that needs more skips itself. CREW_TEST_SEED fixes the random numbers,
  * CREW_TEST_LONG=1 adds what takes minutes, CREW_TEST_QUICK=1 makes loads a
  * tenth (sanitised builds do so by themselves).
@@ -93,6 +93,8 @@ bool crewtest_has(unsigned caps);
 void crewtest_need(unsigned caps);
 /* The same where one backend has no use for the test. */
 void crewtest_not_on(const char *backend);
+/* A launcher has started this as one rank of several: mpi, aboard. */
+bool crewtest_on_ranks(void);
 /* Skips a test that forks from this process on any backend, where that cannot be:
  * the thread sanitizer knows no threads in what was forked beside other threads. */
 void crewtest_need_fork(void);
@@ -103,7 +105,9 @@ void crewtest_need_fork_beside_threads(void);
  * that the launcher does not know. Such a test says so before it makes anything. */
 void crewtest_need_helpers(void);
 crew_pool_opts crewtest_opts(int workers);
-int crewtest_workers(int asked); /* how many it will be: 1 on serial */
+/* Skips a test that needs so many workers at once where there are none. */
+void crewtest_need_workers(int wanted);
+int crewtest_workers(int asked); /* how many it will be: 1 on serial, at most one a rank aboard */
 
 /* Opens (and fails the test with the error's text if that fails), and frees.
  * Pools opened so are freed by teardown if the test has failed. */

@@ -133,6 +133,7 @@ static void close_fork(struct cw_hands *h) {
 const struct cw_backend cw_backend_fork = {
     .name = "fork",
     .processes = true,
+    .kills = true,
     .open = open_fork,
     .start = start_fork,
     .kill = kill_fork,

@@ -76,6 +76,7 @@ static struct {
     int *busy; /* nodes with parcels under way */
     int busy_count, turn;
     struct list lost;
+    bool many_threads;
 } mpi;
 
 /* ---- errors and lists ---------------------------------------------------- */
@@ -138,14 +139,14 @@ static void block_signals(void) {
 /* Some of MPI's parts take signals for themselves: those of faults, to print where
  * it happened; MPICH takes SIGUSR1, to be told of dead ranks; Open MPI ignores
  * SIGPIPE. In a program that knows nothing of MPI signals are the program's. */
-static int init(void) {
+static int init(int *provided) {
     struct sigaction before[NSIG];
-    int provided;
     block_signals();
     for (int s = 1; s < NSIG; s++)
         if (sigaction(s, NULL, &before[s]) != 0)
             before[s].sa_handler = SIG_ERR;
-    int rc = MPI_Init_thread(NULL, NULL, THREADS, &provided);
+    int rc = MPI_Init_thread(NULL, NULL, mpi.many_threads ? MPI_THREAD_MULTIPLE : THREADS,
+                             provided);
     for (int s = 1; s < NSIG; s++)
         if (before[s].sa_handler != SIG_ERR && s != SIGKILL && s != SIGSTOP)
             sigaction(s, &before[s], NULL);
@@ -255,6 +256,10 @@ static const char *library(void) {
     return text;
 }
 
+static void many_threads(void) {
+    mpi.many_threads = true;
+}
+
 static int start(struct cw_mpi_place *place, crew_error *err) {
     int before = 0;
     MPI_Initialized(&before);
@@ -267,10 +272,15 @@ static int start(struct cw_mpi_place *place, crew_error *err) {
                       "(%.80s)",
                       library());
     mpi.world = mpi.leaders = MPI_COMM_NULL;
-    int rc = init();
+    int provided = MPI_THREAD_SINGLE, rc = init(&provided);
     if (rc != MPI_SUCCESS)
         return mpi_failed(err, "MPI_Init_thread", rc);
     rc = own_world(err);
+    if (rc == 0 && mpi.many_threads && provided < MPI_THREAD_MULTIPLE)
+        rc = refuse(err, CREW_ENOTSUP,
+                    "CREW_ISOLATE=0 needs an MPI that several threads may call at once "
+                    "(MPI_THREAD_MULTIPLE), which this one was built without: %.80s",
+                    library());
     if (rc == 0)
         rc = place_us(err);
     *place = mpi.place;
@@ -537,5 +547,6 @@ const struct cw_mpi cw_mpi_module = {
     .broken = broken,
     .end = end,
     .abort = abort_all,
+    .many_threads = many_threads,
     .library = library,
 };

@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 enum {
-    CW_MPI_TABLE = 1,               /* the version of this header */
+    CW_MPI_TABLE = 2,               /* the version of this header */
     CW_MPI_MESSAGE_MOST = 64 << 20, /* bytes; what is longer is the caller's to cut */
 };
 
@@ -105,6 +105,10 @@ struct cw_mpi {
     /* Ends the whole job, all ranks, with this exit code as far as the launcher
      * heeds it. Does not return. Any time after `start`. */
     void (*abort)(int code);
+
+    /* Before `start`: other threads will make calls of MPI of their own, on communicators
+     * from `gather`. `start` is CREW_ENOTSUP if this MPI does not bear that. */
+    void (*many_threads)(void);
 
     /* What MPI says it is: "Open MPI v4.1.4, package: ...". The module's. */
     const char *(*library)(void);

@@ -1,4 +1,5 @@
 /* A follower: it sleeps, passes orders on to its nursery, and sleeps again. */
+#include "backend/ranks/aboard.h"
 #include "backend/ranks/berths.h"
 
 #include "backend/fork/fork.h"
@@ -27,7 +28,8 @@ struct follower {
     int segment; /* descriptor */
     char *base;  /* of what it has mapped: the segment's beginning up to the quay's end */
     size_t mapped;
-    char *nursery_base; /* of the whole segment, in the nursery */
+    char *whole; /* of the whole segment, where members come from: in the nursery, or here */
+    struct cw_aboard *aboard;
     struct cw_quay *quay;
     struct cw_berth *berth;
 };
@@ -100,6 +102,24 @@ static int map_quay(struct follower *f, crew_error *err) {
     return 0;
 }
 
+static int adopt_there(struct follower *f, crew_error *err) {
+    const struct cw_nursery_move move = {
+        .segment = f->segment, .leader = f->leader, .adopt = f->post->adopt};
+    return cw_fork_server_adopt(&move, &f->whole, err);
+}
+
+/* Nobody is to be forked from this rank. */
+static int adopt_here(struct follower *f, crew_error *err) {
+    cw_segment segment;
+    cw_fork_server_stop();
+    int fd = cw_descriptor_above_standard(fcntl(f->segment, F_DUPFD_CLOEXEC, 0));
+    if (fd < 0)
+        return cw_error_set(err, CREW_EAGAIN, errno, "no descriptor for the leader's memory");
+    int rc = f->post->adopt(fd, &segment, err);
+    f->whole = segment.base;
+    return rc;
+}
+
 static int come(struct follower *f, crew_error *err) {
     const struct cw_berth_card *card = &f->post->leader;
     f->leader = cw_descriptor_above_standard(cw_process_descriptor(card->pid));
@@ -108,14 +128,11 @@ static int come(struct follower *f, crew_error *err) {
     int rc = map_quay(f, err);
     if (rc < 0)
         return rc;
-    const struct cw_nursery_move move = {
-        .segment = f->segment, .leader = f->leader, .adopt = f->post->adopt};
-    rc = cw_fork_server_adopt(&move, &f->nursery_base, err);
-    if (rc < 0)
+    if ((rc = f->post->aboard ? adopt_here(f, err) : adopt_there(f, err)) < 0)
         return rc;
     f->berth->mask = f->post->mask;
     atomic_store(&f->berth->pid, getpid());
-    atomic_store(&f->berth->nursery, cw_fork_server_pid());
+    atomic_store(&f->berth->nursery, f->post->aboard ? 0 : cw_fork_server_pid());
     return 0;
 }
 
@@ -132,11 +149,23 @@ static void turn(struct follower *f, enum cw_berth_state state) {
     ring_leader(f);
 }
 
+/* That it could not be brought is seen at its seat. */
+static void bring(struct follower *f, const struct cw_berth_order *o) {
+    const struct cw_aboard_post post = {
+        .seat = (struct cw_seat *)(void *)(f->whole + o->seat),
+        .bell = (struct cw_bell *)(void *)(f->whole + f->quay->bell),
+        .billet = {.team = o->team, .rank = o->rank},
+        .enter = f->post->enter};
+    crew_error ignored;
+    if (o->what == CW_NURSE_FORK)
+        cw_aboard_start(&f->aboard, &post, &ignored);
+}
+
 static int pass_on(struct follower *f, const struct cw_berth_order *o, crew_error *err) {
     const struct cw_nursery_order order = {
         .what = o->what,
-        .seat = (struct cw_seat *)(void *)(f->nursery_base + o->seat),
-        .bell = (struct cw_bell *)(void *)(f->nursery_base + f->quay->bell),
+        .seat = (struct cw_seat *)(void *)(f->whole + o->seat),
+        .bell = (struct cw_bell *)(void *)(f->whole + f->quay->bell),
         .billet = {.team = o->team, .rank = o->rank},
         .segment_fd = -1,
         .root_fd = -1,
@@ -156,7 +185,10 @@ static int take_orders(struct follower *f, crew_error *err) {
         atomic_store(&berth->tail, ++tail);
         if (atomic_exchange(&berth->full, 0))
             ring_leader(f);
-        rc = pass_on(f, &order, err);
+        if (f->post->aboard)
+            bring(f, &order);
+        else
+            rc = pass_on(f, &order, err);
     }
     return rc;
 }
@@ -180,7 +212,8 @@ static int serve(struct follower *f, int *status, crew_error *err) {
             return leader_gone(f, err);
         /* It stays: ranks end together. */
         crew_error why;
-        if (!lost && (take_orders(f, &why) < 0 || cw_fork_server_lost(&why))) {
+        if (!lost && (take_orders(f, &why) < 0 ||
+                      (!f->post->aboard && cw_fork_server_lost(&why)))) {
             lost = true;
             turn(f, CW_BERTH_LOST);
         }
@@ -194,6 +227,7 @@ int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *er
     if (rc == 0)
         rc = serve(&f, status, err);
     cw_fork_server_stop();
+    cw_aboard_clear(&f.aboard); /* one that is in a task goes with the process */
     if (f.berth)
         turn(&f, CW_BERTH_LEFT);
     if (f.base)

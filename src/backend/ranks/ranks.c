@@ -1,4 +1,5 @@
 /* The backend over the berths of a node. */
+#include "backend/ranks/aboard.h"
 #include "backend/ranks/berths.h"
 
 #include "backend/fork/fork.h"
@@ -21,22 +22,16 @@ struct ranked {
     unsigned char *wants; /* of each member */
     bool *buried;         /* of each berth: it is lost, and this team knows it */
     bool any_wants;
+    struct cw_aboard *aboard; /* the leader's own threads, where members are such */
 };
 
-static int open_ranks(const struct cw_hands_request *request, struct cw_hands **hands,
-                      crew_error *err) {
-    if (request->start != CREW_START_SERVER)
-        return cw_error_set(err, CREW_ENOTSUP, 0,
-                            "workers of ranks are forked as crew_init found the program: only "
-                            "CREW_START_SERVER is possible");
-    int rc = cw_fork_server_there(err);
-    if (rc < 0)
-        return rc;
+static int make(const struct cw_backend *ops, const struct cw_hands_request *request,
+                struct cw_hands **hands, crew_error *err) {
     size_t n = (size_t)request->members, berths = (size_t)cw_berths_count(request->berths);
     struct ranked *r = calloc(1, sizeof *r + n * (sizeof *r->of + 1) + berths);
     if (!r)
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
-    r->base.ops = &cw_backend_ranks;
+    r->base.ops = ops;
     r->base.request = *request;
     r->berths = request->berths;
     r->of = (int *)(void *)(r + 1);
@@ -46,6 +41,16 @@ static int open_ranks(const struct cw_hands_request *request, struct cw_hands **
     r->base.request.berth = r->of;
     *hands = &r->base;
     return 0;
+}
+
+static int open_ranks(const struct cw_hands_request *request, struct cw_hands **hands,
+                      crew_error *err) {
+    if (request->start != CREW_START_SERVER)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "workers of ranks are forked as crew_init found the program: only "
+                            "CREW_START_SERVER is possible");
+    int rc = cw_fork_server_there(err);
+    return rc < 0 ? rc : make(&cw_backend_ranks, request, hands, err);
 }
 
 /* ---- orders ---- */
@@ -127,11 +132,20 @@ static int start_rank(struct cw_hands *h, int rank, crew_error *err) {
     return cw_fork_server_ask(&order, err);
 }
 
+/* Nobody has heard of it yet. */
+static bool call_off(struct ranked *r, int rank) {
+    const struct cw_hands_request *q = &r->base.request;
+    if (r->wants[rank] != WANTS_START)
+        return false;
+    r->wants[rank] = WANTS_NOTHING;
+    cw_seat_end(&q->seats[rank], q->bell, SIGKILL);
+    return true;
+}
+
 static void kill_rank(struct cw_hands *h, int rank) {
     struct ranked *r = (struct ranked *)h;
-    if (r->wants[rank] == WANTS_START) { /* nobody has heard of it yet */
-        r->wants[rank] = WANTS_NOTHING;
-        cw_seat_end(&h->request.seats[rank], h->request.bell, SIGKILL);
+    if (call_off(r, rank)) {
+        ;
     } else if (r->of[rank] > 0) {
         want(r, rank, WANTS_KILL);
     } else {
@@ -187,10 +201,69 @@ static void close_ranks(struct cw_hands *h) {
 const struct cw_backend cw_backend_ranks = {
     .name = "ranks",
     .processes = true,
+    .kills = true,
     .open = open_ranks,
     .start = start_rank,
     .kill = kill_rank,
     .lost = lost_ranks,
     .bury = bury_ranks,
     .close = close_ranks,
+};
+
+/* ---- members that are threads of the ranks ---- */
+
+static int open_aboard(const struct cw_hands_request *request, struct cw_hands **hands,
+                       crew_error *err) {
+    return make(&cw_backend_aboard, request, hands, err);
+}
+
+static int start_aboard(struct cw_hands *h, int rank, crew_error *err) {
+    struct ranked *r = (struct ranked *)h;
+    const struct cw_hands_request *q = &h->request;
+    int berth = r->of[rank];
+    if (berth == 0) {
+        const struct cw_aboard_post post = {.seat = &q->seats[rank],
+                                            .bell = q->bell,
+                                            .billet = {.team = q->team, .rank = rank},
+                                            .enter = q->enter};
+        return cw_aboard_start(&r->aboard, &post, err);
+    }
+    if (cw_berth_lost(r->berths, berth)) {
+        cw_berth_why(r->berths, berth, err);
+        return CREW_EBROKEN;
+    }
+    want(r, rank, WANTS_START);
+    return 0;
+}
+
+/* Threads cannot be ended: tasks that run long ask crew_cancelled. */
+static void kill_aboard(struct cw_hands *h, int rank) {
+    call_off((struct ranked *)h, rank);
+}
+
+/* This rank is one that is left. */
+static bool lost_aboard(struct cw_hands *h, crew_error *err) {
+    struct ranked *r = (struct ranked *)h;
+    (void)err;
+    for (int b = 1; b < cw_berths_count(r->berths); b++)
+        if (!r->buried[b] && cw_berth_lost(r->berths, b))
+            bury_berth(r, b);
+    flush_all(r);
+    return false;
+}
+
+static void close_aboard(struct cw_hands *h) {
+    cw_aboard_join(&((struct ranked *)h)->aboard);
+    free(h);
+}
+
+const struct cw_backend cw_backend_aboard = {
+    .name = "aboard",
+    .processes = true,
+    .open = open_aboard,
+    .start = start_aboard,
+    .kill = kill_aboard,
+    .lost = lost_aboard,
+    .bury = bury_ranks,
+    .close = close_aboard,
 };

@@ -38,6 +38,9 @@
  * | tail               | its follower                        | the leader           |
  * | wake               | the leader                          | its follower, asleep |
  *
+ * Or the members are threads of the ranks themselves (cw_backend_aboard, CREW_ISOLATE=0):
+ * then a follower starts a thread where it would pass the order on, and has no nursery.
+ *
  * Who is gone is seen by pidfds: a nursery ends, with its workers, when its rank or
  * the leader has ended. A follower looks after the leader and its nursery once a
  * second, the leader after all whenever it visits a pool. A rank that is lost costs
@@ -140,6 +143,9 @@ void cw_berths_free(struct cw_berths *berths);
  * CREW_START_SERVER only: CREW_ENOTSUP otherwise. `lost` is true when no berth is
  * left; those that are lost sooner it buries itself. */
 
+/* cw_backend_aboard: the same with members that are threads of the ranks. None can be
+ * killed; one that is lost with its rank is not replaced. */
+
 /* ---- a follower ---- */
 
 struct cw_berth_post {
@@ -151,7 +157,8 @@ struct cw_berth_post {
     /* In its nursery, once: makes the segment of fd, which it takes, its session's own
      * and root in place of the one it has; *segment is a copy. cw_session_adopt. */
     int (*adopt)(int fd, cw_segment *segment, crew_error *err);
-    /* In a worker: cw_worker_enter. */
+    bool aboard; /* members are threads of this process: it is here that adopt is called */
+    /* In a worker: cw_worker_enter. Aboard: in a thread, returns when it has left. */
     void (*enter)(const struct cw_billet *billet);
 };
 
