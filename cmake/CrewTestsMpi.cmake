@@ -96,11 +96,20 @@ crew_mpi_pool_tests(four 120 mpi map pool future imap failure array lock queue p
 crew_mpi_pool_tests(nodes3 120 mpi ${pool_tests})
 crew_mpi_pool_tests(mpich2 120 mpi map pool future failure array lock)
 crew_mpi_pool_tests(hosts3 120 mpi map pool future imap failure)
+# Tasks that run in the ranks themselves: CREW_ISOLATE=0.
+crew_mpi_pool_tests(aboard2 120 mpi map failure)
+crew_mpi_pool_tests(aboard4 120 mpi pool future imap)
+crew_mpi_pool_tests(aboard3x2 120 mpi map imap)
 # Each takes its time only where CREW_TEST_LONG is set, and is skipped elsewhere.
 crew_mpi_pool_tests(one 120 mpi_long ${pool_tests} ${object_tests})
 crew_mpi_pool_tests(four 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
   python_futures python_pool array_scope array_view barrier cond dict event guard list pipe sem shm)
 crew_mpi_pool_tests(nodes3x2 120 mpi_long ${pool_tests})
+crew_mpi_pool_tests(aboard2 120 mpi_long pool future imap task bytes jobs)
+crew_mpi_pool_tests(aboard4 120 mpi_long map failure task bytes for_reduce jobs slices stats edges
+  lock queue)
+crew_mpi_pool_tests(aboard3x2 120 mpi_long pool future failure task bytes for_reduce jobs slices
+  stats edges)
 crew_mpi_pool_tests(mpich2 120 mpi_long task bytes for_reduce jobs imap slices stats edges wait_inside
   python_futures python_pool dict queue pipe process sem shm)
 crew_mpi_pool_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside

@@ -49,6 +49,7 @@ static void config__nothing_set__is_all_defaults(void **state) {
     assert_int_equal(config.threads, 0);
     assert_int_equal(config.strict, 0);
     assert_int_equal(config.core, 0);
+    assert_int_equal(config.isolate, 1);
     assert_int_equal(config.report_binding, 0);
     assert_int_equal(config.progress, -1);
     assert_int_equal(config.segment, 0);
@@ -336,7 +337,7 @@ static void config__every_printed_variable__is_parsed(void **state) {
         assert_int_equal(load(&config, line, "?", &err), CREW_EINVAL);
         assert_int_equal(strncmp(err.text, line, strlen(line)), 0);
     }
-    assert_int_equal(names, 14);
+    assert_int_equal(names, 15);
     free(text);
 }
 
