@@ -152,7 +152,8 @@ crew_mpi_lost_test(mpi_long crewrun3x2 "follower 0")
 
 # How programs end: tests/mpi/ends.c. crew_mpi_ends_test(<label> <config> <how>...)
 add_executable(mpi_ends ${PROJECT_SOURCE_DIR}/tests/mpi/ends.c)
-target_link_libraries(mpi_ends PRIVATE crew_test_base)
+target_link_libraries(mpi_ends PRIVATE crew_test_base ${CMAKE_DL_LIBS})
+set_target_properties(mpi_ends PROPERTIES ENABLE_EXPORTS ON)
 set_target_properties(mpi_ends PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
 set(code_crashes 139)
 set(code_killed 137)
@@ -166,9 +167,11 @@ function(crew_mpi_ends_test label config)
     if(DEFINED code_${how})
       set(code ${code_${how}})
     endif()
-    add_test(NAME mpi.ends.${config}.${how}
-      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_ends> ${how})
-    set_tests_properties(mpi.ends.${config}.${how} PROPERTIES
+    string(REPLACE " " "_" name ${how})
+    string(REPLACE " " ";" arguments ${how})
+    add_test(NAME mpi.ends.${config}.${name}
+      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_ends> ${arguments})
+    set_tests_properties(mpi.ends.${config}.${name} PROPERTIES
       LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
       ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_EXPECTS=${code};CREW_TEST_TIMES=3 20")
   endforeach()
@@ -177,12 +180,13 @@ crew_mpi_ends_test(mpi two returns exits crashes)
 crew_mpi_ends_test(mpi mpich2 returns finalizes killed leader)
 crew_mpi_ends_test(mpi nodes3 returns exits crashes killed leader)
 crew_mpi_ends_test(mpi hosts3 killed)
-crew_mpi_ends_test(mpi crewrun3x2 exits)
+crew_mpi_ends_test(mpi crewrun3x2 exits "last 3")
 crew_mpi_ends_test(mpi_long two finalizes killed terminated leader)
 crew_mpi_ends_test(mpi_long mpich2 exits crashes terminated)
 crew_mpi_ends_test(mpi_long nodes3 finalizes terminated)
 crew_mpi_ends_test(mpi_long hosts3 returns exits finalizes crashes terminated)
-crew_mpi_ends_test(mpi_long crewrun3x2 returns finalizes crashes killed terminated)
+crew_mpi_ends_test(mpi_long nodes3x2 leader)
+crew_mpi_ends_test(mpi_long crewrun3x2 returns finalizes crashes killed terminated "last 1" "last 2")
 
 # Processes on other nodes: tests/mpi/processes.c.
 add_executable(mpi_processes ${PROJECT_SOURCE_DIR}/tests/mpi/processes.c)

@@ -3,6 +3,7 @@
 #include "api/future_impl.h"
 #include "api/lease.h"
 #include "api/process_impl.h"
+#include "backend/ranks/ranks.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -56,7 +57,7 @@ static struct guest {
     struct post *first, **last; /* to be sent */
     struct order *orders, **orders_end;
     enum { STAYS, GOODBYE, ALONE } end;
-    bool less; /* goodbye was said to a job that lacks nodes */
+    bool less; /* goodbye was said to a job that lacks nodes or ranks */
     int64_t looked_ns; /* the agent's: for tasks that wait */
     _Atomic uint32_t word;
 } guest = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -379,6 +380,10 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
     struct guest_pool *g = guest.pools;
     while (g && g->id != letter->pool)
         g = g->next;
+    if (letter->word == CW_W_MUSTER)
+        say(&(struct cw_letter){.word = CW_W_MUSTERED,
+                                .code = cw_berths_whole(guest.session->berths) ? 0 : 1},
+            NULL, 0);
     if (letter->word == CW_W_BYE) {
         guest.less = letter->code != 0;
         end(GOODBYE);

@@ -13,7 +13,7 @@ struct cw_session;
 /* How home has left. */
 enum cw_parting {
     CW_PART_WHOLE, /* the job is whole */
-    CW_PART_LESS,  /* it lacks other nodes */
+    CW_PART_LESS,  /* it lacks nodes or ranks */
     CW_PART_LOST   /* home was lost */
 };
 

@@ -10,6 +10,8 @@
 
 /* How long a node is waited for that is to say what its workers have done. */
 static const double COUNT_SECONDS = 2;
+/* The same, at the end, whether all its ranks are there. */
+static const double MUSTER_SECONDS = 1;
 
 struct cw_homes cw_homes = {.lock = PTHREAD_MUTEX_INITIALIZER,
                             .changed = PTHREAD_COND_INITIALIZER};
@@ -226,15 +228,37 @@ const char *cw_home_host(crew_pool *p, int node) {
     return p->home ? cw_homes.agent->nodes[node].host : p->session->host;
 }
 
-void cw_home_goodbye(void) {
-    pthread_mutex_lock(&cw_homes.lock);
-    cw_homes.goodbye = true;
-    while (cw_homes.goodbye && cw_homes.agent->place.nodes > 1) {
+/* With the lock: returns when the agent has said it to all. */
+static void have_said(bool *what) {
+    *what = true;
+    while (*what) {
         pthread_mutex_unlock(&cw_homes.lock);
         cw_agent_wake(cw_homes.agent);
         pthread_mutex_lock(&cw_homes.lock);
-        if (cw_homes.goodbye)
+        if (*what)
             wait_a_moment();
     }
+}
+
+static int guests_left(void) {
+    int n = 0;
+    for (int node = 1; node < cw_homes.agent->place.nodes; node++)
+        n += !cw_homes.agent->nodes[node].lost;
+    return n;
+}
+
+bool cw_home_goodbye(bool less) {
+    struct cw_deadline d = cw_deadline_in(MUSTER_SECONDS);
+    if (cw_homes.agent->place.nodes == 1)
+        return less;
+    pthread_mutex_lock(&cw_homes.lock);
+    have_said(&cw_homes.muster);
+    while (cw_homes.mustered < guests_left() && !cw_deadline_over(&d))
+        wait_a_moment();
+    cw_homes.less = cw_homes.less || less || cw_homes.mustered < cw_homes.agent->place.nodes - 1 ||
+                    !cw_agent_whole(cw_homes.agent);
+    have_said(&cw_homes.goodbye);
+    less = cw_homes.less;
     pthread_mutex_unlock(&cw_homes.lock);
+    return less;
 }

@@ -15,8 +15,9 @@ struct cw_home;
  * they have, in due[], or after so many seconds. */
 int cw_home_serve(struct cw_session *s, struct cw_agent *agent, int *due, double seconds,
                   crew_error *err);
-/* Nothing is left to be served: all guests are told so. */
-void cw_home_goodbye(void);
+/* Nothing is left to be served: all guests are told so, and whether the job lacks nodes
+ * or ranks, which it does if `less` or if one of them says so. True: it does. */
+bool cw_home_goodbye(bool less);
 
 /* How many members a pool has beyond its node's own: workers[node] of each node. */
 int cw_home_proxies(const struct cw_agent *agent, const int *workers);

@@ -77,7 +77,9 @@ extern struct cw_homes {
     struct cw_home *homes;
     uint32_t ids;
     int *due; /* by node: workers it has if nobody says how many; 0: it has not said yet */
-    bool goodbye;
+    bool muster, goodbye; /* to be said; then false */
+    int mustered;         /* guests that have answered */
+    bool less;            /* nodes or ranks are missing */
 } cw_homes;
 
 static inline struct cw_maps *cw_home_maps(struct cw_home *h) {

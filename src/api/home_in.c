@@ -279,6 +279,11 @@ void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct 
         cw_homes.due[node] = letter->lo > 0 ? (int)letter->lo : 1;
         pthread_cond_broadcast(&cw_homes.changed);
     }
+    if (letter->word == CW_W_MUSTERED) {
+        cw_homes.mustered++;
+        cw_homes.less = cw_homes.less || letter->code;
+        pthread_cond_broadcast(&cw_homes.changed);
+    }
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
         for (int k = 0; h->id == letter->pool && k < h->count; k++)
             if (h->posts[k].node == node && h->posts[k].state != CW_POST_GONE)

@@ -346,20 +346,24 @@ static bool work_for(struct cw_home *h, bool *waits) {
     return any;
 }
 
+static void say_to_all(enum cw_word word, bool *wanted) {
+    if (!*wanted)
+        return;
+    for (int node = 1; node < cw_homes.agent->place.nodes; node++)
+        cw_agent_say(cw_homes.agent, node,
+                     &(struct cw_letter){.word = word, .code = cw_homes.less});
+    *wanted = false;
+    pthread_cond_broadcast(&cw_homes.changed);
+}
+
 bool cw_home_work(void *ctx, bool *waits) {
     bool any = cw_process_home_work();
     (void)ctx;
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
         any = work_for(h, waits) || any;
-    if (cw_homes.goodbye) {
-        for (int node = 1; node < cw_homes.agent->place.nodes; node++)
-            cw_agent_say(cw_homes.agent, node,
-                         &(struct cw_letter){.word = CW_W_BYE,
-                                             .code = cw_agent_whole(cw_homes.agent) ? 0 : 1});
-        cw_homes.goodbye = false;
-        pthread_cond_broadcast(&cw_homes.changed);
-    }
+    say_to_all(CW_W_MUSTER, &cw_homes.muster);
+    say_to_all(CW_W_BYE, &cw_homes.goodbye);
     pthread_mutex_unlock(&cw_homes.lock);
     return any;
 }

@@ -153,8 +153,8 @@ static _Noreturn void follow(void) {
 
 static void end_job(void) {
     if (is_manager()) {
-        launch.less = !cw_agent_whole(&launch.agent);
-        cw_home_goodbye();
+        launch.less = !cw_agent_whole(&launch.agent) || !cw_berths_whole(launch.berths);
+        launch.less = cw_home_goodbye(launch.less);
     }
     launched = 0;
     cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? ENDS_WITH_LESS : 0, GO);

@@ -20,7 +20,7 @@ struct cw_launch {
     struct cw_berths *berths;
     int *due;   /* by node: the workers it has if nobody says how many */
     bool alone; /* home is lost */
-    bool less;  /* some node is: MPI cannot be ended as all ranks would do it together */
+    bool less;  /* some node or rank is: MPI cannot be ended as all would do it together */
 };
 
 /* In crew_init, when the session is made. 0: this is no rank, or it is the manager. */

@@ -27,7 +27,8 @@ enum cw_word {
     CW_W_START, /* a process, whose handle at home is (lo, hi): cw_process_errand, its argument */
     CW_W_SIGNAL, /* code: for that process */
     CW_W_CLOSE, /* code: CW_DRAIN or CW_TERMINATE */
-    CW_W_BYE,   /* the program ends; code 1: without some of its nodes */
+    CW_W_MUSTER, /* the program is about to end: are all your ranks still there? */
+    CW_W_BYE,   /* the program ends; code 1: without some of its nodes or ranks */
     /* from guests */
     CW_W_HELLO,      /* lo: workers it has if nobody says how many */
     CW_W_OPENED,     /* crew_error, whose code is the letter's; if that is 0, cw_place of each worker */
@@ -39,6 +40,7 @@ enum cw_word {
     CW_W_ENDED,      /* it has: cw_process_end */
     CW_W_BROKEN,     /* the pool cannot go on there: crew_error */
     CW_W_CLOSED,
+    CW_W_MUSTERED, /* code 1: some are not */
     /* from both */
     CW_W_BEAT, /* still here */
     CW_W_WORDS

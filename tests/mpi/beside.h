@@ -39,7 +39,8 @@ static inline void beside_sign(void) {
     beside_make(name, (int)getpid());
 }
 
-static inline bool beside_kill_rank(int rank) {
+/* 0: it has not signed. */
+static inline pid_t beside_pid_of_rank(int rank) {
     char name[32];
     int pid = 0;
     snprintf(name, sizeof name, "rank.%d", rank);
@@ -47,7 +48,24 @@ static inline bool beside_kill_rank(int rank) {
     bool known = file && fscanf(file, "%d", &pid) == 1 && pid > 1;
     if (file)
         fclose(file);
-    return known && kill(pid, SIGKILL) == 0;
+    return known ? pid : 0;
+}
+
+static inline bool beside_kill_rank(int rank) {
+    pid_t pid = beside_pid_of_rank(rank);
+    return pid && kill(pid, SIGKILL) == 0;
+}
+
+/* On this machine, and not only until the launcher has buried it. */
+static inline bool beside_rank_is_there(int rank) {
+    char path[32], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)beside_pid_of_rank(rank));
+    FILE *file = fopen(path, "r");
+    size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    const char *name = strrchr(text, ')');
+    return n && name && name[1] && name[2] != 'Z' && name[2] != 'X';
 }
 
 #endif

@@ -8,15 +8,18 @@
  *     crashes    SIGSEGV in the manager
  *     killed     SIGKILL of the manager
  *     leader     SIGKILL of rank 1; the launcher is not to go on without it
+ *     last N     of six: SIGKILL of rank N, and at once crew_finalize, which is not held up
  *     terminated SIGTERM of the manager */
 #include "beside.h"
 
 #include <crew/crew.h>
+#include <dlfcn.h>
+#include <link.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <time.h>
 
-enum { COUNT = 1000, WAIT_MS = 60000 };
+enum { COUNT = 1000, WAIT_MS = 60000, RANKS = 6 };
 
 static void pause_ms(int ms) {
     const struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
@@ -42,6 +45,26 @@ static void give_up(const char *why) {
     _exit(97);
 }
 
+static int find_real(struct dl_phdr_info *object, size_t size, void *real) {
+    void *library = strstr(object->dlpi_name, "/libmpi")
+                        ? dlopen(object->dlpi_name, RTLD_NOLOAD | RTLD_LAZY)
+                        : NULL;
+    void *found = library ? dlsym(library, "PMPI_Finalize") : NULL;
+    (void)size;
+    memcpy(real, &found, sizeof found);
+    return found != NULL;
+}
+
+/* MPI's, which whoever ends in order calls: this is found before it. It waits for all
+ * ranks, so nobody is to call it where some are missing. */
+__attribute__((visibility("default"))) int MPI_Finalize(void) {
+    int (*real)(void) = NULL;
+    beside_make("finalized", (int)getpid());
+    if (!dl_iterate_phdr(find_real, &real))
+        give_up("there is no PMPI_Finalize");
+    return real();
+}
+
 /* The map has begun on every node. */
 static void await_nodes(int nodes) {
     for (int node = 0; node < nodes; node++) {
@@ -55,12 +78,30 @@ static void await_nodes(int nodes) {
     }
 }
 
-static int end(const char *how) {
+/* Once nobody else is left. */
+static void look_who_finalized(void) {
+    for (int rank = 1; rank < RANKS; rank++)
+        for (int i = 0; beside_rank_is_there(rank); i++) {
+            if (i == 400)
+                give_up("some rank does not end");
+            pause_ms(10);
+        }
+    if (beside_has("finalized"))
+        give_up("MPI was ended as if all ranks were there");
+}
+
+static int end(const char *how, int which) {
     beside_make("struck", 1);
     if (strcmp(how, "exits") == 0)
         exit(3);
-    if (strcmp(how, "finalizes") == 0)
+    if (strcmp(how, "last") == 0 && !beside_kill_rank(which))
+        give_up("that rank is not to be killed");
+    if (strcmp(how, "finalizes") == 0 || strcmp(how, "last") == 0)
         crew_finalize();
+    if (strcmp(how, "last") == 0)
+        look_who_finalized();
+    if (strcmp(how, "finalizes") == 0 && !beside_has("finalized"))
+        give_up("MPI was not ended");
     if (strcmp(how, "crashes") == 0)
         raise(SIGSEGV);
     if (strcmp(how, "killed") == 0)
@@ -94,5 +135,5 @@ int main(int argc, char **argv) {
             give_up(err.text);
         crew_process_pid(daemon); /* it is there */
     }
-    return end(argc > 1 ? argv[1] : "");
+    return end(argc > 1 ? argv[1] : "", argc > 2 ? atoi(argv[2]) : 0);
 }

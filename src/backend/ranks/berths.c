@@ -195,6 +195,17 @@ int cw_berths_left(struct cw_berths *b) {
     return left;
 }
 
+bool cw_berths_whole(struct cw_berths *b) {
+    bool whole = true;
+    for (int i = 1; i < b->count; i++) {
+        struct side *s = &b->side[i];
+        pthread_mutex_lock(&s->lock);
+        whole = whole && !is_gone(&s->rank);
+        pthread_mutex_unlock(&s->lock);
+    }
+    return whole;
+}
+
 /* Sleeps until the berth's state is another than `seen`, or a little. */
 static void await_state(struct cw_berths *b, int i, uint32_t seen) {
     cw_futex_wait(&b->quay->berth[i].state, seen, 0.02);

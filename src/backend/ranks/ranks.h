@@ -132,6 +132,9 @@ void cw_berths_masks(const struct cw_berths *berths, cw_cpuset *masks);
  * its nursery). */
 int cw_berths_left(struct cw_berths *berths);
 
+/* False: some follower has ended. Does not wait. */
+bool cw_berths_whole(struct cw_berths *berths);
+
 /* Tells the followers to end and what with; pools over them are closed. Returns when
  * the workers of all are gone, or after so many seconds: false. */
 bool cw_berths_quit(struct cw_berths *berths, int status, double seconds);
