@@ -9,6 +9,7 @@ set_target_properties(crew_objects PROPERTIES
   POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
 target_include_directories(crew_objects PRIVATE
   ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_include_directories(crew_objects SYSTEM PRIVATE ${XXHASH_INCLUDE_DIRS})
 target_link_libraries(crew_objects PRIVATE crew_flags Threads::Threads PkgConfig::HWLOC)
 
 # Where an installed program and one that was linked statically find the modules.

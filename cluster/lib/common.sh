@@ -31,6 +31,7 @@ have() {
     make) command -v make || command -v ninja ;;
     pkg-config) command -v pkg-config ;;
     libhwloc-dev) pkg-config --exists hwloc ;;
+    libxxhash-dev) pkg-config --exists libxxhash ;;
     libcmocka-dev) pkg-config --exists cmocka ;;
     libsqlite3-dev) pkg-config --exists sqlite3 ;;
     libjpeg-dev) pkg-config --exists libjpeg ;;

@@ -5,6 +5,7 @@
 #include <crew/channel.h>
 #include <crew/error.h>
 #include <crew/future.h>
+#include <crew/journal.h>
 #include <crew/manager.h>
 #include <crew/pool.h>
 #include <crew/process.h>

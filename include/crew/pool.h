@@ -151,10 +151,22 @@ typedef struct crew_map_opts {
     int64_t window;  /* imap: how far the input is read ahead; 0: 4 a worker, at least 64 */
     double timeout;  /* seconds for the whole map; then CREW_ETIMEDOUT; 0: no limit */
     uint64_t stream; /* of the random numbers; add one for independent maps */
-    const char *journal;
+    const char *journal; /* a file that each finished item is written to, and read from when the
+                          * same map is begun again: see below. The environment: CREW_JOURNAL */
     void (*done)(void *ctx, crew_job *job); /* async maps: runs on the library's thread */
     void *ctx;
 } crew_map_opts;
+
+/* A map with a journal: what is finished, results included, is in the file within a second
+ * or so, also when the program is killed then. Begun again by the same function with the
+ * same items, sizes, common argument and random stream, it takes from there what was done,
+ * and runs the rest; CREW_RESUME=finished takes failures too. Other work is refused with
+ * the difference (CREW_EMISMATCH), CREW_JOURNAL_FORCE=1 lets a program go on that was built
+ * anew; so is a journal that another job has open (CREW_EPERM). Handles and pointers in
+ * items or in `common` differ from run to run, and so would the items. crew_each, crew_for
+ * and other maps without results do not run again what they have run: for tasks whose
+ * effects outlast the program. Where the journal was damaged, its end torn, or could not be
+ * written (the map goes on), the text of err says so: beside code 0 if the map succeeds. */
 
 /* The general map. in NULL and in_size 0: an index map; out NULL and out_size
  * 0: no results. Input and output in a crew_array or crew_shm are used in place (in a crew_shm whose

@@ -1,5 +1,6 @@
 /* What a map leaves behind: results, statuses, errors, its bar. */
 #include "api/job_impl.h"
+#include "api/journal.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -158,11 +159,14 @@ static void give_result(crew_pool *p, crew_job *j, uint32_t failures) {
 
 void cw_job_collect(crew_pool *p, crew_job *j) {
     cw_guard_catch_up(p->session->root.base); /* for what its results mean */
+    cw_job_journal_end(j);
     uint32_t failures = cw_job_sort_failures(p, j->shared);
     cw_job_collect_slice(p, j);
     give_statuses_of_the_rest(j);
     give_errors(p, j, failures);
     give_result(p, j, failures);
+    if (!j->result.code) /* success has nothing to say but this */
+        snprintf(j->result.text, sizeof j->result.text, "%s", j->note);
     if (j->drawn >= 0 && (j->opts.progress || p->session->config.progress == 1))
         cw_job_draw(p, j, true);
 }

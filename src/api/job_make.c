@@ -1,6 +1,7 @@
 /* Making a map's job: checks, copies, the shared part. */
 #include "api/array_impl.h"
 #include "api/job_impl.h"
+#include "api/journal.h"
 #include "api/shm_impl.h"
 #include "base/error.h"
 #include "os/robust.h"
@@ -36,8 +37,8 @@ int cw_map_options_check(const crew_map_opts *o, crew_error *err) {
     if (!(o->timeout >= 0))
         return cw_error_set(err, CREW_EINVAL, 0, "timeout is %g: it may not be negative",
                             o->timeout);
-    if (o->journal)
-        return cw_error_set(err, CREW_ENOTSUP, 0, "journals are not part of this version");
+    if (o->journal && !*o->journal)
+        return cw_error_set(err, CREW_EINVAL, 0, "the journal's name is empty");
     return 0;
 }
 
@@ -247,7 +248,9 @@ crew_job *cw_job_make(crew_pool *p, const struct cw_job_spec *spec, crew_error *
         return NULL;
     }
     j->shared = cw_ptr(&p->maps.arena, off);
-    if (fill(p, j, &s, err) < 0 || put_memory(p, j, &s, err) < 0) {
+    j->opts.journal = NULL;
+    if (fill(p, j, &s, err) < 0 || put_memory(p, j, &s, err) < 0 ||
+        cw_job_journal_begin(p, j, &s, err) < 0) {
         cw_job_destroy(p, j);
         return NULL;
     }
@@ -257,6 +260,7 @@ crew_job *cw_job_make(crew_pool *p, const struct cw_job_spec *spec, crew_error *
 void cw_job_destroy(crew_pool *p, crew_job *j) {
     struct cw_job *job = j->shared;
     cw_arena *a = &p->maps.arena;
+    cw_job_journal_end(j);
     if (job->answers) {
         struct cw_answer *answers = cw_ptr(a, job->answers);
         for (int64_t i = job->origin; i < job->end; i++)

@@ -1,5 +1,6 @@
 /* Maps, as the caller sees them. */
 #include "api/job_impl.h"
+#include "api/journal.h"
 #include "api/lease.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -287,7 +288,7 @@ static void finish_async(crew_pool *p, crew_job *j) {
 static crew_job *next_to_finish(crew_pool *p) {
     for (crew_job *j = p->async; j; j = j->listed) {
         cw_pool_advance(p, j);
-        if (j->state == CW_J_BETWEEN || j->state == CW_J_RETIRED)
+        if ((j->state == CW_J_BETWEEN || j->state == CW_J_RETIRED) && cw_job_journal_settled(j))
             return j;
     }
     return NULL;

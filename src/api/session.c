@@ -1,6 +1,7 @@
 /* The session: made once, ended once; the service thread's loop. */
 #include "api/session.h"
 
+#include "api/journal.h"
 #include "api/launch.h"
 #include "api/pool_impl.h"
 #include "api/shm_impl.h"
@@ -41,6 +42,7 @@ static void in_fork_child(void) {
     pthread_mutex_init(&cw_session_lock, NULL);
     pthread_cond_init(&visited, NULL);
     cw_shm_forked();
+    cw_journals_forked();
 }
 
 static void watch_forks(void) {

@@ -7,6 +7,7 @@
  * the failures kept, its time limit) stays as it is, so that slices mean nothing
  * to whoever reads the result. */
 #include "api/job_impl.h"
+#include "api/journal.h"
 
 #include <string.h>
 
@@ -21,11 +22,13 @@ void cw_job_turn(crew_pool *p, crew_job *j) {
     struct cw_job *job = j->shared;
     j->state = CW_J_TURNING;
     pthread_mutex_unlock(&p->lock);
+    cw_job_journal_slice_over(j);
     cw_job_collect_slice(p, j);
     memset(cw_ptr(&p->maps.arena, job->marks), 0, (size_t)(job->end - job->base));
-    pthread_mutex_lock(&p->lock);
     /* Also when it is not to go on: this slice must not be counted again. */
     move_on(p, job);
+    cw_job_journal_slice(j);
+    pthread_mutex_lock(&p->lock);
     if (j->stop_code)
         cw_job_give_place(p, j);
     else

@@ -30,6 +30,8 @@ static const char *const bind_words[] = {
     [CREW_BIND_SOCKET] = "socket",
 };
 static const char *const order_words[] = {"compact", "scatter"}; /* CW_ORDER_* of topo/topo.h */
+static const char *const resume_words[] = {
+    [CW_RESUME_DONE] = "done", [CW_RESUME_FINISHED] = "finished"};
 static const char *const switch_words[] = {"0", "1"};
 
 enum kind {
@@ -38,6 +40,7 @@ enum kind {
     BYTES,  /* int64_t from least to most, with K, M, G or T */
     SEED,   /* uint64_t, and has_seed */
     PATH,   /* const char *, the environment's own: an absolute one */
+    FOLDER, /* const char *, the environment's own */
 };
 
 struct row {
@@ -99,6 +102,17 @@ static const struct row rows[] = {
     {"CREW_SEED", .kind = SEED, .offset = FIELD(seed),
      .accepted = "a number from 0 to 18446744073709551615", .standard = "the code's choice",
      .meaning = "The seed of the random numbers of tasks."},
+    {"CREW_JOURNAL", .kind = FOLDER, .offset = FIELD(journal),
+     .accepted = "the name of a folder, which is made if there is none",
+     .standard = "the code's choice",
+     .meaning = "Each map and stream with results has a journal there: the first in the file 1, "
+                "the second in 2, and so on; submitted calls with a key in the file keys. The "
+                "program, started again, goes on where it was. Not for maps inside tasks."},
+    {"CREW_RESUME", WORDS(resume_words), .offset = FIELD(resume), .standard = "done",
+     .meaning = "What is taken from a journal: items that were done, or all that were finished, "
+                "those that failed included."},
+    {"CREW_JOURNAL_FORCE", WORDS(switch_words), .offset = FIELD(journal_force), .standard = "0",
+     .meaning = "1: a journal is used although the program has been built anew since."},
     {"CREW_MPI_MODULE", .kind = PATH, .offset = FIELD(mpi_module),
      .accepted = "the absolute path of libcrew-mpi-openmpi.so, libcrew-mpi-mpich.so or their "
                  "folder",
@@ -176,8 +190,9 @@ static bool parse(struct cw_config *config, const struct row *row, const char *t
         memcpy((char *)config + row->offset, &value, sizeof value);
         config->has_seed = true;
         return true;
+    case FOLDER:
     case PATH:
-        if (text[0] != '/')
+        if (row->kind == PATH && text[0] != '/')
             return false;
         memcpy((char *)config + row->offset, &text, sizeof text);
         return true;

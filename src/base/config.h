@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 enum { CW_MAX_WORKERS = 4096 }; /* of a pool */
+enum { CW_RESUME_DONE = 0, CW_RESUME_FINISHED }; /* what is taken from a journal */
 
 struct cw_config {
     int backend;        /* CREW_BACKEND=auto|serial|threads|fork|mpi */
@@ -28,6 +29,9 @@ struct cw_config {
     int64_t segment;    /* CREW_SEGMENT_SIZE=bytes with K, M, G, T; 0: not set */
     uint64_t seed;      /* CREW_SEED=number */
     bool has_seed;
+    const char *journal; /* CREW_JOURNAL=folder, as mpi_module below; NULL: not set */
+    int resume;          /* CREW_RESUME=done|finished: CW_RESUME_... */
+    int journal_force;   /* CREW_JOURNAL_FORCE=0|1 */
     /* CREW_MPI_MODULE=path: as the environment has it, good for as long as that. NULL:
      * not set */
     const char *mpi_module;

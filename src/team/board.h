@@ -183,6 +183,7 @@ struct cw_job {
     int64_t count, grain, total; /* total: indices of a FOR or FOLD */
     int64_t first, step, chunk;
     int schedule, on_error, is_index;
+    int resumed; /* the slice began with items marked: those are passed over */
     int retries;
     double task_timeout;
     uint64_t stream;

@@ -45,13 +45,17 @@ static struct cw_failure *place_for(struct cw_job *job, struct cw_failure *kept,
     return highest->item > item ? highest : NULL;
 }
 
-static void keep_failure(const struct cw_maps *m, struct cw_job *job,
-                         const struct cw_failure *failure) {
-    struct cw_failure *kept = cw_ptr(&m->arena, job->failures);
+static void lock_failures(struct cw_job *job) {
     if (cw_robust_lock(&job->failures_lock) == EOWNERDEAD) {
         job->failures_highest = -1;
         pthread_mutex_consistent(&job->failures_lock);
     }
+}
+
+static void keep_failure(const struct cw_maps *m, struct cw_job *job,
+                         const struct cw_failure *failure) {
+    struct cw_failure *kept = cw_ptr(&m->arena, job->failures);
+    lock_failures(job);
     struct cw_failure *to = place_for(job, kept, failure->item);
     if (to) {
         /* An entry is whole once its item is set: a death in between leaves -1.
@@ -80,6 +84,19 @@ void cw_job_fail(const struct cw_maps *m, struct cw_job *job, const struct cw_fa
     /* After the failure is kept: a death in between runs the item again. */
     atomic_store_explicit(&marks[failure->item - job->base],
                           (unsigned char)(CW_MARK_ERROR - failure->code), memory_order_release);
+}
+
+bool cw_job_failure(const struct cw_maps *m, struct cw_job *job, int64_t item,
+                    struct cw_failure *failure) {
+    const struct cw_failure *kept = cw_ptr(&m->arena, job->failures);
+    bool is = false;
+    lock_failures(job);
+    uint32_t n = atomic_load_explicit(&job->failures_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < n && !is; i++)
+        if ((is = kept[i].item == item))
+            *failure = kept[i];
+    pthread_mutex_unlock(&job->failures_lock);
+    return is;
 }
 
 bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt) {

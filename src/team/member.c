@@ -142,7 +142,8 @@ void cw_line_hold(struct cw_line *line, int64_t lo, int64_t hi) {
     atomic_store_explicit(&line->hi, hi, memory_order_release);
 }
 
-static void run_claim(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
+/* Returns how many calls it made. */
+static int64_t run_claim(struct cw_run *run, int64_t lo, int64_t hi, int attempt, bool again) {
     struct cw_member *m = run->member;
     if (m->level == 1)
         cw_line_hold(m->line, lo, hi);
@@ -155,6 +156,7 @@ static void run_claim(struct cw_run *run, int64_t lo, int64_t hi, int attempt, b
         m->tasks_left -= hi - lo < m->tasks_left ? hi - lo : m->tasks_left;
     if (m->own_process)
         cw_output_flush();
+    return calls;
 }
 
 static bool run_redo(struct cw_run *run) {
@@ -212,10 +214,14 @@ static void claim_on(struct cw_run *run) {
         if (lo >= job->end)
             continue;
         int64_t hi = at < job->end ? at : job->end;
-        run_claim(run, lo, hi, 1, false);
+        int64_t calls = run_claim(run, lo, hi, 1, job->resumed);
         if (measures) {
             int64_t now = cw_now_ns();
-            seen = (struct cw_chunk_seen){.items = hi - lo, .ns = now - before};
+            /* What is passed over costs nothing, and says nothing of the others. */
+            if (!job->resumed)
+                seen = (struct cw_chunk_seen){.items = hi - lo, .ns = now - before};
+            else if (calls > 0)
+                seen = (struct cw_chunk_seen){.items = calls, .ns = now - before};
             before = now;
         }
     }

@@ -118,6 +118,9 @@ void cw_run_leave(struct cw_run *run);
 /* Item's failure: remembered among the lowest, its mark set; a CREW_STOP map
  * starts nothing above it from now on. */
 void cw_job_fail(const struct cw_maps *m, struct cw_job *job, const struct cw_failure *failure);
+/* The failure of an item, if it is kept. */
+bool cw_job_failure(const struct cw_maps *m, struct cw_job *job, int64_t item,
+                    struct cw_failure *failure);
 /* A range to run again. False: no slot is free. By the supervisor. */
 bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt);
 /* Takes a ready range. */

@@ -66,13 +66,36 @@ static bool claim_redo(struct cw_proxy *x) {
     return true;
 }
 
+/* Of a map that goes on from a journal: up to n items of the first ones from the cursor
+ * on that are not done, with no done ones between. */
+static bool claim_undone(struct cw_proxy *x, int64_t n, int64_t end) {
+    struct cw_job *job = x->job;
+    const unsigned char *marks = cw_ptr(&x->member.maps.arena, job->marks);
+    int64_t at = atomic_load_explicit(&job->cursor, memory_order_relaxed), lo, hi;
+    while (at < end) {
+        bool any = cw_marks_gap(marks, at - job->base, end - job->base, &lo, &hi);
+        lo = any ? lo + job->base : end;
+        hi = any ? hi + job->base : end;
+        hi = hi - lo < n ? hi : lo + n;
+        if (!atomic_compare_exchange_weak_explicit(&job->cursor, &at, hi, memory_order_relaxed,
+                                                   memory_order_relaxed))
+            continue;
+        if (any)
+            hold(x, lo, hi, 1);
+        return any;
+    }
+    return false;
+}
+
 bool cw_proxy_claim(struct cw_proxy *x, int64_t n) {
     struct cw_job *job = x->job;
     x->redo = NULL;
     if (claim_redo(x))
         return true;
     int64_t at = atomic_load_explicit(&job->cursor, memory_order_relaxed), end = limit(job);
-    if (at < end) {
+    if (job->resumed && claim_undone(x, n, end))
+        return true;
+    if (!job->resumed && at < end) {
         n = n < end - at ? n : end - at; /* the cursor must not run over */
         int64_t lo = atomic_fetch_add_explicit(&job->cursor, n, memory_order_relaxed);
         if (lo < job->end) {

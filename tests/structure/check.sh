@@ -7,25 +7,26 @@ set -u
 LC_ALL=C
 export LC_ALL
 
-# What a part may include: itself and what lies below it. os, topo and sched lie
-# side by side.
+# What a part may include: itself and what lies below it. os, topo, sched and journal
+# lie side by side.
 allowed() {
     case $1 in
     base) echo "base" ;;
-    os | topo | sched) echo "base $1" ;;
+    os | topo | sched | journal) echo "base $1" ;;
     backend) echo "base os topo sched backend" ;;
     team) echo "base os topo sched backend team" ;;
     share) echo "base os topo sched backend team share" ;;
     fleet) echo "base os topo sched backend team share fleet" ;;
-    api) echo "base os topo sched backend team share fleet api" ;;
+    api) echo "base os topo sched journal backend team share fleet api" ;;
     *) echo "" ;;
     esac
 }
 
 # The parts of the C library that are the same everywhere and ask nothing of the
-# system: all that src/sched and what it includes may use.
+# system: all that src/sched and src/journal and what they include may use. xxhash.h
+# is code alone.
 pure="assert.h ctype.h float.h inttypes.h limits.h math.h stdalign.h stdarg.h stdatomic.h
-    stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h type_traits"
+    stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h type_traits xxhash.h"
 
 sources() { # in the given folders
     for folder in "$@"; do
@@ -76,9 +77,9 @@ upward() {
     done
 }
 
-# Whatever src/sched reaches through this project's own headers.
+# Whatever src/sched and src/journal reach through this project's own headers.
 impure() {
-    todo=$(sources src/sched)
+    todo=$(sources src/sched src/journal)
     seen=""
     while [ -n "$todo" ]; do
         next=""
@@ -140,7 +141,7 @@ check_tree() {
     root=$1
     bad=0
     verdict "includes point downward" "$(upward)"
-    verdict "src/sched reaches no header of the system" "$(impure)"
+    verdict "src/sched and src/journal reach no header of the system" "$(impure)"
     verdict "mpi.h only in src/backend/mpi and crew/mpi.h" \
         "$(only_in mpi.h '^(src/backend/mpi/|include/crew/mpi\.h$)')"
     verdict "public headers include neither hwloc.h nor omp.h" \
@@ -177,7 +178,7 @@ self_test() {
     tree=$(mktemp -d)
     trap 'rm -rf "$tree"' EXIT
     failures=0
-    for part in base os topo sched backend team fleet api; do
+    for part in base os topo sched journal backend team fleet api; do
         mkdir -p "$tree/src/$part"
         printf '#include <stdint.h>\n' >"$tree/src/$part/$part.h"
     done
@@ -186,7 +187,7 @@ self_test() {
     printf '#include "base/base.h"\n#include "os/os.h"\n/* wait(NULL) */\n' >"$tree/src/backend/backend.h"
     printf '#include "backend/backend.h"\n#include "sched/sched.h"\n' >"$tree/src/team/team.h"
     printf '#include "team/team.h"\n#include "topo/topo.h"\n' >"$tree/src/fleet/fleet.h"
-    for part in base os topo sched backend team fleet; do
+    for part in base os topo sched journal backend team fleet; do
         printf '#include "%s/%s.h"\n' "$part" "$part"
     done >"$tree/src/api/api.h"
     if (check_tree "$tree") >"$tree/out" 2>&1; then
@@ -200,10 +201,13 @@ self_test() {
     broken "includes point downward" src/topo/a.c '#include "os/os.h"'
     broken "includes point downward" src/sched/a.c '#include "topo/topo.h"'
     broken "includes point downward" src/backend/fork/a.c '#include "team/team.h"'
+    broken "includes point downward" src/journal/a.c '#include "sched/sched.h"'
+    broken "includes point downward" src/team/a.c '#include "journal/journal.h"'
     broken "includes point downward" src/team/a.c '#include "fleet/fleet.h"'
     broken "includes point downward" src/fleet/a.c '#include "api/api.h"'
-    broken "src/sched reaches no header of the system" src/sched/a.c '#  include <unistd.h>'
-    broken "src/sched reaches no header of the system" src/base/base.h '#include <pthread.h>'
+    broken "src/sched and src/journal reach no header of the system" src/sched/a.c '#  include <unistd.h>'
+    broken "src/sched and src/journal reach no header of the system" src/journal/a.c '#include <time.h>'
+    broken "src/sched and src/journal reach no header of the system" src/base/base.h '#include <pthread.h>'
     broken "mpi.h only in src/backend/mpi and crew/mpi.h" src/backend/fork/a.c '#include <mpi.h>'
     broken "public headers include neither hwloc.h nor omp.h" include/crew/a.h '#include <hwloc.h>'
     broken "the library includes no omp.h" src/team/a.c '#include <omp.h>'
