@@ -150,6 +150,28 @@ crew_mpi_lost_test(mpi_long nodes3x2 workers)
 crew_mpi_lost_test(mpi_long crewrun3x2 "leader 2")
 crew_mpi_lost_test(mpi_long crewrun3x2 "follower 0")
 
+# Programs that are stopped by a signal to one rank or another: tests/mpi/stop.c.
+add_executable(mpi_stop ${PROJECT_SOURCE_DIR}/tests/mpi/stop.c)
+target_link_libraries(mpi_stop PRIVATE crew_test_base)
+set_target_properties(mpi_stop PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+function(crew_mpi_stop_test label config)
+  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "20 * ${limit}")
+  foreach(whom ${ARGN})
+    add_test(NAME mpi.stop.${config}.${whom}
+      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_stop> ${whom})
+    set_tests_properties(mpi.stop.${config}.${whom} PROPERTIES
+      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_EXPECTS=85;CREW_TEST_TIMES=1 10")
+  endforeach()
+endfunction()
+crew_mpi_stop_test(mpi two rank0 rank1)
+crew_mpi_stop_test(mpi nodes3x2 rank2 rank3 all late3 long)
+crew_mpi_stop_test(mpi mpich2 rank1)
+crew_mpi_stop_test(mpi_long nodes3 rank0 rank1 all long)
+crew_mpi_stop_test(mpi_long nodes3x2 rank0 rank1)
+crew_mpi_stop_test(mpi_long hosts3x2 rank3)
+
 # How programs end: tests/mpi/ends.c. crew_mpi_ends_test(<label> <config> <how>...)
 add_executable(mpi_ends ${PROJECT_SOURCE_DIR}/tests/mpi/ends.c)
 target_link_libraries(mpi_ends PRIVATE crew_test_base ${CMAKE_DL_LIBS})

@@ -24,10 +24,33 @@ extern "C" {
  * (crew_last_error). */
 CREW_API int crew_init(int *argc, char ***argv);
 
-/* Ends what is left of every pool. Returns 0, or 85 after a map was stopped
+/* Ends what is left of every pool. Returns 0, or 85 after something was stopped
  * (CREW_ESTOPPED): what main should return. In a callback, and in a task that runs in
  * the manager (threads, serial), CREW_EINVAL: it would wait for itself. */
 CREW_API int crew_finalize(void);
+
+/* A program that is to stop
+ *
+ * When this signal comes, to whichever process of the program, or the time is over
+ * (CREW_TIME_LIMIT), nothing new begins. What runs may go on for CREW_STOP_GRACE (30 s),
+ * then it is ended: where workers are processes, elsewhere it sees crew_cancelled. Maps
+ * return CREW_ESTOPPED and say how far they got; what was done by then is as it is after
+ * any map, and items that were not have the status CREW_ESTOPPED. A stream gives what is
+ * done, then CREW_ESTOPPED once, then its end. Futures that had not begun end with
+ * CREW_ESTOPPED. A map all of whose items were done all the same has succeeded. Whatever
+ * is asked for from then on is refused with CREW_ESTOPPED, and crew_finalize returns 85.
+ * What a running item has spawned, and maps inside it, are part of it.
+ *
+ * Call it once for each signal, before pools are opened: workers let such signals pass
+ * from when they are started. Best above crew_init, so that under MPI every rank does it.
+ * The same signal again changes nothing within a second (launchers deliver one several
+ * times), and ends the grace later. A handler that the program had is called, too; one
+ * that it puts in place afterwards replaces crew's. 0; CREW_EINVAL: it cannot be caught,
+ * or is a fault's; CREW_ENOTSUP: in a task. */
+CREW_API int crew_stop_on(int signal);
+/* 0: the program is not to stop; else by which signal, or CREW_ETIMEDOUT: its time is
+ * over; then nothing new begins any more. For loops around maps, and whoever waits for something else. */
+CREW_API int crew_stopped(void);
 
 /* ---- opening and closing ------------------------------------------------ */
 

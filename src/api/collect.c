@@ -1,6 +1,7 @@
 /* What a map leaves behind: results, statuses, errors, its bar. */
 #include "api/job_impl.h"
 #include "api/journal.h"
+#include "api/stop.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -77,6 +78,10 @@ static void count_marks(crew_job *j, const unsigned char *marks) {
         done += end - i;
         i = end;
         bad += i < n && marks[i] > CW_MARK_DONE;
+        if (i < n && marks[i] == CW_MARK_NONE && !j->has_gap) {
+            j->has_gap = true;
+            j->first_gap = job->base + i;
+        }
     }
     if (bad && !j->bad) {
         int64_t i = 0;
@@ -126,9 +131,20 @@ static void stopped_from_outside(crew_pool *p, crew_job *j, int64_t done) {
     case CREW_EBROKEN:
         *e = p->broken;
         break;
+    case CREW_ESTOPPED:
+        cw_stop_sentence(p->session, n, of, e);
+        break;
     default:
         cw_error_set(e, j->stop_code, 0, "the map was cancelled after %lld of %lld items", n, of);
     }
+}
+
+/* A stop from outside came too late to make a difference: every item has an end, or one
+ * below which all have has failed. */
+static bool told_all(const crew_job *j) {
+    bool first = j->shared->on_error == CREW_STOP && j->bad && j->first_bad < j->first_gap;
+    return j->stop_code == CREW_ESTOPPED && !atomic_load(&j->shared->voided) &&
+           (j->done + j->bad == j->shared->count || first);
 }
 
 static void give_result(crew_pool *p, crew_job *j, uint32_t failures) {
@@ -146,7 +162,7 @@ static void give_result(crew_pool *p, crew_job *j, uint32_t failures) {
                      (long long)j->total, crew_strerror(code));
         j->result.item = item;
     }
-    if (j->stop_code) {
+    if (j->stop_code && !told_all(j)) {
         stopped_from_outside(p, j, items_of(j, j->done));
     } else if (job->on_error == CREW_CONTINUE && j->bad > 0) {
         char first[sizeof j->result.text];

@@ -3,10 +3,12 @@
 #include "api/future_impl.h"
 #include "api/lease.h"
 #include "api/process_impl.h"
+#include "api/stop.h"
 #include "backend/ranks/ranks.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "os/stopsig.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +129,10 @@ static void give_order(struct guest_pool *g, int what, int quit) {
 
 static void open_pool(struct guest_pool *g) {
     crew_error err = {0};
+    /* Before there are workers: they are to let pass what stops the program. */
+    cw_stopsig_on_set(g->opening.stop_on);
+    if (guest.session->berths)
+        cw_berths_stop_on(guest.session->berths, g->opening.stop_on);
     crew_pool *p = cw_pool_open_guest(guest.session, &g->opening, g->init_arg, &err);
     pthread_mutex_lock(&guest.lock);
     g->pool = p;
@@ -407,7 +413,10 @@ static bool work(void *ctx, bool *waits) {
     guest.first = NULL;
     guest.last = &guest.first;
     pthread_mutex_unlock(&guest.lock);
-    bool any = post != NULL;
+    int signal = cw_stop_heard(guest.session);
+    if (signal)
+        cw_agent_say(guest.agent, 0, &(struct cw_letter){.word = CW_W_STOPPED, .code = signal});
+    bool any = post != NULL || signal;
     int64_t now = cw_now_ns();
     for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
         send_back(g, now);

@@ -1,5 +1,6 @@
 /* What other nodes answer, stored as members store it; and that they are lost. */
 #include "api/home_impl.h"
+#include "api/stop.h"
 
 #include "api/process_impl.h"
 #include "base/error.h"
@@ -135,7 +136,8 @@ static void task_back(struct cw_outpost *post, struct cw_envoy *e) {
 
 static void task_over(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
                       const struct cw_letter *letter, struct cw_reader *r) {
-    int code = letter->code;
+    bool ended = letter->code == CREW_ECANCELLED && atomic_load(&h->pool->team->stopping);
+    int code = ended ? CREW_ESTOPPED : letter->code;
     struct cw_maps *maps = cw_home_maps(h);
     struct cw_task *task = cw_task_at(maps, h->pool->team, e->proxy.number);
     struct cw_failure f = {.code = code, .index = task->index, .worker = -1};
@@ -143,6 +145,7 @@ static void task_over(struct cw_home *h, struct cw_outpost *post, struct cw_envo
     post->busy_tasks--;
     if (code) {
         cw_read_into(r, &f, sizeof f);
+        f.code = code;
     } else {
         size_t size = (size_t)(r->end - r->at);
         crew_error err;
@@ -284,6 +287,8 @@ void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct 
         cw_homes.less = cw_homes.less || letter->code;
         pthread_cond_broadcast(&cw_homes.changed);
     }
+    if (letter->word == CW_W_STOPPED)
+        cw_stop_told(letter->code);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
         for (int k = 0; h->id == letter->pool && k < h->count; k++)
             if (h->posts[k].node == node && h->posts[k].state != CW_POST_GONE)

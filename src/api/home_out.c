@@ -4,6 +4,7 @@
 #include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/stopsig.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,8 @@ static void send_opening(struct cw_home *h, struct cw_outpost *post) {
                            .init_size = t->init_size,
                            .tasks_per_worker = t->tasks_per_worker,
                            .init = t->init,
-                           .fini = t->fini};
+                           .fini = t->fini,
+                           .stop_on = cw_stopsig_set()};
     memcpy(o.name, t->name, sizeof o.name);
     cw_parcel_begin(&out, &(struct cw_letter){.word = CW_W_OPEN, .pool = h->id});
     cw_parcel_put(&out, &o, sizeof o);

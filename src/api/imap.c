@@ -1,4 +1,6 @@
 /* imap: a stream of calls, pulled lazily, never further ahead than its window. */
+#include "api/stop.h"
+
 #include "api/future_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -29,6 +31,8 @@ struct crew_iter {
     int64_t window, next_index;
     bool source_done;
     crew_error problem; /* the source's, or of sending an item: given when the rest is out */
+    bool cut;           /* the program was stopped: some items never began */
+    int64_t given;      /* items with results */
     /* Ordered: a queue by index, oldest at head. Unordered: a set. */
     struct flight *flights;
     int64_t head, count;
@@ -262,6 +266,9 @@ static bool pull(crew_iter *it, crew_error *err) {
 }
 
 static void fill_window(crew_iter *it, crew_error *err) {
+    /* An item that is pulled is to be sent: so first whether it may. */
+    if (!it->source_done && cw_stop_accepts(it->pool->session, err) < 0)
+        it->source_done = it->cut = true;
     while (!it->source_done && it->count < it->window && pull(it, err))
         ;
 }
@@ -380,6 +387,7 @@ static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
         *item = (crew_item){f.index, status, data, status ? 0 : task->out_size};
     it->holds_last = true;
     it->last = f.number;
+    it->given += status == 0;
     cw_error_copy(err, &e);
     return status ? status : 1;
 }
@@ -389,26 +397,51 @@ static bool there_is_one(crew_iter *it) {
                               : cw_record_done(it->pool, it->flights[it->head].number);
 }
 
+/* The one at the head, if the program was stopped before it was done. */
+static bool passed_over(crew_iter *it) {
+    struct cw_task *task =
+        cw_task_at(&it->pool->maps, it->pool->team, it->flights[it->head].number);
+    if (task->status != CREW_ESTOPPED || !atomic_load(&it->pool->team->stopping))
+        return false;
+    it->cut = it->holds_last = true;
+    it->last = it->flights[it->head].number;
+    it->head = (it->head + 1) % it->window;
+    it->count--;
+    return true;
+}
+
+/* Nothing is in flight. What went wrong is said once. */
+static int at_end(crew_iter *it, crew_error *err) {
+    if (it->cut && (!it->problem.code || it->problem.code == CREW_ESTOPPED))
+        cw_stop_sentence(it->pool->session, it->given, -1, &it->problem);
+    int rc = it->problem.code ? cw_error_copy(err, &it->problem) : cw_error_clear(err);
+    it->problem.code = 0;
+    it->cut = false;
+    return rc;
+}
+
 int crew_next(crew_iter *it, void *out, crew_item *item, double timeout, crew_error *err) {
     if (!it)
         return cw_error_set(err, CREW_EINVAL, 0, "the iterator is NULL");
     int rc = cw_pool_check(it->pool, err);
     if (rc < 0)
         return rc;
-    drop_last(it);
-    fill_window(it, &it->problem);
-    if (it->count == 0) {
-        rc = it->problem.code ? cw_error_copy(err, &it->problem) : cw_error_clear(err);
-        it->problem.code = 0;
-        return rc;
-    }
-    if (cw_in_callback && timeout != 0 && !there_is_one(it))
-        return cw_may_wait("crew_next", err);
-    bool there = it->opts.unordered
-                     ? await_any(it, timeout)
-                     : cw_record_wait(it->pool, it->flights[it->head].number, timeout);
-    if (!there)
-        return cw_error_set(err, CREW_ETIMEDOUT, 0, "the next item is not done yet");
+    struct cw_deadline d = cw_deadline_in(timeout);
+    do {
+        drop_last(it);
+        fill_window(it, &it->problem);
+        if (it->count == 0)
+            return at_end(it, err);
+        if (cw_in_callback && timeout != 0 && !there_is_one(it))
+            return cw_may_wait("crew_next", err);
+        cw_deadline_over(&d);
+        double left = d.left_ns < 0 ? CREW_FOREVER : (double)d.left_ns * 1e-9;
+        bool there = it->opts.unordered
+                         ? await_any(it, left)
+                         : cw_record_wait(it->pool, it->flights[it->head].number, left);
+        if (!there)
+            return cw_error_set(err, CREW_ETIMEDOUT, 0, "the next item is not done yet");
+    } while (passed_over(it));
     return yield(it, out, item, err);
 }
 

@@ -59,6 +59,7 @@ int cw_job_post(crew_pool *p, crew_job *j, crew_error *err) {
                           slot < 0 ? "a map inside a task finds %d maps running"
                                    : "maps inside tasks of the same pool may be nested %d deep",
                           slot < 0 ? CW_JOB_SLOTS : CW_NESTED);
+    j->inner = member != NULL;
     if (rc == 0 && j->shared->count == 0) {
         j->state = CW_J_RETIRED;
     } else if (rc == 0 && slot >= 0) {
@@ -225,9 +226,10 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
         pthread_cond_broadcast(&p->changed);
         return;
     }
-    if (j->state < CW_J_POSTED || j->state > CW_J_TURNING || j->stop_code)
+    if (j->state < CW_J_POSTED || j->state > CW_J_TURNING || (j->stop_code && !j->drains))
         return;
-    j->stop_code = code;
+    j->stop_code = j->drains ? j->stop_code : code;
+    j->drains = false;
     if (j->state != CW_J_POSTED) /* nobody is inside; whoever turns it sees the code */
         return;
     atomic_store(&j->shared->voided, 1);
@@ -239,6 +241,18 @@ void cw_pool_stop_job(crew_pool *p, crew_job *j, int code) {
     for (int rank = 0; rank < p->members && p->ops->kills; rank++)
         if (atomic_load(&cw_team_line(&p->maps, p->team, rank)->doing[0]) == j->shared->slot + 1)
             cw_pool_doom(p, rank, CW_CANCEL);
+    cw_job_ring(&p->maps, p->team, j->shared->slot);
+    cw_session_ring(p->session);
+}
+
+void cw_pool_drain_job(crew_pool *p, crew_job *j) {
+    if (j->state < CW_J_POSTED || j->state > CW_J_TURNING || j->stop_code || j->inner)
+        return;
+    j->stop_code = CREW_ESTOPPED;
+    j->drains = true;
+    if (j->state != CW_J_POSTED)
+        return;
+    cw_job_stop_above(j->shared, -1);
     cw_job_ring(&p->maps, p->team, j->shared->slot);
     cw_session_ring(p->session);
 }

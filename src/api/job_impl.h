@@ -56,11 +56,15 @@ struct crew_job {
 
     enum cw_job_state state;
     int stop_code; /* why it was stopped from outside; 0: it was not */
+    bool inner;    /* posted by a task of the same pool */
+    bool drains;   /* stopped, but what runs may end by itself */
     double left;   /* seconds of its time limit; negative: none */
     double drawn; /* since the bar was last drawn */
     int64_t done, bad;      /* items of the slices that are over: done, failed */
     int64_t first_bad;      /* the lowest that failed, and its mark */
     unsigned char bad_mark;
+    bool has_gap;           /* some item did not run ... */
+    int64_t first_gap;      /* ... the lowest of them */
     struct cw_again *again;
     size_t again_count, again_room;
 

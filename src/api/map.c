@@ -200,7 +200,8 @@ int crew_results_error(crew_results *r, int64_t i, crew_error *err) {
             cw_failure_explain(r->pool, r->job->fn, &kept[k], r->job->total, job->retries, &e);
             return cw_error_copy(err, &e);
         }
-    int code = mark == CW_MARK_NONE ? CREW_ECANCELLED : CW_MARK_ERROR - (int)mark;
+    int none = r->job->stop_code == CREW_ESTOPPED ? CREW_ESTOPPED : CREW_ECANCELLED;
+    int code = mark == CW_MARK_NONE ? none : CW_MARK_ERROR - (int)mark;
     cw_error_set(err, code, 0, "item %lld of %lld: %s", (long long)i, (long long)r->job->total,
                  crew_strerror(code));
     if (err)

@@ -4,6 +4,7 @@
 #include "api/job_impl.h"
 #include "api/launch.h"
 #include "api/node.h"
+#include "api/stop.h"
 
 #include "base/error.h"
 #include "os/clock.h"
@@ -481,7 +482,7 @@ int cw_pool_accepts(crew_pool *p, crew_error *err) {
         return cw_error_copy(err, &p->broken);
     if (p->state != CW_POOL_OPEN)
         return cw_error_set(err, CREW_ECLOSED, 0, "the pool is closed");
-    return 0;
+    return cw_stop_accepts(p->session, err);
 }
 
 static int check_size(const char *what, const char *name, ptrdiff_t want, ptrdiff_t have,

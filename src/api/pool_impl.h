@@ -206,6 +206,9 @@ void cw_pool_advance(crew_pool *p, crew_job *j);
 void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int status);
 /* With the lock: no new items; what runs is ended. */
 void cw_pool_stop_job(crew_pool *p, crew_job *j, int code);
+/* With the lock, for CREW_ESTOPPED: no new items, unless the map is a task's; what runs
+ * goes on. cw_pool_stop_job may follow. */
+void cw_pool_drain_job(crew_pool *p, crew_job *j);
 /* Called by the service thread without the lock: bars, time limits, results of
  * async jobs, their callbacks. Returns when it wants to be called again. */
 double cw_pool_tend_jobs(crew_pool *p, double passed);

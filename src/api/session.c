@@ -5,6 +5,7 @@
 #include "api/launch.h"
 #include "api/pool_impl.h"
 #include "api/shm_impl.h"
+#include "api/stop.h"
 #include "backend/fork/fork.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -36,6 +37,7 @@ static pthread_cond_t visited = PTHREAD_COND_INITIALIZER; /* something of the li
 
 static void in_fork_child(void) {
     cw_epoch++;
+    cw_stop_forget();
     cw_guard_after_fork();
     pthread_mutex_init(&making, NULL);
     pthread_mutex_init(&ending, NULL);
@@ -125,6 +127,7 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
         return rc;
     }
     cw_objects_take(&s->at_init);
+    cw_stop_begin(s);
     /* The image for START_SERVER: as early as there is one. The environment has the
      * last word, so these two will want none. */
     if (by_init && s->config.backend != CREW_SERIAL && s->config.backend != CREW_THREADS)
@@ -184,6 +187,7 @@ cw_segment cw_session_segments(cw_segment *root) {
 
 void cw_session_become_worker(const cw_segment *root, int depth, int cores) {
     made = false;
+    cw_stop_forget();
     memset(&session, 0, sizeof session);
     session.root = *root;
     session.depth = depth;
@@ -247,7 +251,9 @@ static void *serve(void *arg) {
     pthread_mutex_unlock(&cw_session_lock);
     while (!atomic_load(&s->quit)) {
         uint32_t seen = atomic_load(&s->bell->count);
-        double next = visit_all(s);
+        double due = cw_stop_tend(s), next = visit_all(s);
+        next = due < next ? due : next;
+        cw_stop_tended();
         uint32_t deaths = atomic_load(&s->bell->deaths);
         bool died = atomic_exchange(&s->deaths, false) || deaths != seen_deaths;
         if (died && share)
@@ -278,6 +284,13 @@ void cw_session_death(struct cw_session *s) {
 void cw_session_ring(struct cw_session *s) {
     atomic_fetch_add(&s->bell->count, 1);
     cw_futex_wake(&s->bell->count, INT32_MAX);
+}
+
+bool cw_session_served(struct cw_session *s) {
+    pthread_mutex_lock(&cw_session_lock);
+    bool serving = s->serving;
+    pthread_mutex_unlock(&cw_session_lock);
+    return serving;
 }
 
 bool cw_session_is_service(struct cw_session *s) {
@@ -393,6 +406,7 @@ static int finalize(struct cw_session *s) {
         pthread_join(s->service, NULL);
     }
     cw_fork_server_stop();
+    cw_stop_end();
     cw_shm_finish();
     if (s->depth == 0)
         cw_share_leave();

@@ -35,7 +35,7 @@ struct cw_session {
     struct cw_berths *berths; /* the ranks of this node, of which this one is the leader; or NULL */
     cw_objects at_init; /* what a nursery of the session can run */
     char host[64];
-    bool stopped;       /* a map was stopped: finalize returns 85 */
+    _Atomic bool stopped; /* something was stopped: finalize returns 85 */
 
     /* From here to `serving`: guarded by cw_session_lock. */
     crew_pool *pools;
@@ -79,6 +79,8 @@ bool cw_session_claim(crew_pool *p);
 void cw_session_remove(struct cw_session *s, crew_pool *p);
 /* Its memory is free. */
 void cw_session_left(struct cw_session *s);
+/* There is a service thread. */
+bool cw_session_served(struct cw_session *s);
 /* True on the service thread. */
 bool cw_session_is_service(struct cw_session *s);
 /* Set while this thread runs a callback: what it asks for must not wait for that. */

@@ -300,6 +300,8 @@ int cw_record_error(crew_pool *p, uint32_t number, crew_error *err) {
     const struct cw_failure *f = cw_ptr(&p->maps.arena, own ? own : told);
     struct cw_failure bare = {.code = task->status, .index = task->index, .worker = -1};
     crew_error e;
+    if (task->status == CREW_ESTOPPED)
+        atomic_store(&p->session->stopped, true);
     cw_failure_explain(p, task->fn, f && f->code == task->status ? f : &bare, -1, task->retries, &e);
     return cw_error_copy(err, &e);
 }
@@ -415,7 +417,7 @@ int cw_record_kill(crew_pool *p, uint32_t number) {
     if (cw_task_phase(state) == CW_TASK_DONE)
         return 0;
     if (cw_task_phase(state) == CW_TASK_PARENT) {
-        task->status = CREW_ECANCELLED;
+        task->status = p->team->stopping == CW_TEAM_ENDS ? CREW_ESTOPPED : CREW_ECANCELLED;
         disown_tasks_of(p, number);
         return 1;
     }
@@ -446,11 +448,15 @@ static struct cw_failure lost_with(crew_pool *p, int rank, struct cw_task *task,
                            .pid = atomic_load(&cw_team_seat(&p->maps, p->team, rank)->pid),
                            .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                            .attempt = task->attempt};
-    f.code = verdict == CW_WAS_CANCELLED ? CREW_ECANCELLED
-             : verdict == CW_OVER_LIMIT  ? CREW_ELIMIT
-                                         : CREW_EDIED;
+    bool stopped = verdict == CW_WAS_CANCELLED && atomic_load(&p->team->stopping);
+    f.code = stopped                       ? CREW_ESTOPPED
+             : verdict == CW_WAS_CANCELLED ? CREW_ECANCELLED
+             : verdict == CW_OVER_LIMIT    ? CREW_ELIMIT
+                                           : CREW_EDIED;
     char size[CW_SIZE_TEXT];
-    if (reason == CW_TOO_LONG)
+    if (stopped)
+        snprintf(f.text, sizeof f.text, "stopped by %s", p->team->stopped_by);
+    else if (reason == CW_TOO_LONG)
         snprintf(f.text, sizeof f.text, "over its time limit of %g s", task->task_timeout);
     else if (reason == CW_TOO_BIG)
         snprintf(f.text, sizeof f.text, "over its memory limit of %s",
@@ -480,6 +486,9 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
                                   : CW_NOT_COUNTED;
     if (p->state >= CW_POOL_ENDING || p->broken.code)
         verdict = verdict == CW_DIED ? CW_DIED : CW_WAS_CANCELLED;
+    if (atomic_load(&p->team->stopping) && !cw_task_is_child(task) &&
+        (verdict == CW_RUN_AGAIN || verdict == CW_NOT_COUNTED))
+        verdict = CW_WAS_CANCELLED; /* to run again is to begin */
     if (verdict == CW_RUN_AGAIN || verdict == CW_NOT_COUNTED) {
         task->attempt += verdict == CW_RUN_AGAIN;
         cw_free_cell(&p->maps.arena, &task->failure);

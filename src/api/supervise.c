@@ -1,6 +1,6 @@
 /* The supervisor: the service thread's part of a pool. Deaths, limits, lost
  * nurseries, and everything that waits for room. */
-#include "api/pool_impl.h"
+#include "api/stop.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -324,6 +324,7 @@ double cw_pool_tend(crew_pool *p) {
     if (passed > p->wish + STOPPED)
         passed = p->wish;
     p->seen_ns = now;
+    cw_stop_pool(p);
     double next = tend_members(p, passed);
     if (p->fd >= 0 && atomic_exchange(&p->team->fd_news, 0))
         cw_pool_signal_fd(p);

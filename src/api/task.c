@@ -108,8 +108,11 @@ bool crew_cancelled(crew_call *call) {
     }
     if (atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE)
         return true;
-    if (frame->job)
-        return atomic_load_explicit(&frame->job->stop_at, memory_order_relaxed) < call->index;
+    if (frame->job) {
+        int64_t stop = atomic_load_explicit(&frame->job->stop_at, memory_order_relaxed);
+        /* A map that is only to begin nothing more stops at -1: what runs goes on. */
+        return stop < call->index && (stop >= 0 || atomic_load(&frame->job->voided));
+    }
     if (!frame->task)
         return false;
     return (atomic_load_explicit(&frame->task->state, memory_order_relaxed) & CW_TASK_KILL) ||

@@ -2,6 +2,7 @@
 #include "base/config.h"
 
 #include "base/error.h"
+#include "base/stopwords.h"
 
 #include <crew/pool.h>
 #include <inttypes.h>
@@ -32,6 +33,7 @@ static const char *const bind_words[] = {
 static const char *const order_words[] = {"compact", "scatter"}; /* CW_ORDER_* of topo/topo.h */
 static const char *const resume_words[] = {
     [CW_RESUME_DONE] = "done", [CW_RESUME_FINISHED] = "finished"};
+static const char *const limit_words[] = {"batch"};
 static const char *const switch_words[] = {"0", "1"};
 
 enum kind {
@@ -41,6 +43,8 @@ enum kind {
     SEED,   /* uint64_t, and has_seed */
     PATH,   /* const char *, the environment's own: an absolute one */
     FOLDER, /* const char *, the environment's own */
+    SPAN,   /* double: seconds, not less than least; CW_LIMIT_OF_BATCH for its one word */
+    SIGNALS /* uint64_t: bit s - 1 is signal s */
 };
 
 struct row {
@@ -95,6 +99,26 @@ static const struct row rows[] = {
     {"CREW_NODE_TIMEOUT", .kind = NUMBER, .offset = FIELD(node_timeout), .least = 1, .most = 86400,
      .accepted = "a number of seconds from 1 to 86400", .standard = "30",
      .meaning = "Under MPI: a node that is silent for so long is taken for lost."},
+    {"CREW_STOP_SIGNAL", .kind = SIGNALS, .offset = FIELD(stop_signals),
+     .accepted = "a list of HUP, INT, QUIT, USR1, USR2, ALRM, TERM, XCPU, URG, PWR or numbers",
+     .standard = "what the code asks for with crew_stop_on",
+     .meaning = "Signals that stop the program: nothing new begins, and maps end with "
+                "CREW_ESTOPPED."},
+    {"CREW_TIME_LIMIT", .kind = SPAN, .words = limit_words, .count = COUNT(limit_words),
+     .offset = FIELD(time_limit), .least = 1,
+     .accepted = CW_SPAN_FORMS ", or batch for the limit of the batch system",
+     .standard = "no limit",
+     .meaning = "After so long, counted from crew_init, the program stops as by a signal. batch: "
+                "CREW_STOP_MARGIN before the batch system ends the job, where its environment "
+                "tells when that is (SLURM_JOB_END_TIME, PBS_WALLTIME)."},
+    {"CREW_STOP_GRACE", .kind = SPAN, .offset = FIELD(stop_grace), .accepted = CW_SPAN_FORMS,
+     .standard = "30",
+     .meaning = "How long items that run when the program is to stop may go on; then they are "
+                "ended."},
+    {"CREW_STOP_MARGIN", .kind = SPAN, .offset = FIELD(stop_margin), .accepted = CW_SPAN_FORMS,
+     .standard = "twice CREW_STOP_GRACE",
+     .meaning = "With CREW_TIME_LIMIT=batch: how long before the job's end to stop, but never in "
+                "the first half of what is left."},
     {"CREW_SEGMENT_SIZE", .kind = BYTES, .offset = FIELD(segment), .least = 16ll << 20,
      .most = 256ll << 40, .accepted = "a number of bytes from 16M to 256T (suffixes K, M, G, T)",
      .standard = "twice the machine's memory",
@@ -170,6 +194,15 @@ static bool parse_bytes(struct cw_config *config, const struct row *row, const c
     return true;
 }
 
+static bool parse_span(struct cw_config *config, const struct row *row, const char *text) {
+    double seconds = CW_LIMIT_OF_BATCH;
+    bool word = row->count && strcmp(text, row->words[0]) == 0;
+    if (!word && (!cw_span_parse(text, &seconds) || seconds < (double)row->least))
+        return false;
+    memcpy((char *)config + row->offset, &seconds, sizeof seconds);
+    return true;
+}
+
 static bool parse(struct cw_config *config, const struct row *row, const char *text) {
     uint64_t value;
     const char *end;
@@ -196,6 +229,13 @@ static bool parse(struct cw_config *config, const struct row *row, const char *t
             return false;
         memcpy((char *)config + row->offset, &text, sizeof text);
         return true;
+    case SPAN:
+        return parse_span(config, row, text);
+    case SIGNALS:
+        if (!cw_stop_signals_parse(text, &value))
+            return false;
+        memcpy((char *)config + row->offset, &value, sizeof value);
+        return true;
     }
     return false;
 }
@@ -221,7 +261,11 @@ int cw_config_load(struct cw_config *config, const char *(*get)(const char *name
                    crew_error *err) {
     if (!get)
         get = from_environment;
-    struct cw_config loaded = {.bind = -1, .progress = -1, .isolate = 1};
+    struct cw_config loaded = {.bind = -1,
+                               .progress = -1,
+                               .isolate = 1,
+                               .stop_grace = CW_SPAN_UNSET,
+                               .stop_margin = CW_SPAN_UNSET};
     for (int i = 0; i < COUNT(rows); i++) {
         const char *text = get(rows[i].name);
         if (!text || !*text || parse(&loaded, &rows[i], text))

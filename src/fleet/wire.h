@@ -41,6 +41,7 @@ enum cw_word {
     CW_W_BROKEN,     /* the pool cannot go on there: crew_error */
     CW_W_CLOSED,
     CW_W_MUSTERED, /* code 1: some are not */
+    CW_W_STOPPED,    /* a process of that node has had the signal of this code */
     /* from both */
     CW_W_BEAT, /* still here */
     CW_W_WORDS
@@ -63,6 +64,7 @@ struct cw_opening {
     uint64_t task_memory, seed, init_size;
     int64_t tasks_per_worker;
     cw_fn_name init, fini;
+    uint64_t stop_on; /* signals that stop the program */
     char name[48];
 };
 

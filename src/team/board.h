@@ -222,6 +222,7 @@ struct cw_job {
 };
 
 enum { CW_RUN = 0, CW_DRAIN = 1, CW_TERMINATE = 2 };
+enum { CW_TEAM_ENDS = 2 }; /* cw_team.stopping: the grace is over */
 
 struct cw_team {
     /* written before members start */
@@ -269,6 +270,8 @@ struct cw_team {
     _Atomic uint32_t wants_fd;           /* every end of a task rings the bell */
     _Atomic uint32_t fd_news;            /* (any) one has ended since the descriptor was told */
     _Atomic uint32_t room_wanted;        /* the manager holds tasks that found the ring full */
+    _Atomic uint32_t stopping;           /* the manager: how far a stop is. Not 0: submitted tasks do not begin */
+    char stopped_by[64];                 /* written before `stopping` */
 
     _Alignas(64) _Atomic uint64_t free_task; /* (any) stack of records: count << 32 | record + 1 */
     _Atomic uint32_t task_count;             /* records that were ever given out */

@@ -324,9 +324,10 @@ static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task
         cw_output_flush();
     /* One that gave up because nobody wants it any more has not failed. */
     if (code == CREW_EFAILED && unwanted(m, task))
-        failure.code = code = CREW_ECANCELLED;
+        failure.code = code =
+            atomic_load(&m->team->stopping) == CW_TEAM_ENDS ? CREW_ESTOPPED : CREW_ECANCELLED;
     add(&m->line->items, 1);
-    if (code && code != CREW_ECANCELLED)
+    if (code && code != CREW_ECANCELLED && code != CREW_ESTOPPED)
         add(&m->line->failures, 1);
     if (cw_task_is_child(task))
         cw_child_end(&m->maps, m->team, m->line, number, code ? &failure : NULL);
@@ -334,12 +335,14 @@ static void call_task(struct cw_member *m, uint32_t number, struct cw_task *task
         cw_root_end(&m->maps, m->team, m->line, number, code, code ? &failure : NULL);
 }
 
-static void drop_task(struct cw_member *m, uint32_t number, struct cw_task *task) {
-    struct cw_failure failure = {.code = CREW_ECANCELLED, .index = task->index, .worker = -1};
+static void drop_task(struct cw_member *m, uint32_t number, struct cw_task *task, int code) {
+    struct cw_failure failure = {.code = code, .index = task->index, .worker = -1};
+    if (code == CREW_ESTOPPED)
+        snprintf(failure.text, sizeof failure.text, "stopped by %s", m->team->stopped_by);
     if (cw_task_is_child(task))
         cw_child_end(&m->maps, m->team, m->line, number, NULL);
     else
-        cw_root_end(&m->maps, m->team, m->line, number, CREW_ECANCELLED, &failure);
+        cw_root_end(&m->maps, m->team, m->line, number, code, &failure);
 }
 
 /* Says in the line which record it runs (+ 1; 0: none). The turn first: whoever
@@ -385,9 +388,11 @@ enum cw_took cw_member_take_task(struct cw_member *m, uint32_t *number) {
     /* Who spun for this one was spared the wake-up of others: see cw_team_wake. */
     if (cw_task_any(&m->maps, t) || atomic_load(&t->claimable))
         cw_team_wake(&m->maps, t, 1);
-    if (!(was & CW_TASK_KILL) && !unwanted_child(m, task))
+    /* Pairs with the release in drain (api/stop.c). What a task has spawned is part of it. */
+    bool late = atomic_load_explicit(&t->stopping, memory_order_acquire) && !cw_task_is_child(task);
+    if (!(was & CW_TASK_KILL) && !late && !unwanted_child(m, task))
         return CW_TOOK_A_TASK;
-    drop_task(m, *number, task);
+    drop_task(m, *number, task, late ? CREW_ESTOPPED : CREW_ECANCELLED);
     cw_member_name_task(m, outer);
     return CW_TOOK_A_HINT;
 }

@@ -39,6 +39,9 @@ static bool failed(struct cw_member *m, struct cw_job *job, struct cw_frame *fra
     struct cw_failure failure;
     if (!cw_frame_judge(frame, rc, &failure))
         return false;
+    /* What gave up because nobody wants it any more has not failed: it has not run. */
+    if (failure.code == CREW_EFAILED && atomic_load(&job->voided))
+        return true;
     failure.item = item;
     if (job->kind == CW_JOB_FOR && frame->failed_at / job->grain == item &&
         frame->failed_at >= 0 && frame->failed_at < job->total)

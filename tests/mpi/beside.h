@@ -51,9 +51,13 @@ static inline pid_t beside_pid_of_rank(int rank) {
     return known ? pid : 0;
 }
 
-static inline bool beside_kill_rank(int rank) {
+static inline bool beside_signal_rank(int rank, int signal) {
     pid_t pid = beside_pid_of_rank(rank);
-    return pid && kill(pid, SIGKILL) == 0;
+    return pid && kill(pid, signal) == 0;
+}
+
+static inline bool beside_kill_rank(int rank) {
+    return beside_signal_rank(rank, SIGKILL);
 }
 
 /* On this machine, and not only until the launcher has buried it. */

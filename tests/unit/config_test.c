@@ -55,6 +55,37 @@ static void config__nothing_set__is_all_defaults(void **state) {
     assert_int_equal(config.segment, 0);
     assert_false(config.has_seed);
     assert_null(config.mpi_module);
+    assert_true(config.stop_signals == 0);
+    assert_true(config.time_limit == 0);
+    assert_true(config.stop_grace == CW_SPAN_UNSET && config.stop_margin == CW_SPAN_UNSET);
+}
+
+static void config__when_to_stop__takes_times_and_signals(void **state) {
+    (void)state;
+    struct cw_config config;
+    crew_error err;
+    assert_int_equal(load(&config, "CREW_TIME_LIMIT", "3:55:00", &err), 0);
+    assert_true(config.time_limit == 14100);
+    assert_int_equal(load(&config, "CREW_TIME_LIMIT", "batch", &err), 0);
+    assert_true(config.time_limit == CW_LIMIT_OF_BATCH);
+    assert_int_equal(load(&config, "CREW_STOP_GRACE", "0", &err), 0);
+    assert_true(config.stop_grace == 0);
+    assert_int_equal(load(&config, "CREW_STOP_MARGIN", "2:00", &err), 0);
+    assert_true(config.stop_margin == 120);
+    assert_int_equal(load(&config, "CREW_STOP_SIGNAL", "USR1,15", &err), 0);
+    assert_true(config.stop_signals == (1ull << 9 | 1ull << 14));
+    refused("CREW_TIME_LIMIT", "4h",
+            "CREW_TIME_LIMIT=4h is not accepted: it takes seconds, MM:SS, H:MM:SS or D-HH:MM:SS, "
+            "or batch for the limit of the batch system");
+    refused("CREW_TIME_LIMIT", "0",
+            "CREW_TIME_LIMIT=0 is not accepted: it takes seconds, MM:SS, H:MM:SS or D-HH:MM:SS, "
+            "or batch for the limit of the batch system");
+    refused("CREW_STOP_GRACE", "batch",
+            "CREW_STOP_GRACE=batch is not accepted: it takes seconds, MM:SS, H:MM:SS or "
+            "D-HH:MM:SS");
+    refused("CREW_STOP_SIGNAL", "KILL",
+            "CREW_STOP_SIGNAL=KILL is not accepted: it takes a list of HUP, INT, QUIT, USR1, USR2, "
+            "ALRM, TERM, XCPU, URG, PWR or numbers");
 }
 
 static void config__every_word__is_its_constant(void **state) {
@@ -342,7 +373,7 @@ static void config__every_printed_variable__is_parsed(void **state) {
         assert_int_equal(load(&config, line, "?", &err), CREW_EINVAL);
         assert_int_equal(strncmp(err.text, line, strlen(line)), 0);
     }
-    assert_int_equal(names, 18);
+    assert_int_equal(names, 22);
     free(text);
 }
 
@@ -359,6 +390,7 @@ int main(void) {
         cmocka_unit_test(config__segment_size__takes_suffixes_and_bounds),
         cmocka_unit_test(config__seed__takes_all_64_bits_and_zero_is_a_seed),
         cmocka_unit_test(config__path__is_absolute_and_handed_on_as_it_is),
+        cmocka_unit_test(config__when_to_stop__takes_times_and_signals),
         cmocka_unit_test(config__no_getter__reads_the_environment),
         cmocka_unit_test(words__of_constants__and_none_beside_them),
         cmocka_unit_test(docs__config_page__holds_exactly_the_table),

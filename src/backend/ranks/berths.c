@@ -284,6 +284,16 @@ bool cw_berths_quit(struct cw_berths *b, int status, double seconds) {
     return true;
 }
 
+void cw_berths_stop_on(struct cw_berths *b, uint64_t signals) {
+    atomic_fetch_or(&b->quay->stop_on, signals);
+    for (int i = 1; i < b->count; i++)
+        wake(&b->quay->berth[i]);
+}
+
+int cw_berths_stopped(struct cw_berths *b) {
+    return atomic_load(&b->quay->stopped) ? atomic_exchange(&b->quay->stopped, 0) : 0;
+}
+
 void cw_berths_free(struct cw_berths *b) {
     if (!b)
         return;

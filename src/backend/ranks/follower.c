@@ -7,6 +7,7 @@
 #include "os/descriptor.h"
 #include "os/futex.h"
 #include "os/process.h"
+#include "os/stopsig.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -201,11 +202,26 @@ static bool told_to_quit(struct follower *f, int *status) {
     return true;
 }
 
+/* Signals that stop the program are for the leader, whoever gets them. */
+static void pass_on_signals(struct follower *f, uint32_t *heard) {
+    uint32_t count;
+    cw_stopsig_on_set(atomic_load(&f->quay->stop_on));
+    int signal = cw_stopsig_seen(&count);
+    if (count == *heard)
+        return;
+    *heard = count;
+    atomic_store(&f->quay->stopped, signal);
+    ring_leader(f);
+}
+
 static int serve(struct follower *f, int *status, crew_error *err) {
     bool lost = false;
+    uint32_t heard = 0;
     turn(f, CW_BERTH_SERVING);
+    cw_stopsig_rings(&f->berth->wake);
     for (;;) {
         uint32_t seen = atomic_load(&f->berth->wake);
+        pass_on_signals(f, &heard);
         if (told_to_quit(f, status))
             return 0;
         if (!is_there(f))
@@ -228,6 +244,7 @@ int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *er
         rc = serve(&f, status, err);
     cw_fork_server_stop();
     cw_aboard_clear(&f.aboard); /* one that is in a task goes with the process */
+    cw_stopsig_rings(NULL);
     if (f.berth)
         turn(&f, CW_BERTH_LEFT);
     if (f.base)

@@ -31,6 +31,8 @@
  * |--------------------|-------------------------------------|----------------------|
  * | count, bell        | the leader, before others look      | all                  |
  * | quit, status       | the leader, once                    | followers            |
+ * | stop_on            | the leader                          | followers            |
+ * | stopped            | followers; the leader clears it     | the leader           |
  * | pid, nursery, mask | its follower, before it serves      | the leader           |
  * | state              | its follower                        | the leader, asleep   |
  * | order[], head      | the leader (a mutex over its threads) | its follower       |
@@ -99,6 +101,8 @@ struct cw_quay {
     uint64_t bell;  /* offset of the leader's cw_bell */
     _Atomic uint32_t quit;
     _Atomic int32_t status;
+    _Atomic uint64_t stop_on; /* signals that stop the program: bit s - 1 is signal s */
+    _Atomic int32_t stopped;  /* one of them that a follower has had, to be looked at */
     struct cw_berth berth[];
 };
 
@@ -138,6 +142,10 @@ bool cw_berths_whole(struct cw_berths *berths);
 /* Tells the followers to end and what with; pools over them are closed. Returns when
  * the workers of all are gone, or after so many seconds: false. */
 bool cw_berths_quit(struct cw_berths *berths, int status, double seconds);
+/* Has the followers catch these signals, too (os/stopsig.h), and tell of them. */
+void cw_berths_stop_on(struct cw_berths *berths, uint64_t signals);
+/* One that a follower has had since the last call; 0: none. */
+int cw_berths_stopped(struct cw_berths *berths);
 /* Frees the view; the quay is the caller's. */
 void cw_berths_free(struct cw_berths *berths);
 

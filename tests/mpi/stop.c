@@ -1,0 +1,145 @@
+/* mpi/stop.c - a map over ranks that a signal stops, whichever rank gets it.
+ *
+ *     rankN   that rank
+ *     all     all processes of the job: ranks, nurseries, workers, as srun does it
+ *     lateN   rank N, with crew_stop_on only in the manager, after crew_init
+ *     long    the manager, in items that last longer than the grace
+ *
+ * Exit code 85, by crew_finalize; 1 and a sentence where something is not as it should be. */
+#include "beside.h"
+
+#include <crew/crew.h>
+#include <dirent.h>
+#include <pthread.h>
+#include <time.h>
+
+enum { COUNT = 40000 };
+
+static void pause_ms(int ms) {
+    const struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+static void give_up(const char *why, const char *more) {
+    fprintf(stderr, "stop: %s %s\n", why, more);
+    _exit(1);
+}
+
+static void tell(crew_call *call) {
+    char name[32];
+    snprintf(name, sizeof name, "began.%d", call->node);
+    if (!beside_has(name))
+        beside_make(name, 1);
+}
+
+static int slow_task(crew_call *call) {
+    if (call->index % 64 == 0)
+        tell(call);
+    pause_ms(1);
+    *CREW_OUT(call, int64_t) = 3 * call->index;
+    return 0;
+}
+
+static int long_task(crew_call *call) {
+    tell(call);
+    pause_ms(120000);
+    return 0;
+}
+
+/* Whatever runs this program. */
+static void signal_all(int ranks) {
+    char self[512] = "", other[512], path[64];
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    int found = 0;
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || !dir)
+        give_up("there is no /proc", "");
+    while ((entry = readdir(dir))) {
+        int pid = atoi(entry->d_name);
+        snprintf(path, sizeof path, "/proc/%d/exe", pid);
+        memset(other, 0, sizeof other);
+        if (pid > 1 && readlink(path, other, sizeof other - 1) > 0 && strcmp(self, other) == 0)
+            found += kill(pid, SIGUSR1) == 0;
+    }
+    closedir(dir);
+    if (found < 3 * ranks)
+        give_up("there are too few processes", "");
+}
+
+struct strike {
+    const char *whom;
+    int ranks, nodes;
+};
+
+/* Once the map has begun on every node. */
+static void *strike(void *arg) {
+    const struct strike *s = arg;
+    for (int node = 0; node < s->nodes; node++) {
+        char name[32];
+        snprintf(name, sizeof name, "began.%d", node);
+        for (int i = 0; !beside_has(name); i++) {
+            if (i == 3000)
+                give_up("the map does not begin", "");
+            pause_ms(10);
+        }
+    }
+    int rank = strcmp(s->whom, "long") == 0 ? 0 : atoi(s->whom + 4);
+    if (strcmp(s->whom, "all") == 0)
+        signal_all(s->ranks);
+    else if (!beside_signal_rank(rank, SIGUSR1))
+        give_up("a rank cannot be signalled", "");
+    return NULL;
+}
+
+/* The statuses tell what was done; what was done has its result. */
+static int64_t check(const int *statuses, const int64_t *out) {
+    int64_t done = 0;
+    for (int64_t i = 0; i < COUNT; i++) {
+        if (statuses[i] != 0 && statuses[i] != CREW_ESTOPPED)
+            give_up("a status is neither 0 nor CREW_ESTOPPED", "");
+        if (statuses[i] == 0 && out[i] != 3 * i)
+            give_up("a result is missing", "");
+        done += statuses[i] == 0;
+    }
+    return done;
+}
+
+int main(int argc, char **argv) {
+    static int statuses[COUNT];
+    static int64_t out[COUNT];
+    const char *nodes = getenv("CREW_TEST_SEVERAL_NODES"), *all = getenv("OMPI_COMM_WORLD_SIZE");
+    struct strike s = {argc > 1 ? argv[1] : "", all ? atoi(all) : 2, nodes ? 3 : 1};
+    bool lasts = strcmp(s.whom, "long") == 0, late = strncmp(s.whom, "late", 4) == 0;
+    crew_error err;
+    pthread_t thread;
+    beside_sign();
+    if (lasts)
+        setenv("CREW_STOP_GRACE", "0.5", 1);
+    if (!late)
+        crew_stop_on(SIGUSR1);
+    if (crew_init(&argc, &argv) < 0)
+        give_up("crew_init:", crew_last_error()->text);
+    if (late)
+        crew_stop_on(SIGUSR1);
+    crew_pool *p = crew_pool_open(NULL, &err);
+    if (!p)
+        give_up("crew_pool_open:", err.text);
+    pthread_create(&thread, NULL, strike, &s);
+    const crew_map_opts opts = {.statuses = statuses};
+    int rc = crew_map_index(p, lasts ? long_task : slow_task, COUNT, out, &opts, &err);
+    pthread_join(thread, NULL);
+    if (rc != CREW_ESTOPPED || !strstr(err.text, "stopped by SIGUSR1 after "))
+        give_up("the map said:", rc ? err.text : "nothing");
+    int64_t done = check(statuses, out);
+    if (lasts ? done != 0 : done == 0 || done == COUNT)
+        give_up("what was done cannot be:", err.text);
+    crew_stats stats;
+    crew_pool_stats(p, -1, &stats);
+    if (!lasts && (stats.restarts || stats.items != done))
+        give_up("workers were lost, or ran what was not counted", "");
+    if (crew_map_index(p, slow_task, 4, out, NULL, &err) != CREW_ESTOPPED)
+        give_up("a map after the stop said:", err.text);
+    crew_pool_free(p);
+    beside_make("struck", 1);
+    return crew_finalize();
+}
