@@ -138,6 +138,31 @@ if(TARGET example_first)
   endforeach()
 endif()
 
+# The same as the ranks of a job. crew_ranked_test(<label> <job> <script> <program>...)
+function(crew_ranked_test label job script)
+  math(EXPR limit "600 * ${CREW_TEST_SLOWNESS}")
+  add_test(NAME apps.${script}.${job}
+    COMMAND ${PROJECT_SOURCE_DIR}/tests/apps/ranked ${job} ${script} ${ARGN})
+  set_tests_properties(apps.${script}.${job} PROPERTIES
+    LABELS ${label} TIMEOUT ${limit} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_LABEL=${label}")
+endfunction()
+foreach(job four hosts3)
+  foreach(program primes ep uts mandelbrot sweep)
+    if(TARGET ${program})
+      crew_ranked_test(mpi_long ${job} ${program} $<TARGET_FILE:${program}>)
+    endif()
+  endforeach()
+  crew_ranked_test(mpi_long ${job} wordcount $<TARGET_FILE:wordcount> ${PROJECT_SOURCE_DIR})
+  if(TARGET thumbs)
+    crew_ranked_test(mpi_long ${job} thumbs $<TARGET_FILE:thumbs> $<TARGET_FILE:apps_pictures>)
+  endif()
+  if(TARGET example_first)
+    crew_ranked_test(mpi ${job} examples ${PROJECT_BINARY_DIR}/apps/examples)
+    crew_ranked_test(mpi ${job} processes ${PROJECT_BINARY_DIR}/apps/examples)
+  endif()
+endforeach()
+
 # The scripts under cluster/: each skips what this machine does not allow or have.
 function(crew_cluster_test name seconds)
   math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")

@@ -80,18 +80,18 @@ static int test_file(crew_pool *pool, FILE *file, const char *name) {
     int status, result = 0;
     crew_iter *it = crew_imap(pool, judge_task, crew_source_lines(file), sizeof v, NULL, &err);
     if (!it)
-        return failed(&err);
+        return tool_failed(&err);
     while ((status = crew_next(it, &v, &item, CREW_FOREVER, &err)) > 0 && !ferror(stdout)) {
         if (v.kind == PRIME)
             printf("%" PRIu64 "\n", v.number);
         if (v.kind == NO_NUMBER) {
-            fprintf(stderr, "primes: %s:%" PRId64 ": \"%s\" is not a number below 2^64\n", name,
-                    item.index + 1, v.text);
+            tool_say("%s:%" PRId64 ": \"%s\" is not a number below 2^64", name, item.index + 1,
+                     v.text);
             result = EXIT_FAILURE;
         }
     }
     crew_iter_free(it);
-    return status < 0 ? failed(&err) : result;
+    return status < 0 ? tool_failed(&err) : result;
 }
 
 int test_files(crew_pool *pool, char **names, int count) {
@@ -100,7 +100,7 @@ int test_files(crew_pool *pool, char **names, int count) {
         bool standard = strcmp(names[i], "-") == 0;
         FILE *file = standard ? stdin : fopen(names[i], "r");
         if (!file) {
-            fprintf(stderr, "primes: %s: %s\n", names[i], strerror(errno));
+            tool_say("%s: %s", names[i], strerror(errno));
             result = EXIT_FAILURE;
             continue;
         }

@@ -3,7 +3,7 @@
 #define PRIMES_PRIMES_H
 
 #include "sieve.h"
-#include <crew/crew.h>
+#include "../support/tool.h"
 
 /* 123, 10^7, 2e9. False if it is none of these or not below 2^64. */
 bool parse_number(const char *text, uint64_t *value);
@@ -14,7 +14,5 @@ int compare_range(crew_pool *pool, const sieve_plan *plan); /* in series, then o
 int list_range(crew_pool *pool, const sieve_plan *plan);
 /* Prints the primes among the numbers in files, one a line; "-" is standard input. */
 int test_files(crew_pool *pool, char **names, int count);
-
-int failed(const crew_error *err);
 
 #endif

@@ -3,14 +3,7 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static const char no_memory[] = "not enough memory for a part of the range";
 
@@ -62,7 +55,7 @@ static int count_on_pool(crew_pool *pool, const sieve_plan *plan, int64_t *total
     crew_map_opts opts = {.common = plan, .common_size = sieve_plan_size(plan), .progress = true};
     int status =
         crew_reduce(pool, count_task, NULL, 0, plan->parts, total, sizeof *total, add, &opts, &err);
-    return status < 0 ? failed(&err) : 0;
+    return status < 0 ? tool_failed(&err) : 0;
 }
 
 int count_range(crew_pool *pool, const sieve_plan *plan) {
@@ -79,15 +72,15 @@ struct series {
 };
 
 static int count_in_series(const sieve_plan *plan, struct series *s) {
-    double begin = now(), last = begin;
+    double begin = tool_now(), last = begin;
     *s = (struct series){0};
     for (int64_t i = 0; i < plan->parts; i++) {
         int64_t count = sieve_count(plan, i);
         if (count < 0) {
-            fprintf(stderr, "primes: %s\n", no_memory);
+            tool_say("%s", no_memory);
             return EXIT_FAILURE;
         }
-        double time = now();
+        double time = tool_now();
         s->total += count;
         s->longest = time - last > s->longest ? time - last : s->longest;
         last = time;
@@ -132,7 +125,7 @@ static int print_places(crew_pool *pool) {
     crew_error err;
     int workers = crew_pool_workers(pool);
     if (crew_dict_create(&places) < 0)
-        return failed(crew_last_error());
+        return tool_failed(crew_last_error());
     int status = crew_pool_each(pool, place_task, &places, sizeof places, &err);
     for (int w = 0; status == 0 && w < workers && w < SHOWN; w++) {
         struct place place;
@@ -148,7 +141,7 @@ static int print_places(crew_pool *pool) {
     if (status == 0 && workers > SHOWN)
         printf("and %d more\n", workers - SHOWN);
     crew_dict_destroy(places);
-    return status < 0 ? failed(&err) : 0;
+    return status < 0 ? tool_failed(&err) : 0;
 }
 
 int compare_range(crew_pool *pool, const sieve_plan *plan) {
@@ -167,15 +160,15 @@ int compare_range(crew_pool *pool, const sieve_plan *plan) {
     printf("in series     %10.3f s   %s primes\n", series.seconds,
            grouped((uint64_t)series.total, text));
     fflush(stdout);
-    double begin = now();
+    double begin = tool_now();
     if (count_on_pool(pool, plan, &together))
         return EXIT_FAILURE;
-    double took = now() - begin;
+    double took = tool_now() - begin;
     printf("%2d worker%s    %10.3f s   %s primes   speed-up %.2f\n", workers,
            workers == 1 ? " " : "s", took, grouped((uint64_t)together, text),
            series.seconds / took);
     if (series.total != together) {
-        fputs("primes: the two counts differ\n", stderr);
+        tool_say("the two counts differ");
         return EXIT_FAILURE;
     }
     /* Nobody is faster than the longest part, and no more are at work than there are. */
@@ -195,7 +188,7 @@ int list_range(crew_pool *pool, const sieve_plan *plan) {
     crew_iter *it =
         crew_imap(pool, list_task, crew_source_range(0, plan->parts, 1), 0, &opts, &err);
     if (!it)
-        return failed(&err);
+        return tool_failed(&err);
     crew_item item;
     int status;
     while ((status = crew_next(it, NULL, &item, CREW_FOREVER, &err)) > 0 && !ferror(stdout)) {
@@ -204,5 +197,5 @@ int list_range(crew_pool *pool, const sieve_plan *plan) {
             printf("%" PRIu64 "\n", primes[i]);
     }
     crew_iter_free(it);
-    return status < 0 ? failed(&err) : 0;
+    return status < 0 ? tool_failed(&err) : 0;
 }

@@ -86,7 +86,7 @@ static void stop(int number) {
 }
 
 /* The second one of a kind ends the program at once. What is ignored (nohup) stays so. */
-static void catch_signals(void) {
+void tool_catch_signals(void) {
     struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND}, old;
     for (int i = 0; i < STOPS; i++)
         if (sigaction(stops[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
@@ -105,7 +105,6 @@ bool tool_start(int *argc, char ***argv, const char *help) {
     } else if (wants_version) {
         printf("%s %s\n", program_invocation_short_name, CREW_VERSION);
     } else {
-        catch_signals();
         return true;
     }
     return false;
@@ -151,6 +150,11 @@ void tool_say(const char *fmt, ...) {
             size < 0 ? "not enough memory for a message" : text);
     if (size >= 0)
         free(text);
+}
+
+int tool_failed(const crew_error *err) {
+    tool_say("%s", err->text);
+    return EXIT_FAILURE;
 }
 
 int tool_wait(crew_job *job, crew_error *err) {

@@ -28,9 +28,10 @@ int64_t tool_integer(const char *option, const char *text, int64_t least, int64_
 double tool_number(const char *option, const char *text, double least, double most);
 
 /* crew_init, after the options are read: they are read in every process, but only the
- * manager goes on from here and speaks. False: the program is to end, by tool_end. From
- * here on the signals that end a program only ask for it. */
+ * manager goes on from here and speaks. False: the program is to end, by tool_end. */
 bool tool_start(int *argc, char ***argv, const char *help);
+/* From here on the signals that end a program only ask for it: tool_stopped. */
+void tool_catch_signals(void);
 
 /* Closes standard output and crew: what main returns. Does not return if a signal was
  * what ended the program. */
@@ -43,6 +44,8 @@ bool tool_stopped(void);
 
 /* Says on standard error what went wrong, behind the program's name. */
 void tool_say(const char *fmt, ...) CREW_PRINTF(1, 2);
+/* The same of an error; EXIT_FAILURE. */
+int tool_failed(const crew_error *err);
 
 /* Waits for a map and frees it; cancels it if the program is stopped. 0, or after a
  * failure (which it has told) or a stop -1. */

@@ -274,5 +274,6 @@ int main(int argc, char **argv) {
     parse(argc, argv, &r);
     if (!tool_start(&argc, &argv, HELP))
         return tool_end(0);
+    tool_catch_signals();
     return tool_end(run(&r));
 }

@@ -1,12 +1,11 @@
 /* uts - the Unbalanced Tree Search benchmark on a pool: tasks that make tasks. */
 #include "search.h"
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
-enum { EXIT_USAGE = 2, GRAIN = 2000 };
+enum { GRAIN = 2000 };
 
 /* The trees of the original's samples, and what is in them. */
 static const struct sample {
@@ -34,175 +33,123 @@ struct request {
 
 /* ---- the command line --------------------------------------------------- */
 
-static void help(void) {
-    puts("Usage: uts [OPTION]... [TREE]\n"
-         "\n"
-         "The Unbalanced Tree Search benchmark: counts the nodes, the leaves and the depth\n"
-         "of a tree that nobody has seen before, by tasks that make tasks. TREE is T1, T2,\n"
-         "T3, T4, T5, T1L, T2L or T3L: the original's samples, checked against what is\n"
-         "known of them. Or a tree is given by the original's options:\n"
-         "\n"
-         "  -t N          type: 0 binomial, 1 geometric (the default), 2 hybrid, 3 balanced\n"
-         "  -r N          the root's seed (0)\n"
-         "  -b X          children of the root; of a geometric tree, how many are expected (4)\n"
-         "  -a N          geometric: 0 linear, 1 exponential, 2 cyclic, 3 fixed (0)\n"
-         "  -d N          geometric and balanced: the depth (6)\n"
-         "  -q X          binomial: how likely a node has children (0.234375)\n"
-         "  -m N          binomial: how many it then has (4)\n"
-         "  -f X          hybrid: the part of the depth that is geometric (0.5)\n"
-         "  -g N          how often the digest of each node is computed (1)\n"
-         "  -c N          nodes that a task meets before it makes others of the rest (2000)\n"
-         "\n"
-         "  --compare     first in series, then on all workers: times and speed-up\n"
-         "  --backend=B   serial, threads or fork, as CREW_BACKEND=B\n"
-         "  --workers=N   as CREW_WORKERS=N; default: one for each core there is\n"
-         "  --help        this\n"
-         "  --version     the version\n"
-         "\n"
-         "Exit status: 0, or 1 if something failed or a sample is not as it is known.");
-}
+static const char HELP[] =
+    "Usage: uts [OPTION]... [TREE]\n"
+    "\n"
+    "The Unbalanced Tree Search benchmark: counts the nodes, the leaves and the depth\n"
+    "of a tree that nobody has seen before, by tasks that make tasks. TREE is T1, T2,\n"
+    "T3, T4, T5, T1L, T2L or T3L: the original's samples, checked against what is\n"
+    "known of them. Or a tree is given by the original's options:\n"
+    "\n"
+    "  -t N          type: 0 binomial, 1 geometric (the default), 2 hybrid, 3 balanced\n"
+    "  -r N          the root's seed (0)\n"
+    "  -b X          children of the root; of a geometric tree, how many are expected (4)\n"
+    "  -a N          geometric: 0 linear, 1 exponential, 2 cyclic, 3 fixed (0)\n"
+    "  -d N          geometric and balanced: the depth (6)\n"
+    "  -q X          binomial: how likely a node has children (0.234375)\n"
+    "  -m N          binomial: how many it then has (4)\n"
+    "  -f X          hybrid: the part of the depth that is geometric (0.5)\n"
+    "  -g N          how often the digest of each node is computed (1)\n"
+    "  -c N          nodes that a task meets before it makes others of the rest (2000)\n"
+    "\n"
+    "  --compare     first in series, then on all workers: times and speed-up\n"
+    "  --backend=B   serial, threads or fork, as CREW_BACKEND=B\n"
+    "  --workers=N   as CREW_WORKERS=N; default: one for each core there is\n"
+    "  --help        this\n"
+    "  --version     the version\n"
+    "\n"
+    "Exit status: 0, or 1 if something failed or a sample is not as it is known.\n";
 
-static int usage(const char *problem, const char *what) {
-    fprintf(stderr, "uts: %s%s. Try uts --help.\n", problem, what);
-    return EXIT_USAGE;
-}
-
-static int out_of_range(char option, const char *text, double least, double most) {
-    fprintf(stderr, "uts: -%c is from %.10g to %.10g, not %s. Try uts --help.\n", option, least,
-            most, text);
-    return EXIT_USAGE;
-}
-
-static int parse_real(char option, const char *text, double least, double most, double *value) {
+static double parse_real(char option, const char *text, double least, double most) {
     char *end;
-    *value = strtod(text, &end);
-    if (end == text || *end || !(*value >= least && *value <= most))
-        return out_of_range(option, text, least, most);
-    return 0;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= least && value <= most))
+        tool_misuse("-%c is from %.10g to %.10g, not %s", option, least, most, text);
+    return value;
 }
 
-static int parse_whole(char option, const char *text, int32_t least, int32_t *value) {
+static int32_t parse_whole(char option, const char *text, int32_t least, int32_t most) {
     char *end;
     errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (end == text || *end || errno || number < least || number > INT32_MAX)
-        return out_of_range(option, text, least, INT32_MAX);
-    *value = (int32_t)number;
-    return 0;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno || value < least || value > most) {
+        tool_misuse("-%c is from %d to %d, not %s", option, least, most, text);
+        return least;
+    }
+    return (int32_t)value;
 }
 
-/* An option of the original's: 0, or main's result. */
-static int parse_tree_option(int option, const char *text, struct request *r) {
+/* An option of the original's. */
+static void parse_tree_option(int option, const char *text, struct request *r) {
     struct tree *t = &r->tree;
-    int32_t grain = GRAIN;
-    int bad;
     switch (option) {
     case 't':
-        bad = parse_whole('t', text, 0, &t->type);
-        return bad || t->type < TREE_TYPES ? bad : usage("there is no type -t ", text);
+        t->type = parse_whole('t', text, 0, TREE_TYPES - 1);
+        break;
     case 'a':
-        bad = parse_whole('a', text, 0, &t->shape);
-        return bad || t->shape < SHAPES ? bad : usage("there is no shape -a ", text);
+        t->shape = parse_whole('a', text, 0, SHAPES - 1);
+        break;
     case 'r':
-        return parse_whole('r', text, 0, &t->seed);
+        t->seed = parse_whole('r', text, 0, INT32_MAX);
+        break;
     case 'd':
-        return parse_whole('d', text, 1, &t->depth);
+        t->depth = parse_whole('d', text, 1, INT32_MAX);
+        break;
     case 'm':
-        return parse_whole('m', text, 0, &t->m);
+        t->m = parse_whole('m', text, 0, INT32_MAX);
+        break;
     case 'g':
-        return parse_whole('g', text, 1, &t->effort);
+        t->effort = parse_whole('g', text, 1, INT32_MAX);
+        break;
     case 'b':
-        return parse_real('b', text, 0, INT32_MAX, &t->branches);
+        t->branches = parse_real('b', text, 0, INT32_MAX);
+        break;
     case 'q':
-        return parse_real('q', text, 0, 1, &t->q);
+        t->q = parse_real('q', text, 0, 1);
+        break;
     case 'f':
-        return parse_real('f', text, 0, 1, &t->shift);
+        t->shift = parse_real('f', text, 0, 1);
+        break;
     default:
-        bad = parse_whole('c', text, 1, &grain);
-        r->grain = grain;
-        return bad;
+        r->grain = parse_whole('c', text, 1, INT32_MAX);
     }
 }
 
 /* The sample, or what the options say: one of the two. */
-static int choose_tree(int count, char **words, bool given, struct request *r) {
+static void choose_tree(int count, char **words, bool given, struct request *r) {
     if (count > 1)
-        return usage("there is more than one tree: ", words[1]);
-    if (count == 1) {
-        for (int i = 0; i < SAMPLES; i++)
-            if (strcmp(words[0], samples[i].name) == 0)
-                r->sample = &samples[i];
-        if (!r->sample)
-            return usage("there is no sample with the name ", words[0]);
-        if (given)
-            return usage("a sample has its own -t -r -b -a -d -q -m -f -g: ", words[0]);
+        tool_misuse("there is more than one tree: %s", words[1]);
+    if (count == 0)
+        return;
+    for (int i = 0; i < SAMPLES; i++)
+        if (strcmp(words[0], samples[i].name) == 0)
+            r->sample = &samples[i];
+    if (!r->sample)
+        tool_misuse("there is no sample with the name %s", words[0]);
+    else if (given)
+        tool_misuse("a sample has its own -t -r -b -a -d -q -m -f -g: %s", words[0]);
+    else
         r->tree = r->sample->tree;
-    }
-    bool binomial = r->tree.type == TREE_BINOMIAL || r->tree.type == TREE_HYBRID;
-    if (binomial && !r->sample && r->tree.q * r->tree.m >= 1)
-        fputs("uts: -q times -m is 1 or more: such a tree may have no end\n", stderr);
-    return 0;
 }
 
-/* The environment overrides what a program asks for, and a program's options override
- * the environment: so they go there. The library says which words it accepts. */
-static int set(const char *name, const char *value) {
-    return setenv(name, value, 1) ? usage("not enough memory", "") : 0;
-}
-
-enum { OPTION_COMPARE = 1, OPTION_BACKEND, OPTION_WORKERS, OPTION_HELP, OPTION_VERSION };
-
-/* 0: go on. -1: all is done. Else main's result. */
-static int parse_options(int argc, char **argv, struct request *r) {
-    static const struct option options[] = {
-        {"compare", no_argument, NULL, OPTION_COMPARE},
-        {"backend", required_argument, NULL, OPTION_BACKEND},
-        {"workers", required_argument, NULL, OPTION_WORKERS},
-        {"help", no_argument, NULL, OPTION_HELP},
-        {"version", no_argument, NULL, OPTION_VERSION},
-        {0},
-    };
-    int option, bad = 0;
+static void parse(int argc, char **argv, struct request *r) {
+    static const struct option options[] = {{"compare", no_argument, NULL, 1}, TOOL_OPTIONS};
+    int option;
     bool given = false;
     opterr = 0;
-    while (!bad && (option = getopt_long(argc, argv, "t:r:b:a:d:q:m:f:g:c:", options, NULL)) != -1)
-        switch (option) {
-        case OPTION_COMPARE:
+    while ((option = getopt_long(argc, argv, "t:r:b:a:d:q:m:f:g:c:", options, NULL)) != -1) {
+        if (option == 1)
             r->compare = true;
-            break;
-        case OPTION_BACKEND:
-            bad = set("CREW_BACKEND", optarg);
-            break;
-        case OPTION_WORKERS:
-            bad = set("CREW_WORKERS", optarg);
-            break;
-        case OPTION_HELP:
-            help();
-            return -1;
-        case OPTION_VERSION:
-            puts("uts " CREW_VERSION);
-            return -1;
-        case '?':
-            return usage("no such option, or it lacks its value: ", argv[optind - 1]);
-        default:
-            given |= option != 'c';
-            bad = parse_tree_option(option, optarg, r);
-        }
-    return bad ? bad : choose_tree(argc - optind, argv + optind, given, r);
+        else if (option == '?' || option >= TOOL_BACKEND)
+            tool_option(option, argv);
+        else
+            parse_tree_option(option, optarg, r);
+        given |= option > 1 && option < TOOL_BACKEND && option != 'c';
+    }
+    choose_tree(argc - optind, argv + optind, given, r);
 }
 
 /* ---- what the program does ---------------------------------------------- */
-
-int failed(const crew_error *err) {
-    fprintf(stderr, "uts: %s\n", err->text);
-    return EXIT_FAILURE;
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static bool same(const struct counts *a, const struct counts *b) {
     return a->nodes == b->nodes && a->leaves == b->leaves && a->depth == b->depth;
@@ -218,20 +165,20 @@ static void print(const char *who, const struct counts *counts, double seconds) 
 
 static int run(crew_pool *pool, const struct request *r) {
     struct counts alone, together;
-    double series = 0, begin = now();
+    double series = 0, begin = tool_now();
     if (r->compare) {
         if (search_in_series(&r->tree, &alone))
             return EXIT_FAILURE;
-        series = now() - begin;
+        series = tool_now() - begin;
         print("series", &alone, series);
     }
-    begin = now();
+    begin = tool_now();
     if (search_on_pool(pool, &r->tree, r->grain, &together))
         return EXIT_FAILURE;
-    double took = now() - begin;
+    double took = tool_now() - begin;
     print("pool", &together, took);
     if (r->compare && !same(&alone, &together)) {
-        fputs("uts: the two searches have found different trees\n", stderr);
+        tool_say("the two searches have found different trees");
         return EXIT_FAILURE;
     }
     if (r->compare)
@@ -253,21 +200,15 @@ int main(int argc, char **argv) {
                                  .m = 4,
                                  .effort = 1,
                                  .shift = 0.5}};
-    int result = parse_options(argc, argv, &r);
-    if (result)
-        return result < 0 ? 0 : result;
-    if (crew_init(&argc, &argv) < 0)
-        return failed(crew_last_error());
+    parse(argc, argv, &r);
+    if (!tool_start(&argc, &argv, HELP))
+        return tool_end(0);
+    bool binomial = r.tree.type == TREE_BINOMIAL || r.tree.type == TREE_HYBRID;
+    if (binomial && !r.sample && r.tree.q * r.tree.m >= 1)
+        tool_say("-q times -m is 1 or more: such a tree may have no end");
     crew_error err;
     crew_pool *pool = crew_pool_open(&(crew_pool_opts){.name = "uts"}, &err);
-    if (!pool)
-        return failed(&err);
-    result = run(pool, &r);
+    int result = pool ? run(pool, &r) : tool_failed(&err);
     crew_pool_free(pool);
-    int last = crew_finalize();
-    if (fflush(stdout) || ferror(stdout)) {
-        fprintf(stderr, "uts: the output could not be written: %s\n", strerror(errno));
-        return EXIT_FAILURE;
-    }
-    return result ? result : last;
+    return tool_end(result);
 }

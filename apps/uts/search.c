@@ -20,7 +20,7 @@ struct plan {
 };
 
 static int no_memory(void) {
-    fputs("uts: not enough memory for the nodes that are still to be searched\n", stderr);
+    tool_say("not enough memory for the nodes that are still to be searched");
     return EXIT_FAILURE;
 }
 
@@ -120,7 +120,7 @@ static int search(crew_pool *pool, const struct plan *plan, struct counts *count
     int status = future ? wait_for(future, plan, &err) : err.code;
     crew_future_free(future);
     if (status < 0)
-        return failed(&err);
+        return tool_failed(&err);
     counts->nodes = crew_value_get_i64(plan->nodes);
     counts->leaves = crew_value_get_i64(plan->leaves);
     counts->depth = crew_value_get_i64(plan->depth);
@@ -133,7 +133,7 @@ int search_on_pool(crew_pool *pool, const struct tree *tree, int64_t grain, stru
     int made = 0, result = 0;
     while (made < 3 && crew_value_create(values[made], CREW_I64) == 0)
         made++;
-    result = made == 3 ? search(pool, &plan, counts) : failed(crew_last_error());
+    result = made == 3 ? search(pool, &plan, counts) : tool_failed(crew_last_error());
     while (made > 0)
         crew_value_destroy(*values[--made]);
     return result;

@@ -162,5 +162,6 @@ int main(int argc, char **argv) {
     }
     if (!tool_start(&argc, &argv, HELP))
         return tool_end(0);
+    tool_catch_signals();
     return tool_end(run(argv + optind, argc - optind, top, stats));
 }

@@ -67,6 +67,9 @@ check ep__unknown_class__lists_them said "$(said 'the classes are S, W, A, B and
 check ep__two_classes__are_refused "exit 2" "$(run S W)"
 check ep__unknown_option__is_refused "exit 2" "$(run --fast)"
 check ep__unknown_backend__is_refused "exit 1" "$(run --backend=steam)"
-check ep__full_disk__is_an_error "exit 1" "$( ("$ep" S >/dev/full) 2>"$work/err" || echo "exit $?")"
-check ep__full_disk__is_named said "$(said 'could not be written: No space left on device')"
+# Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    check ep__full_disk__is_an_error "exit 1" "$( ("$ep" S >/dev/full) 2>"$work/err" || echo "exit $?")"
+    check ep__full_disk__is_named said "$(said 'could not be written: No space left on device')"
+fi
 [ "$failures" -eq 0 ]

@@ -34,8 +34,11 @@ check picture__is_drawn 0 "$(code --size=300x200 a.png)"
 check picture__says_nothing "" "$(cat err)"
 check picture__is_a_png_of_that_size "137 80 78 71 13 10 26 10 0 0 0 13 73 72 68 82 0 0 1 44 0 0 0 200 8 2" \
     "$(head -c 26 a.png | od -An -tu1 | xargs)"
-check serial_picture__is_drawn 0 "$(code --size=300x200 --backend=serial b.png)"
-check serial_picture__is_the_same "" "$(cmp a.png b.png)"
+# Ranks that are told to be serial are programs of their own.
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    check serial_picture__is_drawn 0 "$(code --size=300x200 --backend=serial b.png)"
+    check serial_picture__is_the_same "" "$(cmp a.png b.png)"
+fi
 check one_worker__is_drawn 0 "$(code --size=300x200 --workers=1 b.png)"
 check one_worker__is_the_same "" "$(cmp a.png b.png)"
 check standard_output__is_a_success 0 "$(code --size=300x200 -)"
@@ -68,8 +71,11 @@ check no_such_folder__fails 1 "$(code none/x.png)"
 check no_such_folder__is_named said "$(said '^mandelbrot: none/x.png cannot be written: No such file')"
 check full_disk__fails 1 "$(code --size=30x20 /dev/full)"
 check full_disk__is_told said "$(said '/dev/full could not be written: No space left on device')"
-check full_output__fails 1 "$("$mandelbrot" --size=30x20 - >/dev/full 2>err; echo $?)"
-check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
+# Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    check full_output__fails 1 "$("$mandelbrot" --size=30x20 - >/dev/full 2>err; echo $?)"
+    check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
+fi
 if unshare --mount true 2>/dev/null; then
     mkdir full
     check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
@@ -79,10 +85,13 @@ else
     echo "skipped - mandelbrot__full_folder: there may be no mount here"
 fi
 check failures__leave_nothing "" "$(ls | grep -E '^x|part')"
-{ "$mandelbrot" --size=2000x2000 --iterations=50 - 2>err; echo $? >code; } | head -c 10 >out
-check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
-check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    { "$mandelbrot" --size=2000x2000 --iterations=50 - 2>err; echo $? >code; } | head -c 10 >out
+    check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
+    check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
+fi
 
+[ -n "${CREW_TEST_JOB-}" ] && exit $((failures > 0))
 # Ended in the middle of what would take hours: the old picture is there, nothing else,
 # nobody.
 cp a.png old.png

@@ -14,15 +14,17 @@ check() { # name, expected, actual
         echo "ok - $1"
     else
         echo "not ok - $1: expected '$2', got '$3'"
+        [ -s "$work/err" ] && sed 's/^/# /' "$work/err"
         failures=$((failures + 1))
     fi
 }
 
-# Runs a program, which a deadlock must not keep; its output, standard error and exit code.
+# Runs a program, which a deadlock must not keep; its output, and its exit code if that is
+# not 0.
 run() {
     program=$1
     shift
-    timeout 60 "$folder/$program" "$@" 2>&1 || echo "exit $?"
+    timeout 60 "$folder/$program" "$@" 2>"$work/err" || echo "exit $?"
 }
 
 prints() { # program, expected output

@@ -48,7 +48,10 @@ small="--r=20:30:6 --s=9:11:3 --members=7 --time=5"
     check sweep__begins_with_names "r,s,z,zz,lyapunov" "$(head -n 1 want.csv)"
     check sweep__is_in_order "20,9 20,10 20,11 22,9" \
         "$(sed -n '2,5p' want.csv | cut -d , -f 1,2 | paste -sd ' ' -)"
-    for backend in serial threads fork; do
+    # Ranks that are told of another backend are programs of their own.
+    backends='serial threads fork'
+    [ -n "${CREW_TEST_JOB-}" ] && backends=mpi
+    for backend in $backends; do
         for workers in 1 3; do
             for threads in 1 2 5; do
                 code $small --backend=$backend --workers=$workers --threads=$threads >/dev/null
@@ -83,8 +86,11 @@ check too_many_pairs__is_a_usage_error 2 "$(code --r=1:2:100000 --s=1:2:100000)"
 check a_word__is_a_usage_error 2 "$(code words)"
 check no_such_folder__fails 1 "$(code --output=none/x.csv)"
 check no_such_folder__is_named said "$(said '^sweep: none/x.csv cannot be written: No such file')"
-check full_output__fails 1 "$("$sweep" --r=1:2:2 --members=1 --time=1 >/dev/full 2>err; echo $?)"
-check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
+# Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    check full_output__fails 1 "$("$sweep" --r=1:2:2 --members=1 --time=1 >/dev/full 2>err; echo $?)"
+    check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
+fi
 if unshare --mount true 2>/dev/null; then
     mkdir full
     check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
@@ -93,10 +99,13 @@ if unshare --mount true 2>/dev/null; then
 else
     echo "skipped - sweep__full_folder: there may be no mount here"
 fi
-{ "$sweep" --r=0:1:3000 --members=1 --time=1 2>err; echo $? >code; } | head -n 1 >out
-check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
-check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    { "$sweep" --r=0:1:3000 --members=1 --time=1 2>err; echo $? >code; } | head -n 1 >out
+    check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
+    check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
+fi
 
+[ -n "${CREW_TEST_JOB-}" ] && exit $((failures > 0))
 CREWTEST_MARK=$$ "$sweep" --members=1000000 --time=100000 --output=long.csv 2>err &
 pid=$!
 tries=0

@@ -185,6 +185,8 @@ else
     echo "skipped - thumbs__full_disk: there may be no mount here"
 fi
 
+# Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
+[ -n "${CREW_TEST_JOB-}" ] && exit $((failures > 0))
 # Ended when the first thumbnail is there: what is there is whole, nobody is left.
 mkdir many
 "$pictures" rgba 1200 1200 many/0.png

@@ -70,5 +70,8 @@ check uts__a_word_for_a_number__says_the_range said "$(said '-d is from 1 to 214
 check uts__more_than_certain__is_refused "exit 2" "$(run -q 1.5)"
 check uts__maybe_endless__is_said said "$(run -t 0 -b 0 -q 0.5 -m 2 >"$work/out"; said 'may have no end')"
 check uts__unknown_backend__is_refused "exit 1" "$(run --backend=steam)"
-check uts__full_disk__is_an_error "exit 1" "$( ("$uts" >/dev/full) 2>"$work/err" || echo "exit $?")"
+# Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    check uts__full_disk__is_an_error "exit 1" "$( ("$uts" >/dev/full) 2>"$work/err" || echo "exit $?")"
+fi
 [ "$failures" -eq 0 ]

@@ -113,13 +113,16 @@ check no_such_file__is_told_once 1 "$(grep -c '^wordcount: none cannot be read: 
 check no_such_file__others_are_counted "2 two" "$(head -n 1 out | xargs)"
 check folder__fails 1 "$(code "$source/docs")"
 check folder__is_told said "$(said 'docs cannot be read: Is a directory')"
-check full_output__fails 1 "$("$wordcount" text >/dev/full 2>err; echo $?)"
-check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
-seq 1000000 >numbers
-{ "$wordcount" numbers 2>err; echo $? >code; } | head -n 1 >out
-check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
-check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
-
+# Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
+if [ -z "${CREW_TEST_JOB-}" ]; then
+    check full_output__fails 1 "$("$wordcount" text >/dev/full 2>err; echo $?)"
+    check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
+    seq 1000000 >numbers
+    { "$wordcount" numbers 2>err; echo $? >code; } | head -n 1 >out
+    check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
+    check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
+fi
+[ -n "${CREW_TEST_JOB-}" ] && exit $((failures > 0))
 # Ended while it waits for more input.
 mkfifo never
 CREWTEST_MARK=$$ "$wordcount" >out 2>err <never &
