@@ -20,4 +20,53 @@
 #include <crew/pool.h>
 #include <mpi.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A pool whose workers are under the ranks of a communicator. Collective over `comm`, an
+ * intracommunicator; every rank names the same root.
+ *
+ *   - In the root it returns 0 with the pool, which is used like any other (crew/pool.h,
+ *     crew/future.h), by the program's other threads, too.
+ *   - In the other ranks it serves that pool. When the root frees it (crew_pool_free,
+ *     crew_finalize, or MPI_Finalize, which frees it first), it returns 0 with *pool NULL.
+ *   - If the pool cannot be opened, all ranks have *pool NULL and the same error: opts are
+ *     wrong, an initializer fails, the ranks run different programs (CREW_EMISMATCH), ...
+ *
+ * opts: of the root alone; NULL is {0}. workers, 0: the cores of each node's ranks; else
+ * of all nodes together, evenly over the ranks. Workers are forked in this call, by every
+ * rank from what it is then: they see what it has loaded, and its globals. start is
+ * CREW_START_FORK or AUTO, backend CREW_MPI or AUTO, whatever CREW_START and CREW_BACKEND
+ * say. A task runs in such a process and may not call MPI.
+ *
+ * What is sent between ranks has communicators of its own, which are freed with the pool:
+ * the program's communicators, and what it has on its way in them, are not touched. Pools
+ * may be opened one after the other, over any communicators, with any roots; and at the
+ * same time over communicators that have no rank in common. A process has, or serves, one at a time:
+ * where one of `comm` has one already, all get CREW_EINVAL.
+ *
+ * Threads. With MPI_THREAD_MULTIPLE a thread of crew's makes the calls of MPI. With less
+ * no thread of its own may: other nodes than the root's then get work, and their results
+ * come home, only while the thread that has opened the pool is in a call of crew's
+ * that waits or asks for work of a pool (crew_map, crew_job_wait, crew_job_ready,
+ * crew_future_result, crew_future_done, crew_wait, crew_next, crew_pool_free, ...), and it
+ * is to free the pool. That is said once on standard error. Where all ranks are on one
+ * node nothing has to be sent, and it makes no difference.
+ *
+ * A worker that dies is replaced as in any pool. A rank that dies ends the job, unless the
+ * launcher was told to go on (mpirun --enable-recovery): then its node's work is done by
+ * the others, after CREW_NODE_TIMEOUT. With less than MPI_THREAD_MULTIPLE a root
+ * that has died so is not noticed.
+ *
+ * CREW_EINVAL: MPI is not started, or has ended; root, comm or opts are wrong; this is a
+ * task, a callback, or a thread that may not call MPI. CREW_ENOTSUP: another start;
+ * libcrew is linked statically. Others as crew_pool_open. */
+CREW_API int crew_mpi_pool(MPI_Comm comm, int root, const crew_pool_opts *opts, crew_pool **pool,
+                           crew_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

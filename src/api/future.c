@@ -1,5 +1,6 @@
 /* Futures, as the caller sees them. */
 #include "api/future_impl.h"
+#include "api/joint.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -305,6 +306,7 @@ const void *crew_future_data(crew_future *f, size_t *size) {
 }
 
 bool crew_future_done(crew_future *f) {
+    cw_joint_turn(); /* who asks again and again waits for it */
     return check(f, NULL) == 0 && (!f->pool || cw_record_done(f->pool, f->number));
 }
 

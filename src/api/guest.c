@@ -59,6 +59,7 @@ static struct guest {
     struct post *first, **last; /* to be sent */
     struct order *orders, **orders_end;
     enum { STAYS, GOODBYE, ALONE } end;
+    bool obeyed; /* the last order, and none comes */
     bool less; /* goodbye was said to a job that lacks nodes or ranks */
     int64_t looked_ns; /* the agent's: for tasks that wait */
     _Atomic uint32_t word;
@@ -448,18 +449,22 @@ static void lost(void *ctx, int node) {
         end(ALONE);
 }
 
-enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers) {
-    static const struct cw_agent_ops ops = {.letter = letter,
-                                            .work = work,
-                                            .lie_down = lie_down,
-                                            .get_up = get_up,
-                                            .lost = lost};
+static void begin(struct cw_session *s, struct cw_agent *agent) {
+    pthread_mutex_lock(&guest.lock);
     guest.session = s;
     guest.agent = agent;
+    guest.pools = NULL;
+    guest.first = NULL;
     guest.last = &guest.first;
+    guest.orders = NULL;
     guest.orders_end = &guest.orders;
-    cw_agent_serve(agent, &ops, NULL, &guest.word);
-    say(&(struct cw_letter){.word = CW_W_HELLO, .lo = workers}, NULL, 0);
+    guest.end = STAYS;
+    guest.less = guest.obeyed = false;
+    pthread_mutex_unlock(&guest.lock);
+}
+
+/* Returns when home has left. */
+static void obey_orders(void) {
     pthread_mutex_lock(&guest.lock);
     while (guest.end == STAYS || (guest.end == GOODBYE && guest.orders)) {
         struct order *order = guest.orders;
@@ -478,10 +483,72 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
         free(order);
         pthread_mutex_lock(&guest.lock);
     }
+    guest.obeyed = true;
+    pthread_mutex_unlock(&guest.lock);
+}
+
+static void *obey(void *agent) {
+    obey_orders();
+    cw_agent_wake(agent);
+    return NULL;
+}
+
+static bool obeyed(void *ctx) {
+    (void)ctx;
+    pthread_mutex_lock(&guest.lock);
+    bool all = guest.obeyed;
+    pthread_mutex_unlock(&guest.lock);
+    return all;
+}
+
+/* This thread is the agent, so what takes its time needs another. */
+static void drive(void) {
+    pthread_t other;
+    if (pthread_create(&other, NULL, obey, guest.agent) != 0) {
+        end(ALONE); /* home hears no more of this node */
+        return;
+    }
+    cw_agent_drive(guest.agent, obeyed, NULL);
+    pthread_join(other, NULL);
+}
+
+/* What was not said any more, and pools that home has not closed. */
+static void forget_home(void) {
+    struct guest_pool *next;
+    for (struct guest_pool *g = guest.pools; g; g = next) {
+        next = g->next;
+        close_pool(g, CW_TERMINATE);
+    }
+    guest.pools = NULL;
+    for (struct post *post = guest.first, *after; post; post = after) {
+        after = post->next;
+        cw_parcel_drop(&post->parcel);
+        free(post);
+    }
+    guest.first = NULL;
+    guest.last = &guest.first;
+}
+
+enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers) {
+    static const struct cw_agent_ops ops = {.letter = letter,
+                                            .work = work,
+                                            .lie_down = lie_down,
+                                            .get_up = get_up,
+                                            .lost = lost};
+    begin(s, agent);
+    cw_agent_serve(agent, &ops, NULL, &guest.word);
+    say(&(struct cw_letter){.word = CW_W_HELLO, .lo = workers}, NULL, 0);
+    if (agent->driven)
+        drive();
+    else
+        obey_orders();
+    pthread_mutex_lock(&guest.lock);
     enum cw_parting parting = guest.end == ALONE ? CW_PART_LOST
                               : guest.less       ? CW_PART_LESS
                                                  : CW_PART_WHOLE;
     pthread_mutex_unlock(&guest.lock);
     cw_process_guest_end();
+    if (agent->joint) /* this program goes on */
+        forget_home();
     return parting;
 }

@@ -1,5 +1,6 @@
 #include "api/home_impl.h"
 
+#include "api/joint.h"
 #include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -19,8 +20,16 @@ struct cw_homes cw_homes = {.lock = PTHREAD_MUTEX_INITIALIZER,
 /* With the lock: sleeps until something changes, at most a moment. */
 static void wait_a_moment(void) {
     struct timespec until;
+    bool drives = cw_joint_drives();
+    if (drives) {
+        pthread_mutex_unlock(&cw_homes.lock);
+        bool did = cw_joint_turn();
+        pthread_mutex_lock(&cw_homes.lock);
+        if (did)
+            return;
+    }
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 50000000;
+    until.tv_nsec += drives ? 500000 : 50000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     pthread_cond_timedwait(&cw_homes.changed, &cw_homes.lock, &until);
@@ -57,10 +66,16 @@ int cw_home_serve(struct cw_session *s, struct cw_agent *agent, int *due, double
                                             .lie_down = cw_home_lie_down,
                                             .get_up = cw_home_get_up,
                                             .lost = cw_home_lost};
-    cw_homes.word = cw_alloc_zero(&s->arena, sizeof(uint32_t), NULL, err);
+    /* Of an earlier job of this session: who is about to wake it may still do so. */
+    bool another = cw_homes.session == s && cw_homes.made == s->own.id.inode;
+    if (!another)
+        cw_homes.word = cw_alloc_zero(&s->arena, sizeof(uint32_t), NULL, err);
     if (!cw_homes.word)
         return err->code;
+    cw_homes.made = s->own.id.inode;
     cw_homes.session = s;
+    cw_homes.mustered = 0;
+    cw_homes.less = false;
     cw_homes.agent = agent;
     cw_homes.due = due;
     if (cw_process_home_begin(s, agent, cw_homes.word, err) < 0)

@@ -2,6 +2,7 @@
 #include "api/stop.h"
 
 #include "api/future_impl.h"
+#include "api/joint.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -349,7 +350,7 @@ static bool await_any(crew_iter *it, double timeout) {
         double slice = cw_deadline_slice(&d);
         bool woken = any_done(it);
         if (!woken)
-            cw_futex_wait(&s->count, seen, slice < 0 || slice > 0.2 ? 0.2 : slice);
+            cw_joint_wait(&s->count, seen, slice < 0 || slice > 0.2 ? 0.2 : slice);
         atomic_fetch_sub(&s->sleeping, 1);
         if (woken || any_done(it) || look_at_all(it))
             return true;

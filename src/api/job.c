@@ -1,6 +1,7 @@
 /* A map's way over the board: posted, moved on, retired. */
 #include "api/home.h"
 #include "api/job_impl.h"
+#include "api/joint.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -377,10 +378,11 @@ void cw_pool_member_left_jobs(crew_pool *p, int rank, enum cw_reason reason, int
 
 void cw_job_await(crew_pool *p, crew_job *j) {
     bool helps = cw_pool_helps(p);
+    struct cw_deadline forever = cw_deadline_in(CREW_FOREVER);
     for (;;) {
         pthread_mutex_lock(&p->lock);
         while (j->state == CW_J_WAITING && !helps)
-            pthread_cond_wait(&p->changed, &p->lock);
+            cw_pool_sleep(p, &forever);
         cw_pool_advance(p, j);
         if (j->state == CW_J_BETWEEN)
             cw_job_turn(p, j);
@@ -400,7 +402,7 @@ void cw_job_await(crew_pool *p, crew_job *j) {
         pthread_mutex_unlock(&p->lock);
         /* The bound is for a job that has no place yet; all else rings. */
         if (state < CW_J_RETIRED && state != CW_J_BETWEEN)
-            cw_futex_wait(count, seen, 0.25);
+            cw_joint_wait(count, seen, 0.25);
         atomic_fetch_sub(&p->team->job_bell[slot].sleeping, 1);
     }
 }

@@ -20,11 +20,9 @@
 
 extern char **environ;
 
-/* How long the manager waits for the ranks of its node, at the start and at the end. */
-static const double COME = 60, GO = 5;
+/* How long the manager waits for the ranks of its node at the end. */
+static const double GO = 5;
 static const double NODE_TIMEOUT = 30;
-/* What a leader tells its followers with their end: it is no exit status. */
-enum { ENDS_WITH_LESS = 256 };
 
 static struct cw_launch launch;
 static pid_t launched; /* the process that is the manager, or leads a node; 0: none */
@@ -32,6 +30,14 @@ static crew_error refused;
 
 static bool is_manager(void) {
     return launched && launched == getpid() && launch.agent.place.rank == 0;
+}
+
+struct cw_launch *cw_launch_state(void) {
+    return &launch;
+}
+
+double cw_launch_timeout(const struct cw_session *s) {
+    return s->config.node_timeout ? s->config.node_timeout : NODE_TIMEOUT;
 }
 
 struct cw_launch *cw_launch_here(void) {
@@ -51,9 +57,9 @@ bool cw_launch_wanted(void) {
 /* ---- who this is ---- */
 
 /* On the agent's thread, once the place is known: what the others must know. */
-static int introduce(void *ctx, const struct cw_mpi_place *place, struct cw_card *card,
-                     crew_error *err) {
-    struct cw_session *s = ctx;
+int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct cw_card *card,
+                        crew_error *err) {
+    struct cw_session *s = session;
     card->pid = getpid();
     card->cores = crew_cpu_count();
     int rc = cw_affinity_get(&card->mask);
@@ -74,7 +80,7 @@ static int introduce(void *ctx, const struct cw_mpi_place *place, struct cw_card
     return 0;
 }
 
-static void fill_card(struct cw_session *s, struct cw_card *card) {
+void cw_launch_fill_card(struct cw_session *s, struct cw_card *card) {
     cw_fn_name here = {0};
     crew_error ignored;
     cw_card_begin(card, CREW_VERSION, s->host);
@@ -87,7 +93,7 @@ static void fill_card(struct cw_session *s, struct cw_card *card) {
 }
 
 /* The followers of this leader's node have come. */
-static int gather(crew_error *err) {
+int cw_launch_gather(crew_error *err) {
     const struct cw_agent *a = &launch.agent;
     const struct cw_agent_node *node = &a->nodes[a->place.node];
     int32_t *pids = calloc((size_t)node->ranks, sizeof *pids);
@@ -97,7 +103,7 @@ static int gather(crew_error *err) {
         pids[i] = a->cards[a->order[node->first + i]].pid;
     cw_berths_expect(launch.berths, pids);
     free(pids);
-    return cw_berths_await(launch.berths, COME, err);
+    return cw_berths_await(launch.berths, CW_LAUNCH_COME, err);
 }
 
 static _Noreturn void leave(int status) {
@@ -114,7 +120,7 @@ static _Noreturn void lead_a_node(struct cw_session *s) {
     crew_error err;
     s->config.progress = 0; /* the manager's affair */
     s->config.report_binding = 0;
-    if (gather(&err) < 0)
+    if (cw_launch_gather(&err) < 0)
         give_up(&err, 1);
     static const crew_pool_opts usual;
     int due = cw_node_workers(s, &usual, &err);
@@ -130,17 +136,21 @@ static _Noreturn void lead_a_node(struct cw_session *s) {
     leave(launch.alone ? 1 : 0);
 }
 
-static _Noreturn void follow(void) {
+struct cw_berth_post cw_launch_post(void) {
     const struct cw_agent *a = &launch.agent;
     const struct cw_card *leader = &a->cards[a->nodes[a->place.node].leader];
     const bool aboard = !leader->isolate;
-    const struct cw_berth_post post = {.leader = leader->berth,
-                                       .mine = a->place.node_rank,
-                                       .mask = a->cards[a->place.rank].mask,
-                                       .check = cw_head_check,
-                                       .adopt = aboard ? cw_rank_adopt : cw_session_adopt,
-                                       .aboard = aboard,
-                                       .enter = aboard ? cw_rank_enter : cw_worker_enter};
+    return (struct cw_berth_post){.leader = leader->berth,
+                                  .mine = a->place.node_rank,
+                                  .mask = a->cards[a->place.rank].mask,
+                                  .check = cw_head_check,
+                                  .adopt = aboard ? cw_rank_adopt : cw_session_adopt,
+                                  .aboard = aboard,
+                                  .enter = aboard ? cw_rank_enter : cw_worker_enter};
+}
+
+static _Noreturn void follow(void) {
+    const struct cw_berth_post post = cw_launch_post();
     int status = 1;
     crew_error err;
     int rc = cw_berth_serve(&post, &status, &err);
@@ -148,18 +158,22 @@ static _Noreturn void follow(void) {
         give_up(&err, 1);
     bool less = rc < 0 || status;
     cw_agent_leave(&launch.agent, !less, GO);
-    leave(rc < 0 ? 1 : status == ENDS_WITH_LESS ? 0 : status);
+    leave(rc < 0 ? 1 : status == CW_ENDS_WITH_LESS ? 0 : status);
 }
 
 /* ---- the manager ---- */
 
-static void end_job(void) {
+void cw_launch_dismiss(void) {
     if (is_manager()) {
         launch.less = !cw_agent_whole(&launch.agent) || !cw_berths_whole(launch.berths);
         launch.less = cw_home_goodbye(launch.less);
     }
     launched = 0;
-    cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? ENDS_WITH_LESS : 0, GO);
+}
+
+static void end_job(void) {
+    cw_launch_dismiss();
+    cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? CW_ENDS_WITH_LESS : 0, GO);
     cw_agent_leave(&launch.agent, !launch.less, GO);
 }
 
@@ -168,13 +182,13 @@ static void end_job(void) {
 static void at_exit(int status, void *unused) {
     (void)status;
     (void)unused;
-    if (is_manager())
+    if (is_manager() && !launch.joint)
         end_job();
 }
 
-static int manage(struct cw_session *s, crew_error *err) {
+int cw_launch_manage(struct cw_session *s, crew_error *err) {
     const struct cw_agent *a = &launch.agent;
-    int rc = gather(err);
+    int rc = cw_launch_gather(err);
     if (rc < 0)
         return rc;
     launch.due = calloc((size_t)a->place.nodes, sizeof *launch.due);
@@ -184,8 +198,7 @@ static int manage(struct cw_session *s, crew_error *err) {
     if ((launch.due[0] = cw_node_workers(s, &usual, err)) < 0)
         return launch.due[0];
     launched = getpid();
-    on_exit(at_exit, NULL);
-    return cw_home_serve(s, &launch.agent, launch.due, COME, err);
+    return cw_home_serve(s, &launch.agent, launch.due, CW_LAUNCH_COME, err);
 }
 
 /* How many of total workers the first `ranks` of `size` ranks have. */
@@ -265,18 +278,19 @@ int cw_launch(struct cw_session *s, crew_error *err) {
     if (wish == CREW_AUTO && cw_mpi_is_called())
         return programs_own(err);
     struct cw_card card;
-    fill_card(s, &card);
+    cw_launch_fill_card(s, &card);
     int rc = cw_agent_join(&launch.agent, &launch.launcher, s->config.mpi_module, &card,
-                           s->config.node_timeout ? s->config.node_timeout : NODE_TIMEOUT,
-                           introduce, s, err);
+                           cw_launch_timeout(s), cw_launch_introduce, s, err);
     if (rc < 0) {
         cw_agent_leave(&launch.agent, false, GO);
         return refuse(err);
     }
     const struct cw_mpi_place *place = &launch.agent.place;
     cw_share_place(cw_share_here(), launch.agent.cards[0].session, place->node, place->nodes);
-    if (place->rank == 0)
-        return (rc = manage(s, err)) < 0 ? refuse(err) : 0;
+    if (place->rank == 0) {
+        on_exit(at_exit, NULL);
+        return (rc = cw_launch_manage(s, err)) < 0 ? refuse(err) : 0;
+    }
     if (cw_agent_leads(&launch.agent))
         lead_a_node(s);
     follow();

@@ -13,10 +13,12 @@
 struct cw_session;
 struct cw_berths;
 
-/* What this process is one rank of. */
+/* What this process is one rank of: a job of the launcher's, or, while a pool of
+ * crew_mpi_pool is open, the ranks of a communicator (joint.h). */
 struct cw_launch {
     struct cw_launcher launcher;
     struct cw_agent agent;
+    bool joint; /* the second */
     struct cw_berths *berths;
     int *due;   /* by node: the workers it has if nobody says how many */
     bool alone; /* home is lost */
@@ -33,6 +35,27 @@ const crew_error *cw_launch_refused(void);
 bool cw_launch_wanted(void);
 /* The session ends. In the manager: all other ranks do. */
 void cw_launch_end(void);
+
+/* ---- for joint.c ---- */
+
+/* The state; there is one. */
+struct cw_launch *cw_launch_state(void);
+/* How long the manager waits for the ranks of its node. */
+#define CW_LAUNCH_COME 60.0
+/* What a leader tells its followers with their end: it is no exit status. */
+enum { CW_ENDS_WITH_LESS = 256 };
+double cw_launch_timeout(const struct cw_session *s);
+void cw_launch_fill_card(struct cw_session *s, struct cw_card *card);
+int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct cw_card *card,
+                        crew_error *err);
+/* In a leader: its followers have come. */
+int cw_launch_gather(crew_error *err);
+/* In a follower: what it is to serve. */
+struct cw_berth_post cw_launch_post(void);
+/* In rank 0: from now on it is the manager. */
+int cw_launch_manage(struct cw_session *s, crew_error *err);
+/* In rank 0: it is none any more, and all others are told so. */
+void cw_launch_dismiss(void);
 
 /* The workers of all nodes if nobody says how many. */
 int cw_launch_workers(void);

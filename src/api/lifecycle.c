@@ -1,5 +1,6 @@
 /* Closing, joining, terminating, freeing; and work done by the caller itself. */
 #include "api/home.h"
+#include "api/joint.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -45,6 +46,14 @@ static bool all_told(crew_pool *p) {
 
 void cw_pool_sleep(crew_pool *p, const struct cw_deadline *d) {
     double slice = cw_deadline_slice(d);
+    if (cw_joint_drives()) {
+        pthread_mutex_unlock(&p->lock);
+        bool did = cw_joint_turn();
+        pthread_mutex_lock(&p->lock);
+        if (did)
+            return; /* it may be what is waited for */
+        slice = 0.0005;
+    }
     if (slice < 0 || slice > 0.5)
         slice = 0.5;
     struct timespec until;
@@ -173,6 +182,9 @@ void crew_pool_free(crew_pool *p) {
     if (!p || cw_may_wait("crew_pool_free", NULL) < 0 || !cw_session_claim(p))
         return;
     struct cw_session *s = p->session;
+    bool joint = p->joint;
+    if (joint)
+        cw_joint_take_over();
     pthread_mutex_lock(&p->lock);
     terminate(p);
     struct cw_deadline forever = cw_deadline_in(CREW_FOREVER);
@@ -186,6 +198,8 @@ void crew_pool_free(crew_pool *p) {
     p->ops->close(p->hands);
     cw_home_close(p);
     cw_pool_release(p);
+    if (joint)
+        cw_joint_end(NULL);
     cw_session_left(s);
 }
 

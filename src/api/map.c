@@ -1,5 +1,6 @@
 /* Maps, as the caller sees them. */
 #include "api/job_impl.h"
+#include "api/joint.h"
 #include "api/journal.h"
 #include "api/lease.h"
 #include "base/error.h"
@@ -346,6 +347,7 @@ static int check_job(crew_job *j, crew_error *err) {
 bool crew_job_ready(crew_job *j) {
     if (check_job(j, NULL) < 0)
         return false;
+    cw_joint_turn(); /* who asks again and again waits for it */
     pthread_mutex_lock(&j->pool->lock);
     bool done = j->state == CW_J_DONE;
     pthread_mutex_unlock(&j->pool->lock);

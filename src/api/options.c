@@ -64,7 +64,7 @@ static int choose_backend(const struct cw_session *s, crew_pool_opts *o, crew_er
     bool top = cw_depth_here((struct cw_session *)s) == 0;
     if (o->backend != CREW_AUTO && o->backend != CREW_MPI)
         return 0;
-    if (top && s->berths)
+    if (top && s->berths && !cw_launch_state()->joint)
         o->backend = CREW_MPI;
     else if (top && cw_launch_refused()->code)
         return cw_error_copy(err, cw_launch_refused());
@@ -103,14 +103,30 @@ static int most_aboard(const struct cw_session *s) {
     return cw_launch_here() ? cw_launch_workers() : cw_berths_count(s->berths);
 }
 
-int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+static int choose_joint(crew_pool_opts *o, crew_error *err) {
+    if (o->backend != CREW_AUTO && o->backend != CREW_MPI)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "backend is %s: pools of crew_mpi_pool have workers of the ranks (auto "
+                            "or mpi)",
+                            cw_backend_word(o->backend));
+    if (o->start != CREW_START_AUTO && o->start != CREW_START_FORK)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "start is %s: workers of crew_mpi_pool are forked as it is called, "
+                            "which is fork",
+                            cw_start_word(o->start));
+    o->backend = CREW_MPI;
+    o->start = CREW_START_FORK;
+    return 0;
+}
+
+static int settle(struct cw_session *s, crew_pool_opts *o, bool joint, crew_error *err) {
     const struct cw_config *c = &s->config;
     int rc = check(o, err);
     if (rc < 0)
         return rc;
-    if (c->backend)
+    if (c->backend && !joint)
         o->backend = c->backend;
-    if (c->start)
+    if (c->start && !joint)
         o->start = c->start;
     if (c->bind >= 0)
         o->bind = c->bind;
@@ -118,7 +134,7 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
         o->threads_per_worker = c->threads;
     if (c->has_seed)
         o->seed = c->seed;
-    if ((rc = choose_backend(s, o, err)) < 0)
+    if ((rc = joint ? choose_joint(o, err) : choose_backend(s, o, err)) < 0)
         return rc;
     int most = crew_cpu_count(), depth = cw_depth_here(s);
     if (c->workers && depth == 0)
@@ -141,7 +157,7 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
         o->start = CREW_START_AUTO;
     else if (o->start == CREW_START_AUTO)
         o->start = CREW_START_FORK;
-    if (c->strict && o->start == CREW_START_FORK)
+    if (c->strict && o->start == CREW_START_FORK && !joint)
         o->start = CREW_START_SERVER;
     if (o->start == CREW_START_SPAWN && !s->by_init && s->depth == 0)
         return cw_error_set(err, CREW_EINVAL, 0,
@@ -152,6 +168,14 @@ int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) 
                             "task_memory needs workers that are processes (CREW_FORK, or CREW_MPI "
                             "without CREW_ISOLATE=0)");
     return o->task_memory ? cw_pool_can_measure(err) : 0;
+}
+
+int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+    return settle(s, o, false, err);
+}
+
+int cw_options_settle_joint(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+    return settle(s, o, true, err);
 }
 
 /* Nobody is bound: that needs no look at the machine. */

@@ -2,6 +2,7 @@
 #include "api/future_impl.h"
 #include "api/home.h"
 #include "api/job_impl.h"
+#include "api/joint.h"
 #include "api/launch.h"
 #include "api/node.h"
 #include "api/stop.h"
@@ -32,6 +33,7 @@ struct cast {
     int natives, members, workers; /* see struct crew_pool */
     int first, node;               /* see struct cw_team */
     const int *by_node;            /* workers of each node; NULL: there is one */
+    bool joint;                    /* see struct crew_pool */
     const struct cw_opening *as;   /* it serves another's; NULL: it does not */
     const void *init_arg;
 };
@@ -154,6 +156,7 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, const 
     p->workers = cast->workers;
     p->members = cast->members;
     p->natives = cast->natives;
+    p->joint = cast->joint;
     p->fd = -1;
     p->waiting_end = &p->waiting;
     p->opening = true;
@@ -312,7 +315,7 @@ static int await_members(crew_pool *p, crew_error *err) {
         atomic_thread_fence(memory_order_seq_cst);
         int rc = all_ready(p, err);
         if (rc == 0)
-            cw_futex_wait(&bell->count, seen, p->opts.task_timeout > 0 ? 0.01 : 0.25);
+            cw_joint_wait(&bell->count, seen, p->opts.task_timeout > 0 ? 0.01 : 0.25);
         atomic_fetch_sub(&bell->sleeping, 1);
         if (rc != 0)
             return rc < 0 ? rc : 0;
@@ -344,7 +347,7 @@ static void undo(crew_pool *p) {
                 p->ops->bury(p->hands);
                 break;
             }
-            cw_futex_wait(&bell->count, seen, 0.02);
+            cw_joint_wait(&bell->count, seen, 0.02);
         }
         p->ops->close(p->hands);
     }
@@ -391,14 +394,15 @@ static crew_pool *open_as(struct cw_session *s, const crew_pool_opts *o, const s
 }
 
 /* Over the nodes of the job. */
-static crew_pool *open_over_nodes(struct cw_session *s, crew_pool_opts *o, crew_error *err) {
+static crew_pool *open_over_nodes(struct cw_session *s, crew_pool_opts *o, bool joint,
+                                  crew_error *err) {
     struct cw_launch *l = cw_launch_here();
     int *by_node = calloc((size_t)l->agent.place.nodes, sizeof *by_node);
     if (!by_node) {
         cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
         return NULL;
     }
-    struct cast cast = {.by_node = by_node, .workers = o->workers};
+    struct cast cast = {.by_node = by_node, .workers = o->workers, .joint = joint};
     cw_launch_spread(o->workers, by_node);
     cast.natives = by_node[0];
     cast.members = by_node[0] + cw_home_proxies(&l->agent, by_node);
@@ -426,7 +430,7 @@ crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err) {
         cw_error_set(err, CREW_EINVAL, 0, "pools inside workers may be nested %d deep",
                      CW_MAX_DEPTH);
     else if (o.backend == CREW_MPI && cw_launch_here())
-        p = open_over_nodes(s, &o, err);
+        p = open_over_nodes(s, &o, false, err);
     else
         p = open_as(s, &o,
                     &(struct cast){
@@ -437,12 +441,18 @@ crew_pool *crew_pool_open(const crew_pool_opts *opts, crew_error *err) {
     return p;
 }
 
+crew_pool *cw_pool_open_joint(struct cw_session *s, const crew_pool_opts *opts, crew_error *err) {
+    crew_pool_opts o = opts ? *opts : (crew_pool_opts){0};
+    return cw_options_settle_joint(s, &o, err) < 0 ? NULL : open_over_nodes(s, &o, true, err);
+}
+
 crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
                               const void *init_arg, crew_error *err) {
     const crew_pool_opts o = {.backend = CREW_MPI,
                               .workers = as->workers,
                               .threads_per_worker = as->threads_per_worker,
-                              .start = CREW_START_SERVER,
+                              .start = cw_launch_state()->joint ? CREW_START_FORK
+                                                                : CREW_START_SERVER,
                               .bind = as->bind,
                               .init_size = as->init_size,
                               .tasks_per_worker = as->tasks_per_worker,

@@ -67,6 +67,7 @@ struct crew_pool {
     int workers; /* that users count */
     int members; /* lines of the team: its own workers, then proxies */
     int natives; /* its own workers */
+    bool joint;   /* crew_mpi_pool has opened it: with it, that ends */
     struct cw_home *home; /* the workers of other nodes; NULL: there are none */
     crew_pool_opts opts;
     char name[48];
@@ -110,6 +111,8 @@ struct crew_pool {
 /* Checks what the code asks for, puts the environment's word over it, and defaults
  * where neither says anything: nothing is open afterwards. */
 int cw_options_settle(struct cw_session *s, crew_pool_opts *o, crew_error *err);
+/* The same for a pool of crew_mpi_pool, whatever CREW_BACKEND and CREW_START say. */
+int cw_options_settle_joint(struct cw_session *s, crew_pool_opts *o, crew_error *err);
 /* Where the workers of settled options run; places[0, o->workers) is filled. */
 int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct cw_place *places,
                      crew_error *err);
@@ -139,6 +142,8 @@ int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_s
 struct cw_opening;
 crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
                               const void *init_arg, crew_error *err);
+/* The one of crew_mpi_pool, in its root. NULL with the reason. */
+crew_pool *cw_pool_open_joint(struct cw_session *s, const crew_pool_opts *opts, crew_error *err);
 /* The statistics of one of this node's workers (by rank), unchecked. */
 void cw_pool_stats_of(crew_pool *p, int rank, crew_stats *stats); /* with p->lock */
 /* Frees all that belongs to the team. */

@@ -1,5 +1,6 @@
 /* Submitted calls from the manager's side of the board: records, hints, ends. */
 #include "api/future_impl.h"
+#include "api/joint.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -351,7 +352,7 @@ bool cw_record_wait(crew_pool *p, uint32_t number, double timeout) {
             return false;
         uint32_t seen = (uint32_t)cw_task_flag(task, CW_TASK_WAITED) | CW_TASK_WAITED;
         if (cw_task_phase(seen) != CW_TASK_DONE)
-            cw_futex_wait(word, seen, helps ? 0.01 : cw_deadline_slice(&d));
+            cw_joint_wait(word, seen, helps ? 0.01 : cw_deadline_slice(&d));
         if (helps)
             cw_pool_help(p, until_done, &u);
     }

@@ -1,5 +1,6 @@
 /* Waiting for several futures: crew_wait and crew_as_completed. */
 #include "api/future_impl.h"
+#include "api/joint.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -40,7 +41,7 @@ static void help(crew_future *f) {
 static void sleep_ended(struct cw_session *s, uint32_t seen, const struct cw_deadline *d) {
     double slice = cw_deadline_slice(d);
     /* The bound is for what rings nobody: a service thread that died with a fork. */
-    cw_futex_wait(&s->ended, seen, slice < 0 || slice > 1 ? 1 : slice);
+    cw_joint_wait(&s->ended, seen, slice < 0 || slice > 1 ? 1 : slice);
 }
 
 static int count_done(crew_future **futures, size_t n, bool *error) {

@@ -145,11 +145,12 @@ static bool concerns(const struct cw_agent *a, int node) {
 
 static void look_after(struct cw_agent *a) {
     int64_t now = cw_now_ns(), limit = (int64_t)(a->timeout * 1e9);
+    bool may_be_silent = a->place.node != 0 && a->cards[a->nodes[0].leader].driven;
     for (int node = 0; node < a->place.nodes; node++) {
         struct cw_agent_node *n = &a->nodes[node];
         if (!concerns(a, node) || n->lost)
             continue;
-        if (a->mpi->broken(node) || now - n->heard_ns > limit)
+        if (a->mpi->broken(node) || (now - n->heard_ns > limit && !may_be_silent))
             cw_agent_abandon(a, node);
         else if (now - n->said_ns > limit / 5)
             cw_agent_say(a, node, &(struct cw_letter){.word = CW_W_BEAT});
@@ -212,15 +213,16 @@ static int know_all(struct cw_agent *a, crew_error *err) {
 }
 
 static int start(struct cw_agent *a, crew_error *err) {
-    int rc = cw_mpi_load(a->launcher, a->module, &a->mpi, err);
+    int rc = a->joint ? a->mpi->join(a->joint, a->at_finalize, &a->place, err)
+                      : cw_mpi_load(a->launcher, a->module, &a->mpi, err);
     if (rc < 0)
         return rc;
-    if (!a->card.isolate)
+    if (!a->joint && !a->card.isolate)
         a->mpi->many_threads();
-    if ((rc = a->mpi->start(&a->place, err)) < 0)
+    if (!a->joint && (rc = a->mpi->start(&a->place, err)) < 0)
         return rc;
     a->running = true;
-    if ((rc = cw_mpi_agrees(a->launcher, a->mpi, &a->place, err)) < 0)
+    if (!a->joint && (rc = cw_mpi_agrees(a->launcher, a->mpi, &a->place, err)) < 0)
         return rc;
     crew_error why;
     if (a->introduce(a->introduce_ctx, &a->place, &a->card, &why) < 0)
@@ -243,22 +245,43 @@ static void rest(struct cw_agent *a, int64_t idle_since, bool waits) {
     a->ops->get_up(a->ctx);
 }
 
-static void serve(struct cw_agent *a) {
+static bool look(struct cw_agent *a, bool *waits) {
+    bool did = a->place.nodes > 1 && receive_all(a);
+    did = a->ops->work(a->ctx, waits) || did;
+    int64_t now = cw_now_ns();
+    if (a->place.nodes > 1 && now - a->looked_ns > (int64_t)(a->timeout * 1e8)) {
+        a->looked_ns = now;
+        look_after(a);
+    }
+    return did;
+}
+
+static void serve(struct cw_agent *a, bool (*over)(void *ctx), void *ctx) {
     int64_t idle_since = cw_now_ns();
-    for (int64_t looked = 0; !atomic_load(&a->leaving);) {
+    while (!atomic_load(&a->leaving) && !(over && over(ctx))) {
         bool waits = false;
-        bool did = a->place.nodes > 1 && receive_all(a);
-        did = a->ops->work(a->ctx, &waits) || did;
-        int64_t now = cw_now_ns();
-        if (a->place.nodes > 1 && now - looked > (int64_t)(a->timeout * 1e8)) {
-            looked = now;
-            look_after(a);
-        }
-        if (did)
-            idle_since = now;
+        if (look(a, &waits))
+            idle_since = cw_now_ns();
         else
             rest(a, idle_since, waits);
     }
+}
+
+/* Who was away for long has not heard what others said. */
+static const int64_t AWAY_NS = 200000000;
+
+bool cw_agent_turn(struct cw_agent *a) {
+    bool waits;
+    int64_t now = cw_now_ns(), away = now - a->turned_ns;
+    for (int node = 0; away > AWAY_NS && node < a->place.nodes; node++)
+        a->nodes[node].heard_ns = now;
+    bool did = look(a, &waits);
+    a->turned_ns = cw_now_ns();
+    return did;
+}
+
+void cw_agent_drive(struct cw_agent *a, bool (*over)(void *ctx), void *ctx) {
+    serve(a, over, ctx);
 }
 
 static bool all_sent(struct cw_agent *a) {
@@ -275,51 +298,104 @@ static void flush(struct cw_agent *a) {
         sched_yield();
 }
 
+/* All know why it ended. Whoever else has something to say is heard, too. */
+static void tell_parting(struct cw_agent *a) {
+    crew_error *all = calloc((size_t)a->place.size, sizeof *all), ignored;
+    if (!all) /* the others are not to wait for it */
+        abort();
+    if (a->mpi->exchange(&a->parting, sizeof *all, all, &ignored) == 0)
+        for (int rank = a->place.size - 1; rank >= 0; rank--)
+            if (all[rank].code)
+                a->parting = all[rank];
+    free(all);
+}
+
+static void finish(struct cw_agent *a) {
+    bool well = a->outcome.code == 0;
+    bool orderly = atomic_load(&a->leaving) == 1 && (well || a->joint);
+    if (well && cw_agent_leads(a) && a->place.nodes > 1)
+        flush(a);
+    if (well && orderly && a->joint)
+        tell_parting(a);
+    if (a->running)
+        a->mpi->end(orderly);
+    set_stage(a, ENDED);
+}
+
+static int begin(struct cw_agent *a) {
+    crew_error err = {0};
+    int rc = start(a, &err);
+    a->outcome = err;
+    set_stage(a, rc < 0 ? FAILED : JOINED);
+    return rc;
+}
+
 static void *run(void *arg) {
     struct cw_agent *a = arg;
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     cw_process_name("crew-agent");
-    crew_error err = {0};
-    int rc = start(a, &err);
-    a->outcome = err;
-    set_stage(a, rc < 0 ? FAILED : JOINED);
-    if (rc == 0 && cw_agent_leads(a) && await_stage(a, SERVING))
-        serve(a);
+    if (begin(a) == 0 && cw_agent_leads(a) && await_stage(a, SERVING))
+        serve(a, NULL, NULL);
     while (!atomic_load(&a->leaving))
         cw_futex_wait(&a->leaving, 0, -1);
-    bool orderly = atomic_load(&a->leaving) == 1 && rc == 0;
-    if (rc == 0 && cw_agent_leads(a) && a->place.nodes > 1)
-        flush(a);
-    if (a->running)
-        a->mpi->end(orderly);
-    set_stage(a, ENDED);
+    finish(a);
     return NULL;
 }
 
 /* ---- from other threads ---- */
 
-int cw_agent_join(struct cw_agent *a, const struct cw_launcher *launcher, const char *module,
-                  const struct cw_card *card, double timeout, cw_agent_introduce *introduce,
-                  void *ctx, crew_error *err) {
+static void prepare(struct cw_agent *a) {
     pthread_condattr_t monotonic;
-    *a = (struct cw_agent){
-        .launcher = launcher, .module = module, .timeout = timeout, .card = *card,
-        .introduce = introduce, .introduce_ctx = ctx};
     a->word = &a->own_word;
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&a->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    int rc = pthread_create(&a->agent, NULL, run, a);
-    if (rc)
-        return cw_error_set(err, CREW_EAGAIN, rc, "the thread that speaks MPI could not be started");
+}
+
+static int await_begin(struct cw_agent *a, crew_error *err) {
     if (await_stage(a, FAILED))
         return 0;
     cw_error_copy(err, &a->outcome);
     return a->outcome.code;
+}
+
+int cw_agent_join(struct cw_agent *a, const struct cw_launcher *launcher, const char *module,
+                  const struct cw_card *card, double timeout, cw_agent_introduce *introduce,
+                  void *ctx, crew_error *err) {
+    *a = (struct cw_agent){
+        .launcher = launcher, .module = module, .timeout = timeout, .card = *card,
+        .introduce = introduce, .introduce_ctx = ctx};
+    prepare(a);
+    int rc = pthread_create(&a->agent, NULL, run, a);
+    if (rc)
+        return cw_error_set(err, CREW_EAGAIN, rc, "the thread that speaks MPI could not be started");
+    return await_begin(a, err);
+}
+
+int cw_agent_join_program(struct cw_agent *a, const struct cw_mpi *mpi,
+                          const struct cw_mpi_joint *joint, bool threads,
+                          const struct cw_card *card, double timeout, void (*at_finalize)(void),
+                          cw_agent_introduce *introduce, void *ctx, crew_error *err) {
+    *a = (struct cw_agent){.mpi = mpi,
+                           .joint = joint,
+                           .timeout = timeout,
+                           .card = *card,
+                           .driver = pthread_self(),
+                           .at_finalize = at_finalize,
+                           .introduce = introduce,
+                           .introduce_ctx = ctx};
+    prepare(a);
+    /* If no thread can be had, it goes without, too. */
+    if (!threads || pthread_create(&a->agent, NULL, run, a) != 0) {
+        a->driven = true;
+        a->card.driven = 1;
+        begin(a);
+    }
+    return await_begin(a, err);
 }
 
 void cw_agent_serve(struct cw_agent *a, const struct cw_agent_ops *ops, void *ctx,
@@ -342,6 +418,8 @@ bool cw_agent_leave(struct cw_agent *a, bool orderly, double seconds) {
     uint32_t staying = 0;
     atomic_compare_exchange_strong(&a->leaving, &staying, orderly ? 1 : 2);
     cw_futex_wake(&a->leaving, INT32_MAX);
+    if (a->driven && a->stage != ENDED)
+        finish(a);
     pthread_mutex_lock(&a->lock);
     if (a->stage == JOINED && cw_agent_leads(a))
         a->stage = SERVING; /* it was never told what to do */
@@ -358,7 +436,8 @@ bool cw_agent_leave(struct cw_agent *a, bool orderly, double seconds) {
     pthread_mutex_unlock(&a->lock);
     if (!ended)
         return false; /* the thread is still there, with all that it uses */
-    pthread_join(a->agent, NULL);
+    if (!a->driven)
+        pthread_join(a->agent, NULL);
     for (int node = 0; a->nodes && node < a->place.nodes; node++)
         free(a->nodes[node].pieces);
     free(a->nodes);

@@ -8,7 +8,11 @@
  *
  * MPI cannot wake a sleeper, so an agent that waits for letters polls: at once after
  * something has happened, then more and more rarely, up to every 10 ms (1 ms while an
- * answer is awaited). Who wants it to look at once writes 0 to its word. */
+ * answer is awaited). Who wants it to look at once writes 0 to its word.
+ *
+ * Where MPI is the program's own (cw_agent_join_program) and bears no second thread, there
+ * is no agent thread: the thread that joined does its work, as long as it calls
+ * cw_agent_turn or cw_agent_drive. Such a process may be silent for any time. */
 #ifndef CW_FLEET_AGENT_H
 #define CW_FLEET_AGENT_H
 
@@ -51,10 +55,14 @@ struct cw_agent {
     /* written before the agent runs */
     const struct cw_launcher *launcher;
     const char *module;
+    const struct cw_mpi_joint *joint; /* MPI is the program's; else NULL */
+    bool driven;                      /* there is no thread ... */
+    pthread_t driver;                 /* ... but this one */
     double timeout; /* of silence, after which a node is lost */
     struct cw_card card;
     cw_agent_introduce *introduce;
     void *introduce_ctx;
+    void (*at_finalize)(void);
     /* written when the agent has started MPI */
     const struct cw_mpi *mpi;
     struct cw_mpi_place place;
@@ -72,6 +80,9 @@ struct cw_agent {
     pthread_cond_t changed;
     int stage;
     crew_error outcome;
+    crew_error parting; /* of a joint: why it ends; rank 0's is told to all in the end */
+    int64_t turned_ns;  /* driven: when */
+    int64_t looked_ns;  /* after who is still there */
     _Atomic uint32_t leaving; /* 1: orderly, 2: at once */
     _Atomic uint32_t own_word;
 };
@@ -81,6 +92,16 @@ struct cw_agent {
 int cw_agent_join(struct cw_agent *a, const struct cw_launcher *launcher, const char *module,
                   const struct cw_card *card, double timeout, cw_agent_introduce *introduce,
                   void *ctx, crew_error *err);
+/* The same over a communicator of a program that has MPI for itself, with the module that
+ * it is linked with. threads: MPI bears one of ours. joint: until this has returned. */
+int cw_agent_join_program(struct cw_agent *a, const struct cw_mpi *mpi,
+                          const struct cw_mpi_joint *joint, bool threads,
+                          const struct cw_card *card, double timeout, void (*at_finalize)(void),
+                          cw_agent_introduce *introduce, void *ctx, crew_error *err);
+/* Where there is no thread, by who joined: one look at everything. True: something was
+ * done. And the same until `over`, asleep in between. */
+bool cw_agent_turn(struct cw_agent *a);
+void cw_agent_drive(struct cw_agent *a, bool (*over)(void *ctx), void *ctx);
 /* From now on letters are read. word: what `lie_down` has others write 0 to. */
 void cw_agent_serve(struct cw_agent *a, const struct cw_agent_ops *ops, void *ctx,
                     _Atomic uint32_t *word);

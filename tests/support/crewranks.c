@@ -155,5 +155,5 @@ pid_t crewranks_pid(int i) {
 }
 
 pid_t crewranks_nursery(int i) {
-    return i ? atomic_load(&self.quay->berth[i].nursery) : cw_fork_server_pid();
+    return i ? atomic_load(&self.quay->berth[i].nursery) : cw_fork_server()->pid;
 }

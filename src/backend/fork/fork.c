@@ -48,17 +48,8 @@ int cw_fork_server_there(crew_error *err) {
     return rc;
 }
 
-int cw_fork_server_adopt(const struct cw_nursery_move *move, char **base, crew_error *err) {
-    int rc = cw_fork_server_there(err);
-    return rc < 0 ? rc : cw_nursery_adopt(&session_nursery, move, base, err);
-}
-
-pid_t cw_fork_server_pid(void) {
-    return session_nursery.socket < 0 ? 0 : session_nursery.pid;
-}
-
-bool cw_fork_server_lost(crew_error *err) {
-    return cw_nursery_lost(&session_nursery, err);
+struct cw_nursery *cw_fork_server(void) {
+    return &session_nursery;
 }
 
 void cw_fork_server_prepare(void) {

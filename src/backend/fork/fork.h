@@ -11,14 +11,10 @@ int cw_fork_server_start(crew_error *err);
 void cw_fork_server_prepare(void);
 /* Asks it for something; starts it if need be. */
 int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err);
-/* Moves it to another segment: see cw_nursery_adopt. */
-int cw_fork_server_adopt(const struct cw_nursery_move *move, char **base, crew_error *err);
 /* 0: there is one; else why not. For who must not start it as late as now. */
 int cw_fork_server_there(crew_error *err);
-/* 0: there is none. */
-pid_t cw_fork_server_pid(void);
-/* Of one that was started. */
-bool cw_fork_server_lost(crew_error *err);
+/* Itself, of one that was started. */
+struct cw_nursery *cw_fork_server(void);
 void cw_fork_server_stop(void);
 /* In a forked child: it is not this process's. */
 void cw_fork_server_forget(void);

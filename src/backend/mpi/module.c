@@ -77,6 +77,11 @@ static struct {
     int busy_count, turn;
     struct list lost;
     bool many_threads;
+    /* where MPI is the program's own */
+    bool joint;
+    int key;       /* of the attribute by which MPI_Finalize tells us; MPI_KEYVAL_INVALID */
+    bool finalizes; /* it has */
+    void (*at_finalize)(void);
 } mpi;
 
 /* ---- errors and lists ---------------------------------------------------- */
@@ -284,6 +289,95 @@ static int start(struct cw_mpi_place *place, crew_error *err) {
     if (rc == 0)
         rc = place_us(err);
     *place = mpi.place;
+    return rc;
+}
+
+/* ---- inside a program's own MPI ------------------------------------------ */
+
+/* All or none of the ranks go on; alike, without a message between two of them. */
+static int agree(MPI_Comm comm, const struct cw_mpi_joint *joint, crew_error *err) {
+    int rank, size, say[3], all[3];
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &size);
+    say[0] = joint->busy ? rank : size;
+    say[1] = joint->root;
+    say[2] = -joint->root;
+    int rc = MPI_Allreduce(say, all, 3, MPI_INT, MPI_MIN, comm);
+    if (rc != MPI_SUCCESS)
+        return mpi_failed(err, "MPI_Allreduce", rc);
+    if (all[1] != -all[2])
+        return refuse(err, CREW_EINVAL, "the ranks name several roots, from %d to %d", all[1],
+                      -all[2]);
+    if (all[1] < 0 || all[1] >= size)
+        return refuse(err, CREW_EINVAL, "root is %d: the communicator has ranks from 0 to %d",
+                      all[1], size - 1);
+    if (all[0] < size)
+        return refuse(err, CREW_EINVAL,
+                      "rank %d has, or serves, another pool of crew_mpi_pool: one at a time is "
+                      "possible in a process",
+                      all[0]);
+    return 0;
+}
+
+/* By MPI_Finalize, before anything else of it; or by ourselves. */
+static int finalizes(MPI_Comm comm, int key, void *value, void *extra) {
+    (void)comm, (void)key, (void)value, (void)extra;
+    if (mpi.joint && mpi.at_finalize) {
+        mpi.finalizes = true;
+        mpi.at_finalize();
+    }
+    return MPI_SUCCESS;
+}
+
+static int watch_finalize(crew_error *err) {
+    int rc = MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, finalizes, &mpi.key, NULL);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Comm_set_attr(MPI_COMM_SELF, mpi.key, NULL);
+    return rc == MPI_SUCCESS ? 0 : mpi_failed(err, "MPI_Comm_set_attr", rc);
+}
+
+/* `orderly`: all do it, and nobody has anything on its way to another. */
+static void part(bool orderly) {
+    void (*none)(void) = NULL;
+    mpi.at_finalize = none;
+    if (mpi.key != MPI_KEYVAL_INVALID && !mpi.finalizes) {
+        MPI_Comm_delete_attr(MPI_COMM_SELF, mpi.key);
+        MPI_Comm_free_keyval(&mpi.key);
+    }
+    if (orderly && mpi.leaders != MPI_COMM_NULL)
+        MPI_Comm_free(&mpi.leaders);
+    if (orderly && mpi.world != MPI_COMM_NULL)
+        MPI_Comm_free(&mpi.world);
+    free(mpi.peers);
+    free(mpi.busy);
+    memset(&mpi, 0, sizeof mpi);
+}
+
+static int join(const struct cw_mpi_joint *joint, void (*at_finalize)(void),
+                struct cw_mpi_place *place, crew_error *err) {
+    MPI_Comm comm = *(const MPI_Comm *)joint->comm;
+    int rank, rc = agree(comm, joint, err);
+    if (rc < 0)
+        return rc;
+    memset(&mpi, 0, sizeof mpi);
+    mpi.joint = true;
+    mpi.world = mpi.leaders = MPI_COMM_NULL;
+    mpi.key = MPI_KEYVAL_INVALID;
+    MPI_Comm_rank(comm, &rank);
+    rc = MPI_Comm_split(comm, 0, rank == joint->root ? 0 : rank + 1, &mpi.world);
+    if (rc != MPI_SUCCESS)
+        return mpi_failed(err, "MPI_Comm_split", rc);
+    MPI_Comm_set_errhandler(mpi.world, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(mpi.world, &mpi.place.rank);
+    MPI_Comm_size(mpi.world, &mpi.place.size);
+    rc = place_us(err);
+    if (rc == 0 && mpi.place.rank == 0) {
+        mpi.at_finalize = at_finalize;
+        rc = watch_finalize(err);
+    }
+    *place = mpi.place;
+    if (rc < 0)
+        part(false);
     return rc;
 }
 
@@ -520,11 +614,16 @@ static void settle(void) {
  * that exits so for one that has ended, and removes what it leaves. */
 static void end(bool orderly) {
     int over = 0;
+    if (!orderly && mpi.joint)
+        part(false);
     if (!orderly || (MPI_Finalized(&over) == MPI_SUCCESS && over))
         return;
     if (mpi.leaders != MPI_COMM_NULL && mpi.place.nodes > 1)
         settle();
-    MPI_Finalize();
+    if (mpi.joint)
+        part(true);
+    else
+        MPI_Finalize();
 }
 
 static void abort_all(int code) {
@@ -539,6 +638,7 @@ const struct cw_mpi cw_mpi_module = {
     .size = sizeof(struct cw_mpi),
     .flavour = FLAVOUR,
     .start = start,
+    .join = join,
     .exchange = exchange,
     .send = send,
     .receive = receive,

@@ -54,6 +54,13 @@ struct cw_mpi_place {
     int node_rank, node_size;
 };
 
+/* Where MPI is the program's own: what crew_mpi_pool was called with, by all ranks. */
+struct cw_mpi_joint {
+    const void *comm; /* an MPI_Comm */
+    int root;         /* who is rank 0 of `place` */
+    bool busy;        /* this rank is at another one: all are refused, with CREW_EINVAL */
+};
+
 struct cw_mpi {
     uint32_t table;      /* CW_MPI_TABLE. First, for ever: the rest means nothing if it differs */
     uint32_t size;       /* of this struct */
@@ -66,6 +73,13 @@ struct cw_mpi {
      * do is afterwards as it was; the calling thread has all blocked but those of
      * faults, from then on, and threads of MPI's have, too. */
     int (*start)(struct cw_mpi_place *place, crew_error *err);
+
+    /* Instead of `start`: over a communicator of the program's, of which communicators of
+     * our own are made. Collective over it. `end` frees them, and leaves MPI alone; then
+     * there may be another one. Until then, `at_finalize` is called if the program calls
+     * MPI_Finalize in rank 0, before anything of MPI has gone: it is to come to `end`. */
+    int (*join)(const struct cw_mpi_joint *joint, void (*at_finalize)(void),
+                struct cw_mpi_place *place, crew_error *err);
 
     /* Everybody's `mine` to everybody, by rank: `all` has place.size times `size`
      * bytes. Collective: all ranks, with the same size, before the first message. */

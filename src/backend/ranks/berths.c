@@ -41,6 +41,7 @@ struct cw_berths {
     const char *base; /* of the segment */
     struct cw_quay *quay;
     struct cw_berth_card card;
+    struct cw_nursery *nursery; /* NULL: the session's */
     int count;
     struct side side[];
 };
@@ -100,6 +101,18 @@ struct cw_berths *cw_berths_make(const cw_segment *own, uint64_t at, const struc
     return b;
 }
 
+void cw_berths_nursery(struct cw_berths *b, struct cw_nursery *nursery) {
+    b->nursery = nursery;
+}
+
+struct cw_nursery *cw_berths_own(struct cw_berths *b) {
+    return b->nursery ? b->nursery : cw_fork_server();
+}
+
+int cw_berths_own_there(struct cw_berths *b, crew_error *why) {
+    return b->nursery ? 0 : cw_fork_server_there(why);
+}
+
 struct cw_berth_card cw_berths_card(const struct cw_berths *b) {
     return b->card;
 }
@@ -154,7 +167,7 @@ static bool look(struct cw_berths *b, int i) {
     struct cw_berth *berth = &b->quay->berth[i];
     crew_error ignored;
     if (i == 0)
-        return cw_fork_server_there(&ignored) < 0 || cw_fork_server_lost(&ignored);
+        return cw_berths_own_there(b, &ignored) < 0 || cw_nursery_lost(cw_berths_own(b), &ignored);
     if (!s->nursery.pid && atomic_load(&berth->nursery))
         s->nursery = meet(atomic_load(&berth->nursery));
     bool gone = is_gone(&s->rank);
@@ -175,8 +188,8 @@ bool cw_berth_lost(struct cw_berths *b, int i) {
 void cw_berth_why(struct cw_berths *b, int i, crew_error *err) {
     struct side *s = &b->side[i];
     pthread_mutex_lock(&s->lock);
-    if (i == 0 && cw_fork_server_there(err) == 0)
-        cw_fork_server_lost(err);
+    if (i == 0 && cw_berths_own_there(b, err) == 0)
+        cw_nursery_lost(cw_berths_own(b), err);
     else if (i > 0 && is_gone(&s->rank))
         cw_error_set(err, CREW_EBROKEN, 0, "rank %d of this node (pid %d) has ended", i,
                      (int)s->rank.pid);

@@ -25,6 +25,7 @@ static const double LOOKS_EVERY = 1.0;
 
 struct follower {
     const struct cw_berth_post *post;
+    struct cw_nursery *nursery;
     int leader;  /* readable once that process has ended; -1 where the kernel has none */
     int segment; /* descriptor */
     char *base;  /* of what it has mapped: the segment's beginning up to the quay's end */
@@ -106,7 +107,8 @@ static int map_quay(struct follower *f, crew_error *err) {
 static int adopt_there(struct follower *f, crew_error *err) {
     const struct cw_nursery_move move = {
         .segment = f->segment, .leader = f->leader, .adopt = f->post->adopt};
-    return cw_fork_server_adopt(&move, &f->whole, err);
+    int rc = f->post->nursery ? 0 : cw_fork_server_there(err);
+    return rc < 0 ? rc : cw_nursery_adopt(f->nursery, &move, &f->whole, err);
 }
 
 /* Nobody is to be forked from this rank. */
@@ -133,7 +135,7 @@ static int come(struct follower *f, crew_error *err) {
         return rc;
     f->berth->mask = f->post->mask;
     atomic_store(&f->berth->pid, getpid());
-    atomic_store(&f->berth->nursery, f->post->aboard ? 0 : cw_fork_server_pid());
+    atomic_store(&f->berth->nursery, f->post->aboard ? 0 : f->nursery->pid);
     return 0;
 }
 
@@ -172,7 +174,7 @@ static int pass_on(struct follower *f, const struct cw_berth_order *o, crew_erro
         .root_fd = -1,
         .signals = o->signals,
         .enter = f->post->enter};
-    return cw_fork_server_ask(&order, err);
+    return cw_nursery_ask(f->nursery, &order, err);
 }
 
 /* All that is in the ring. Negative: the nursery has ended. */
@@ -229,7 +231,7 @@ static int serve(struct follower *f, int *status, crew_error *err) {
         /* It stays: ranks end together. */
         crew_error why;
         if (!lost && (take_orders(f, &why) < 0 ||
-                      (!f->post->aboard && cw_fork_server_lost(&why)))) {
+                      (!f->post->aboard && cw_nursery_lost(f->nursery, &why)))) {
             lost = true;
             turn(f, CW_BERTH_LOST);
         }
@@ -239,10 +241,14 @@ static int serve(struct follower *f, int *status, crew_error *err) {
 
 int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *err) {
     struct follower f = {.post = post, .leader = -1, .segment = -1};
+    f.nursery = post->nursery ? post->nursery : cw_fork_server();
     int rc = come(&f, err);
     if (rc == 0)
         rc = serve(&f, status, err);
-    cw_fork_server_stop();
+    if (post->nursery)
+        cw_nursery_stop(post->nursery);
+    else
+        cw_fork_server_stop();
     cw_aboard_clear(&f.aboard); /* one that is in a task goes with the process */
     cw_stopsig_rings(NULL);
     if (f.berth)

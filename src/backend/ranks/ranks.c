@@ -45,11 +45,12 @@ static int make(const struct cw_backend *ops, const struct cw_hands_request *req
 
 static int open_ranks(const struct cw_hands_request *request, struct cw_hands **hands,
                       crew_error *err) {
-    if (request->start != CREW_START_SERVER)
+    bool own = cw_berths_own(request->berths) != cw_fork_server();
+    if (request->start != (own ? CREW_START_FORK : CREW_START_SERVER))
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "workers of ranks are forked as crew_init found the program: only "
                             "CREW_START_SERVER is possible");
-    int rc = cw_fork_server_there(err);
+    int rc = cw_berths_own_there(request->berths, err);
     return rc < 0 ? rc : make(&cw_backend_ranks, request, hands, err);
 }
 
@@ -129,7 +130,7 @@ static int start_rank(struct cw_hands *h, int rank, crew_error *err) {
         return 0;
     }
     struct cw_nursery_order order = cw_hands_order(h, rank);
-    return cw_fork_server_ask(&order, err);
+    return cw_nursery_ask(cw_berths_own(r->berths), &order, err);
 }
 
 /* Nobody has heard of it yet. */
@@ -152,7 +153,7 @@ static void kill_rank(struct cw_hands *h, int rank) {
         struct cw_nursery_order order = cw_hands_order(h, rank);
         crew_error ignored;
         order.what = CW_NURSE_KILL;
-        cw_fork_server_ask(&order, &ignored);
+        cw_nursery_ask(cw_berths_own(r->berths), &order, &ignored);
     }
 }
 

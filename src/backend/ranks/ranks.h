@@ -119,6 +119,10 @@ struct cw_berths;
  * mask: the leader's own. NULL: CREW_ENOMEM. */
 struct cw_berths *cw_berths_make(const cw_segment *own, uint64_t at, const struct cw_bell *bell,
                                  int count, const cw_cpuset *mask, crew_error *err);
+/* Workers of the leader's own berth are forked by this nursery (the caller's, as long as
+ * the berths are there) and not by its session's. Before pools are opened. */
+struct cw_nursery;
+void cw_berths_nursery(struct cw_berths *berths, struct cw_nursery *nursery);
 /* The card that is the leader's. A follower's has only its pid. */
 struct cw_berth_card cw_berths_card(const struct cw_berths *berths);
 /* pids[1, count): the followers'. At once after the exchange: who dies later is seen
@@ -151,7 +155,8 @@ void cw_berths_free(struct cw_berths *berths);
 
 /* The backend: cw_backend_ranks, see backend/backend.h. cw_hands_request.berths is
  * the node's; .berth[rank] says from which rank of the node that member comes.
- * CREW_START_SERVER only: CREW_ENOTSUP otherwise. `lost` is true when no berth is
+ * CREW_START_SERVER only, or CREW_START_FORK where cw_berths_nursery has given one that was
+ * forked as the pool opens: CREW_ENOTSUP otherwise. `lost` is true when no berth is
  * left; those that are lost sooner it buries itself. */
 
 /* cw_backend_aboard: the same with members that are threads of the ranks. None can be
@@ -163,6 +168,7 @@ struct cw_berth_post {
     struct cw_berth_card leader;
     int mine;      /* number of its berth: its rank on the node, from 1 */
     cw_cpuset mask; /* its affinity, as it was started */
+    struct cw_nursery *nursery; /* that forks its workers; NULL: its session's */
     /* Whether the segment is what this build of crew understands: cw_head_check. */
     int (*check)(const cw_segment *segment, crew_error *err);
     /* In its nursery, once: makes the segment of fd, which it takes, its session's own
@@ -176,7 +182,7 @@ struct cw_berth_post {
 /* Serves, on the calling thread, until it is told to quit: 0, with the exit status
  * that the leader gave. CREW_EBROKEN: the leader has ended. Others: the leader's
  * segment could not be had, or the session has no nursery; nobody has been served
- * then. In any case no worker of this rank is left, nor its session's nursery. */
+ * then. In any case no worker of this rank is left, nor that nursery. */
 int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *err);
 
 #endif
