@@ -231,3 +231,18 @@ endfunction()
 crew_mpi_program_test(mpi nodes3 mpi_processes)
 crew_mpi_program_test(mpi_long nodes3x2 mpi_processes)
 crew_mpi_program_test(mpi_long hosts3 mpi_processes)
+
+# One picture of all nodes: tests/mpi/places.c, and what `crew info` prints of it.
+add_executable(mpi_places ${PROJECT_SOURCE_DIR}/tests/mpi/places.c)
+target_link_libraries(mpi_places PRIVATE crew_test_support crew_test_base)
+set_target_properties(mpi_places PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program_test(mpi nodes3 mpi_places)
+crew_mpi_program_test(mpi nodes3x2 mpi_places)
+if(TARGET crew_program)
+  add_test(NAME mpi.picture COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/picture.sh
+    ${PROJECT_SOURCE_DIR}/tests/mpi/under $<TARGET_FILE:crew_program>)
+  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+  set_tests_properties(mpi.picture PROPERTIES LABELS mpi TIMEOUT ${limit} SKIP_RETURN_CODE 77
+    RESOURCE_LOCK mpi ENVIRONMENT CREW_MPI_MODULE=${PROJECT_BINARY_DIR})
+endif()

@@ -66,23 +66,35 @@ static void show_machine(const crew_machine *m) {
                       : count < m->processors         ? "what the affinity mask allows"
                                                       : "all there are";
     printf("Count      %d: %s\n", count, why);
+    if (m->ranks > 1)
+        printf("Job        %d ranks on %d node%s; the above is what rank 0 sees\n", m->ranks, m->nodes,
+               plural(m->nodes));
 }
 
 /* "0-5", or one number. */
-static void show_ranks(int from, int to) {
-    char ranks[32];
-    snprintf(ranks, sizeof ranks, from == to ? "%d" : "%d-%d", from, to);
-    printf("  worker %-9s ", ranks);
+static void show_workers(int from, int to) {
+    char workers[32];
+    snprintf(workers, sizeof workers, from == to ? "%d" : "%d-%d", from, to);
+    printf("worker %-9s ", workers);
+}
+
+static bool same_place(const crew_place *a, const crew_place *b) {
+    return a->node == b->node && a->rank == b->rank && a->cores == b->cores &&
+           strcmp(a->cpus, b->cpus) == 0;
 }
 
 /* A line for each place, neighbours in the same one together. */
-static void show_places(const crew_place *places, int n) {
+static void show_places(const crew_place *places, int n, bool of_a_job) {
     for (int i = 0, next; i < n; i = next) {
-        for (next = i + 1; next < n && strcmp(places[next].cpus, places[i].cpus) == 0 &&
-                           places[next].cores == places[i].cores;
-             next++)
+        for (next = i + 1; next < n && same_place(&places[next], &places[i]); next++)
             ;
-        show_ranks(i, next - 1);
+        if (of_a_job && (i == 0 || places[i].node != places[i - 1].node))
+            printf("  node %d (%s)\n", places[i].node, places[i].host);
+        if (of_a_job)
+            printf("    rank %-5d ", places[i].rank);
+        else
+            printf("  ");
+        show_workers(i, next - 1);
         if (places[i].cpus[0])
             printf("processors %s", places[i].cpus);
         else
@@ -101,7 +113,7 @@ static int show_plan(crew_error *err) {
     if (o.backend == CREW_FORK)
         printf(", start %s", starts[o.start]);
     printf(", %d worker%s, bind %s\n", workers, plural(workers), binds[o.bind]);
-    show_places(places, workers);
+    show_places(places, workers < PLACES_SHOWN ? workers : PLACES_SHOWN, o.backend == CREW_MPI);
     return 0;
 }
 

@@ -17,6 +17,7 @@ typedef struct crew_machine {
     int usable_cores, usable_processors;        /* those in this process's affinity mask */
     int quota;       /* CPUs its cgroup and their ancestors allow, rounded up; 0: no limit */
     char usable[128]; /* the mask: "0-3,8"; one that does not fit ends in "..." */
+    int nodes, ranks; /* of the job, if a launcher of MPI has started this program; else 1 */
 } crew_machine;
 /* The machine as hwloc sees it, and the calling thread's part of it. */
 CREW_API int crew_machine_look(crew_machine *machine, crew_error *err);
@@ -24,11 +25,13 @@ CREW_API int crew_machine_look(crew_machine *machine, crew_error *err);
 typedef struct crew_place {
     int cores;      /* that are this worker's: the size of its tasks' OpenMP teams */
     char cpus[124]; /* the processors it is bound to: "0-3,8"; empty: not bound */
+    int node, rank; /* of the job, that it is on; 0 where there is none */
+    char host[64];  /* the node's name */
 } crew_place;
 /* What crew_pool_open would make of these options here and now, without opening
  * anything. settled (may be NULL) gets the options with the environment's settings
  * and all defaults put in; places (NULL with cap 0) the places of the first `cap`
- * workers. Returns how many workers it would be, or why the pool would be refused. */
+ * workers, of all nodes of a job, which are asked. Returns how many workers it would be, or why the pool would be refused. */
 CREW_API int crew_pool_plan(const crew_pool_opts *opts, crew_pool_opts *settled,
                             crew_place *places, int cap, crew_error *err);
 

@@ -2,6 +2,7 @@
 
 #include "api/future_impl.h"
 #include "api/lease.h"
+#include "api/node.h"
 #include "api/process_impl.h"
 #include "api/stop.h"
 #include "backend/ranks/ranks.h"
@@ -373,6 +374,33 @@ static void about_a_pool(struct guest_pool *g, const struct cw_letter *letter,
         broken(g, &err);
 }
 
+/* Where so many workers would be here. */
+static void plan_places(const struct cw_letter *letter, struct cw_reader *rest) {
+    struct cw_opening o = {0};
+    struct cw_parcel out;
+    crew_error err = {.code = 0};
+    struct cw_place *places = NULL;
+    if (!cw_read_into(rest, &o, sizeof o) || o.workers <= 0)
+        cw_error_set(&err, CREW_EMISMATCH, 0, "it was not understood who is to be placed");
+    else if (!(places = calloc((size_t)o.workers, sizeof *places)))
+        cw_error_set(&err, CREW_ENOMEM, 0, "no memory for the places of %d workers", o.workers);
+    else
+        cw_node_place(guest.session,
+                      &(crew_pool_opts){.backend = CREW_MPI,
+                                        .workers = o.workers,
+                                        .threads_per_worker = o.threads_per_worker,
+                                        .bind = o.bind},
+                      NULL, places, &err);
+    cw_parcel_begin(&out, &(struct cw_letter){
+                              .word = CW_W_PLANNED, .turn = letter->turn, .code = err.code});
+    if (err.code)
+        cw_parcel_put(&out, &err, sizeof err);
+    else
+        cw_parcel_put(&out, places, (size_t)o.workers * sizeof *places);
+    free(places);
+    cw_guest_post(&out);
+}
+
 static void end(int how) {
     pthread_mutex_lock(&guest.lock);
     guest.end = how == GOODBYE ? GOODBYE : ALONE;
@@ -387,6 +415,8 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
     struct guest_pool *g = guest.pools;
     while (g && g->id != letter->pool)
         g = g->next;
+    if (letter->word == CW_W_PLAN)
+        plan_places(letter, &rest);
     if (letter->word == CW_W_MUSTER)
         say(&(struct cw_letter){.word = CW_W_MUSTERED,
                                 .code = cw_berths_whole(guest.session->berths) ? 0 : 1},

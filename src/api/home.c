@@ -17,8 +17,7 @@ static const double MUSTER_SECONDS = 1;
 struct cw_homes cw_homes = {.lock = PTHREAD_MUTEX_INITIALIZER,
                             .changed = PTHREAD_COND_INITIALIZER};
 
-/* With the lock: sleeps until something changes, at most a moment. */
-static void wait_a_moment(void) {
+void cw_home_wait_a_moment(void) {
     struct timespec until;
     bool drives = cw_joint_drives();
     if (drives) {
@@ -53,7 +52,7 @@ static int await_hellos(double seconds, crew_error *err) {
             rc = cw_error_set(err, CREW_EBROKEN, 0, "node %s (rank %d) %s", node->host,
                               node->leader, node->lost ? "was lost" : "does not answer");
         else
-            wait_a_moment();
+            cw_home_wait_a_moment();
     }
     pthread_mutex_unlock(&cw_homes.lock);
     return rc;
@@ -164,15 +163,6 @@ int cw_home_ready(crew_pool *p, crew_error *err) {
     return rc;
 }
 
-void cw_home_report(crew_pool *p) {
-    struct cw_home *h = p->home;
-    for (int k = 0; h && k < h->count; k++) {
-        const struct cw_outpost *post = &h->posts[k];
-        cw_options_report(cw_homes.agent->nodes[post->node].host, &h->places[post->first],
-                          post->first, post->workers, p->workers);
-    }
-}
-
 void cw_home_close(crew_pool *p) {
     struct cw_home *h = p->home;
     if (!h)
@@ -223,7 +213,7 @@ int cw_home_stats(crew_pool *p, int worker, crew_stats *stats) {
         cw_agent_wake(cw_homes.agent);
         pthread_mutex_lock(&cw_homes.lock);
         if (!all_counted(h))
-            wait_a_moment();
+            cw_home_wait_a_moment();
     }
     for (int i = p->natives; i < p->workers; i++) {
         const struct cw_count *c = &h->counts[i];
@@ -251,7 +241,7 @@ static void have_said(bool *what) {
         cw_agent_wake(cw_homes.agent);
         pthread_mutex_lock(&cw_homes.lock);
         if (*what)
-            wait_a_moment();
+            cw_home_wait_a_moment();
     }
 }
 
@@ -269,7 +259,7 @@ bool cw_home_goodbye(bool less) {
     pthread_mutex_lock(&cw_homes.lock);
     have_said(&cw_homes.muster);
     while (cw_homes.mustered < guests_left() && !cw_deadline_over(&d))
-        wait_a_moment();
+        cw_home_wait_a_moment();
     cw_homes.less = cw_homes.less || less || cw_homes.mustered < cw_homes.agent->place.nodes - 1 ||
                     !cw_agent_whole(cw_homes.agent);
     have_said(&cw_homes.goodbye);

@@ -25,8 +25,6 @@ int cw_home_proxies(const struct cw_agent *agent, const int *workers);
 int cw_home_open(crew_pool *p, struct cw_agent *agent, const int *workers, crew_error *err);
 /* 1: all nodes have their workers, 0: not yet, negative: one will not. */
 int cw_home_ready(crew_pool *p, crew_error *err);
-/* On standard error, where the workers of other nodes are. Of a pool that is ready. */
-void cw_home_report(crew_pool *p);
 /* No member of p is left. */
 void cw_home_close(crew_pool *p);
 

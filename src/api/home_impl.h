@@ -83,6 +83,9 @@ extern struct cw_homes {
     bool less;            /* nodes or ranks are missing */
 } cw_homes;
 
+/* With the lock: sleeps until something changes, at most a moment. */
+void cw_home_wait_a_moment(void);
+
 static inline struct cw_maps *cw_home_maps(struct cw_home *h) {
     return &h->pool->maps;
 }

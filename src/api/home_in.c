@@ -2,6 +2,7 @@
 #include "api/home_impl.h"
 #include "api/stop.h"
 
+#include "api/places.h"
 #include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -280,6 +281,10 @@ void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct 
     pthread_mutex_lock(&cw_homes.lock);
     if (letter->word == CW_W_HELLO) {
         cw_homes.due[node] = letter->lo > 0 ? (int)letter->lo : 1;
+        pthread_cond_broadcast(&cw_homes.changed);
+    }
+    if (letter->word == CW_W_PLANNED) {
+        cw_places_planned(node, letter, &rest);
         pthread_cond_broadcast(&cw_homes.changed);
     }
     if (letter->word == CW_W_MUSTERED) {

@@ -1,6 +1,7 @@
 /* What other nodes get to do: the agent is their proxies, and claims for them. */
 #include "api/home_impl.h"
 
+#include "api/places.h"
 #include "api/process_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -364,6 +365,7 @@ bool cw_home_work(void *ctx, bool *waits) {
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
         any = work_for(h, waits) || any;
+    cw_places_work();
     say_to_all(CW_W_MUSTER, &cw_homes.muster);
     say_to_all(CW_W_BYE, &cw_homes.goodbye);
     pthread_mutex_unlock(&cw_homes.lock);

@@ -228,13 +228,8 @@ void cw_launch_spread(int total, int *by_node) {
     }
 }
 
-int cw_launch_own(int total) {
-    int *by_node = calloc((size_t)launch.agent.place.nodes, sizeof *by_node);
-    if (by_node)
-        cw_launch_spread(total, by_node);
-    int own = by_node ? by_node[launch.agent.place.node] : 0;
-    free(by_node);
-    return own;
+int cw_launch_rank(int node, int berth) {
+    return launch.agent.order[launch.agent.nodes[node].first + berth];
 }
 
 void cw_launch_end(void) {

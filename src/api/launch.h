@@ -61,7 +61,7 @@ void cw_launch_dismiss(void);
 int cw_launch_workers(void);
 /* How many of `total` workers are on which node. */
 void cw_launch_spread(int total, int *by_node);
-/* How many of them on this one. */
-int cw_launch_own(int total);
+/* The rank in the job that is number `berth` of that node's. */
+int cw_launch_rank(int node, int berth);
 
 #endif

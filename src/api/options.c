@@ -217,13 +217,3 @@ int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct
     }
     return 0;
 }
-
-void cw_options_report(const char *host, const struct cw_place *places, int first, int workers,
-                       int total) {
-    for (int i = 0; i < workers; i++) {
-        char text[128];
-        cw_cpuset_print(&places[i].cpus, text, sizeof text);
-        fprintf(stderr, "crew: node %s: worker %d of %d: cpus %s\n", host, first + i, total,
-                text[0] ? text : "any");
-    }
-}

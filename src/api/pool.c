@@ -5,8 +5,8 @@
 #include "api/joint.h"
 #include "api/launch.h"
 #include "api/node.h"
+#include "api/places.h"
 #include "api/stop.h"
-
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/descriptor.h"
@@ -82,10 +82,7 @@ static int build_team(crew_pool *p, const struct cast *cast, crew_error *err) {
     struct cw_place *places = cw_ptr(&p->maps.arena, t->places);
     crew_pool_opts own = p->opts;
     own.workers = p->natives;
-    int rc = p->natives ? cw_options_place(s, &own, places, err) : 0;
-    if (rc == 0 && s->config.report_binding)
-        cw_options_report(s->host, places, t->first, p->natives, p->workers);
-    return rc;
+    return p->natives ? cw_options_place(s, &own, places, err) : 0;
 }
 
 /* The records of the last pools that were freed are kept, so that who uses one of them
@@ -388,7 +385,7 @@ static crew_pool *open_as(struct cw_session *s, const crew_pool_opts *o, const s
     p->opening = false;
     pthread_mutex_unlock(&p->lock);
     if (s->config.report_binding)
-        cw_home_report(p);
+        cw_places_report(p);
     cw_error_clear(err);
     return p;
 }

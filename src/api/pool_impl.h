@@ -116,9 +116,6 @@ int cw_options_settle_joint(struct cw_session *s, crew_pool_opts *o, crew_error 
 /* Where the workers of settled options run; places[0, o->workers) is filled. */
 int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct cw_place *places,
                      crew_error *err);
-/* On standard error, a line for each of these workers of one node. */
-void cw_options_report(const char *host, const struct cw_place *places, int first, int workers,
-                       int total);
 /* How deep a pool that is opened here lies: 0 in the program's own threads. */
 int cw_depth_here(struct cw_session *s);
 /* Can growth be watched over? CREW_ENOTSUP if not. */

@@ -1,11 +1,13 @@
 /* What this process may use, and what a pool would make of it: for showing. */
 #include "api/launch.h"
+#include "api/places.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
 #include "topo/topo.h"
 
 #include <crew/topology.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int crew_cpu_count(void) {
@@ -30,6 +32,9 @@ static int look(crew_machine *machine, crew_error *err) {
                               .usable_cores = cw_topo_cores(topo, &mask),
                               .usable_processors = cw_cpuset_count(&mask),
                               .quota = cw_quota_cpus(NULL)};
+    const struct cw_launch *launch = cw_launch_here();
+    machine->nodes = launch ? launch->agent.place.nodes : 1;
+    machine->ranks = launch ? launch->agent.place.size : 1;
     cw_cpuset_print(&mask, machine->usable, sizeof machine->usable);
     cw_topo_free(topo);
     return cw_error_clear(err);
@@ -39,19 +44,39 @@ int crew_machine_look(crew_machine *machine, crew_error *err) {
     return look(machine, err ? err : cw_error_last());
 }
 
+/* node -1: there are no ranks. */
+static void show_place(const struct cw_place *found, int node, const char *here,
+                       crew_place *place) {
+    *place = (crew_place){.cores = found->cores};
+    cw_cpuset_print(&found->cpus, place->cpus, sizeof place->cpus);
+    if (node >= 0) {
+        place->node = node;
+        place->rank = cw_launch_rank(node, found->rank);
+        here = cw_launch_here()->agent.nodes[node].host;
+    }
+    snprintf(place->host, sizeof place->host, "%s", here);
+}
+
 static int show_places(struct cw_session *s, const crew_pool_opts *o, crew_place *places, int cap,
                        crew_error *err) {
+    const struct cw_launch *launch = o->backend == CREW_MPI ? cw_launch_here() : NULL;
+    int nodes = launch ? launch->agent.place.nodes : 1;
     struct cw_place *found = calloc((size_t)o->workers, sizeof *found);
-    if (!found)
-        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d workers", o->workers);
-    crew_pool_opts own = *o; /* on this node: where the others' go is for theirs to say */
-    if (o->backend == CREW_MPI && cw_launch_here())
-        own.workers = cw_launch_own(o->workers);
-    int rc = own.workers ? cw_options_place(s, &own, found, err) : 0;
-    for (int i = 0; rc == 0 && i < o->workers && i < cap; i++) {
-        places[i].cores = found[i].cores;
-        cw_cpuset_print(&found[i].cpus, places[i].cpus, sizeof places[i].cpus);
+    int *by_node = calloc((size_t)nodes, sizeof *by_node);
+    int rc = CREW_ENOMEM;
+    if (!found || !by_node)
+        cw_error_set(err, rc, 0, "no memory for %d workers", o->workers);
+    else if (!launch)
+        rc = cw_options_place(s, o, found, err);
+    else
+        rc = (cw_launch_spread(o->workers, by_node), cw_places_plan(s, o, by_node, found, err));
+    for (int i = 0, node = 0, left = by_node ? by_node[0] : 0; rc == 0 && i < o->workers && i < cap;
+         i++, left--) {
+        while (launch && left == 0)
+            left = by_node[++node];
+        show_place(&found[i], launch ? node : -1, s->host, &places[i]);
     }
+    free(by_node);
     free(found);
     return rc;
 }

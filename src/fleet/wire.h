@@ -24,6 +24,7 @@ enum cw_word {
     CW_W_TASK,  /* cw_chore, its item, its common argument */
     CW_W_DROP,  /* nobody wants that task any more */
     CW_W_COUNT, /* how much have your workers done? */
+    CW_W_PLAN,  /* where would so many workers be? cw_opening */
     CW_W_START, /* a process, whose handle at home is (lo, hi): cw_process_errand, its argument */
     CW_W_SIGNAL, /* code: for that process */
     CW_W_CLOSE, /* code: CW_DRAIN or CW_TERMINATE */
@@ -36,6 +37,7 @@ enum cw_word {
     CW_W_TASK_OVER,  /* code, lo: ns from its arrival; cw_failure if code is not 0, then the result */
     CW_W_TASK_BACK,  /* it waits for a worker, and may as well do so elsewhere */
     CW_W_COUNTED,    /* a cw_count for each worker */
+    CW_W_PLANNED,    /* a cw_place for each; crew_error if its code, the letter's, is not 0 */
     CW_W_STARTED,    /* code: the pid of that process */
     CW_W_ENDED,      /* it has: cw_process_end */
     CW_W_BROKEN,     /* the pool cannot go on there: crew_error */

@@ -284,6 +284,8 @@ int cw_place_ranks(cw_topo *t, const struct cw_ranks_request *r, const int *work
         int quota = r->quota == 0 ? 0 : quotas[i] > 0 ? quotas[i] : 1;
         if (workers[i] > 0)
             code = place_one(t, r, i, &shares[i], workers[i], quota, places, err);
+        for (int k = 0; k < workers[i]; k++)
+            places[k].rank = i;
         places += workers[i];
     }
     free(shares);

@@ -64,6 +64,7 @@ struct cw_place_request {
 struct cw_place {
     cw_cpuset cpus; /* empty: not bound */
     int cores; /* cores in it, or this worker's share of them where several have them; at least 1 */
+    int rank;  /* of its node's ranks: see topo/ranks.h. 0 elsewhere */
 };
 
 typedef struct cw_topo cw_topo;
