@@ -116,6 +116,23 @@ crew_mpi_pool_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats 
   python_futures python_pool)
 crew_mpi_pool_tests(hosts3x2 120 mpi_long ${pool_tests})
 
+# What nodes give back: tests/mpi/shares.c.
+add_executable(mpi_shares ${PROJECT_SOURCE_DIR}/tests/mpi/shares.c)
+target_link_libraries(mpi_shares PRIVATE crew_test_support crew_test_base)
+set_target_properties(mpi_shares PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+foreach(config nodes3:mpi nodes3x2:mpi_long hosts3:mpi_long)
+  string(REPLACE ":" ";" config ${config})
+  list(GET config 0 name)
+  list(GET config 1 label)
+  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "${limit} + 30")
+  add_test(NAME mpi.shares.${name}
+    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${name} $<TARGET_FILE:mpi_shares>)
+  set_tests_properties(mpi.shares.${name} PROPERTIES
+    LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+endforeach()
+
 # The measurements of apps/bench, quickly: that they run.
 if(TARGET bench AND TARGET crew_mpi_openmpi)
   math(EXPR bench_limit "120 * ${CREW_TEST_SLOWNESS}")

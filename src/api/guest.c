@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/stopsig.h"
+#include "sched/fleet.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,8 @@ static struct guest {
     bool obeyed; /* the last order, and none comes */
     bool less; /* goodbye was said to a job that lacks nodes or ranks */
     int64_t looked_ns; /* the agent's: for tasks that wait */
+    int64_t told_ns, every_ns; /* the agent's: of ranges that run; how often */
+    bool running; /* there were such ranges then */
     _Atomic uint32_t word;
 } guest = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -354,6 +357,10 @@ static void about_a_pool(struct guest_pool *g, const struct cw_letter *letter,
     case CW_W_RANGE:
         rc = begin_range(g, letter, r, &err);
         break;
+    case CW_W_CUT:
+        if ((k = known(g, letter)))
+            cw_known_job_cut(g->pool, k, letter);
+        break;
     case CW_W_STOP:
         if ((k = known(g, letter)))
             cw_known_job_stop(g->pool, k, letter->lo, letter->code);
@@ -435,9 +442,23 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
         about_a_pool(g, letter, &rest);
 }
 
+/* Of ranges that run, what is finished. */
+static void tell(int64_t now) {
+    if (now - guest.told_ns < guest.every_ns / 2)
+        return;
+    guest.told_ns = now;
+    guest.running = false;
+    for (struct guest_pool *g = guest.pools; g; g = g->next)
+        for (int slot = 0; g->pool && slot < CW_JOB_SLOTS; slot++)
+            if (g->known[slot])
+                cw_known_job_tell(g->pool, g->known[slot], guest.every_ns, &guest.running);
+}
+
 static bool work(void *ctx, bool *waits) {
     (void)ctx;
-    *waits = false; /* for home's next letter it need not hurry: there is another range */
+    int64_t now = cw_now_ns();
+    tell(now);
+    *waits = guest.running; /* then it may be time to tell, or to give back */
     cw_process_guest_work();
     pthread_mutex_lock(&guest.lock);
     struct post *post = guest.first;
@@ -448,7 +469,6 @@ static bool work(void *ctx, bool *waits) {
     if (signal)
         cw_agent_say(guest.agent, 0, &(struct cw_letter){.word = CW_W_STOPPED, .code = signal});
     bool any = post != NULL || signal;
-    int64_t now = cw_now_ns();
     for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
         send_back(g, now);
     guest.looked_ns = now - guest.looked_ns > BACK_NS / 4 ? now : guest.looked_ns;
@@ -485,6 +505,10 @@ static void begin(struct cw_session *s, struct cw_agent *agent) {
     guest.agent = agent;
     guest.pools = NULL;
     guest.first = NULL;
+    struct cw_fleet_sums sums;
+    cw_fleet_sums_init(&sums, 0, CW_LETTER_NS);
+    sums.nodes = agent->place.nodes - 1;
+    guest.every_ns = cw_fleet_report_ns(&sums);
     guest.last = &guest.first;
     guest.orders = NULL;
     guest.orders_end = &guest.orders;

@@ -18,9 +18,8 @@
 
 /* Tasks that may wait at a node, at most. */
 enum { CW_TASKS_AHEAD = 32 };
-/* What a letter there and one back take, and what one costs who sends or reads it: about
- * that over TCP, agents that poll included. */
-enum { CW_TRIP_NS = 100000, CW_LETTER_NS = 5000 };
+/* What a letter there and one back take: about that over TCP, agents that poll included. */
+enum { CW_TRIP_NS = 100000 };
 
 /* A proxy and what is out with it. */
 struct cw_envoy {
@@ -28,6 +27,11 @@ struct cw_envoy {
     uint32_t turn;
     int64_t told_stop; /* what the node was told of the job's stop_at */
     bool told_drop;
+    /* a range: */
+    int64_t told;     /* items that are known to be done */
+    uint64_t serial;  /* of a map's ranges the newest has the highest */
+    bool asked, bare; /* for its end, no answer yet; and it gave less than was asked for */
+    int64_t asked_lo;
 };
 
 /* Where a node is with a pool: not told, asked to open its part, open, out. */
@@ -52,6 +56,9 @@ struct cw_accounts {
     struct cw_fleet_node *nodes; /* 0: this one */
     int64_t claimed;             /* by the nodes' proxies, from the cursor */
     int64_t home;                /* by others, as told last */
+    struct cw_job *job;          /* valid while ranges are out */
+    int out, asks;               /* ranges that are out; of these asked for their end */
+    uint64_t serial;
 };
 
 struct cw_home {
@@ -65,6 +72,7 @@ struct cw_home {
     struct cw_place *places; /* by worker: where those of other nodes are */
     struct cw_count *counts; /* by worker */
     uint32_t asked;          /* how often they were wanted */
+    int64_t parts, returned; /* for tests: told of ranges that ran on; items given back */
 };
 
 /* Owner: this process's manager. */
@@ -95,6 +103,17 @@ static inline struct cw_maps *cw_home_maps(struct cw_home *h) {
 bool cw_home_work(void *ctx, bool *waits);
 bool cw_home_lie_down(void *ctx);
 void cw_home_get_up(void *ctx);
+
+/* ---- home_split.c ---- */
+
+/* Where nothing is left to claim and workers are idle, asks for some of what nodes have
+ * not begun. True: it did. */
+bool cw_home_split(struct cw_home *h);
+/* The answer: that range ends at `lo` now. The rest may be claimed again. */
+void cw_home_cut(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e, int64_t lo);
+/* A range is out; it is over, or lost with its node. */
+void cw_home_range_out(struct cw_accounts *l, struct cw_envoy *e);
+void cw_home_range_in(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e);
 
 /* ---- home_in.c, for the agent ---- */
 

@@ -13,36 +13,42 @@
 
 /* ---- what comes back ---- */
 
+/* Items [lo, hi) of a proxy's range, about which a letter tells. marks NULL: all are done;
+ * 0 in them: nothing is told of that item. */
+struct part {
+    int64_t lo, hi;
+    const unsigned char *marks;
+};
+
 static void *result_at(struct cw_home *h, const struct cw_job *job, int64_t item) {
     return (char *)cw_ref_ptr(cw_home_maps(h), job->out) + (size_t)item * job->out_size;
 }
 
-/* marks NULL: all are done. False: the letter is shorter than it says. */
-static bool store_results(struct cw_home *h, const struct cw_proxy *x, const unsigned char *marks,
+/* False: the letter is shorter than it says. */
+static bool store_results(struct cw_home *h, const struct cw_job *job, const struct part *of,
                           struct cw_reader *r) {
-    const struct cw_job *job = x->job;
-    int64_t n = x->hi - x->lo;
+    int64_t n = of->hi - of->lo;
     for (int64_t i = 0; i < n;) {
-        int64_t end = marks ? cw_marks_run(marks, i, n, CW_MARK_DONE) : n;
+        int64_t end = of->marks ? cw_marks_run(of->marks, i, n, CW_MARK_DONE) : n;
         size_t size = (size_t)(end - i) * job->out_size;
         const void *from = cw_read(r, size);
         if (!from)
             return false;
         if (size)
-            memcpy(result_at(h, job, x->lo + i), from, size);
+            memcpy(result_at(h, job, of->lo + i), from, size);
         i = end + 1;
     }
     return true;
 }
 
-static bool store_answers(struct cw_home *h, const struct cw_proxy *x, const unsigned char *marks,
+static bool store_answers(struct cw_home *h, const struct cw_job *job, const struct part *of,
                           int64_t done, struct cw_reader *r) {
     cw_arena *a = &cw_home_maps(h)->arena;
-    struct cw_answer *answers = cw_ptr(a, x->job->answers);
+    struct cw_answer *answers = cw_ptr(a, job->answers);
     const char *sizes = cw_read(r, (size_t)done * sizeof(uint64_t));
-    for (int64_t i = x->lo; sizes && i < x->hi; i++) {
+    for (int64_t i = of->lo; sizes && i < of->hi; i++) {
         uint64_t size;
-        if (marks && marks[i - x->lo] != CW_MARK_DONE)
+        if (of->marks && of->marks[i - of->lo] != CW_MARK_DONE)
             continue;
         memcpy(&size, sizes, sizeof size);
         sizes += sizeof size;
@@ -72,53 +78,72 @@ static bool store_failures(struct cw_home *h, const struct cw_proxy *x, int64_t 
     return true;
 }
 
-static void store_marks(struct cw_home *h, const struct cw_proxy *x, const unsigned char *marks) {
-    struct cw_job *job = x->job;
-    unsigned char *to = (unsigned char *)cw_ptr(&cw_home_maps(h)->arena, job->marks) + (x->lo - job->base);
-    size_t n = (size_t)(x->hi - x->lo);
+static void store_marks(struct cw_home *h, struct cw_job *job, const struct part *of) {
+    unsigned char *to = (unsigned char *)cw_ptr(&cw_home_maps(h)->arena, job->marks) + (of->lo - job->base);
+    int64_t n = of->hi - of->lo;
     /* Pairs with the acquire of the manager's look at the marks: the results. */
     atomic_thread_fence(memory_order_release);
-    if (!marks) {
-        memset(to, CW_MARK_DONE, n);
-        return;
+    for (int64_t i = 0; i < n;) {
+        int64_t end = of->marks ? cw_marks_run(of->marks, i, n, CW_MARK_DONE) : n;
+        memset(to + i, CW_MARK_DONE, (size_t)(end - i));
+        for (i = end; i < n && of->marks[i] != CW_MARK_DONE; i++) {
+            if (of->marks[i] > CW_MARK_DONE && job->on_error == CREW_STOP)
+                cw_job_stop_above(job, of->lo + i);
+            if (of->marks[i])
+                to[i] = of->marks[i];
+        }
     }
-    for (size_t i = 0; i < n; i++)
-        if (marks[i] > CW_MARK_DONE && job->on_error == CREW_STOP)
-            cw_job_stop_above(job, x->lo + (int64_t)i);
-    memcpy(to, marks, n);
 }
 
-static bool store_range(struct cw_home *h, const struct cw_proxy *x, const struct cw_tally *tally,
-                        struct cw_reader *r) {
-    const unsigned char *marks = NULL;
-    if (tally->done < x->hi - x->lo && !(marks = cw_read(r, (size_t)(x->hi - x->lo))))
+/* Of [letter.lo, letter.hi). */
+static bool store_part(struct cw_home *h, const struct cw_proxy *x, const struct cw_letter *letter,
+                       struct cw_tally *tally, struct cw_reader *r) {
+    struct cw_job *job = x->job;
+    struct part of = {.lo = letter->lo, .hi = letter->hi};
+    if (of.lo < x->lo || of.hi < of.lo || of.hi > x->hi || !cw_read_into(r, tally, sizeof *tally) ||
+        (tally->done < of.hi - of.lo && !(of.marks = cw_read(r, (size_t)(of.hi - of.lo)))))
         return false;
-    if (x->job->kind == CW_JOB_BYTES ? !store_answers(h, x, marks, tally->done, r)
-                                     : x->job->out_size && !store_results(h, x, marks, r))
+    if (job->kind == CW_JOB_BYTES ? !store_answers(h, job, &of, tally->done, r)
+                                  : job->out_size && !store_results(h, job, &of, r))
         return false;
     if (!store_failures(h, x, tally->failures, r))
         return false;
-    store_marks(h, x, marks);
+    store_marks(h, job, &of);
     return true;
 }
 
-static void range_over(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
-                       struct cw_reader *r) {
+/* NULL: it is not in any account. */
+static struct cw_accounts *accounts_of(struct cw_home *h, const struct cw_proxy *x) {
+    struct cw_accounts *l = &h->accounts[x->slot];
+    return x->job->kind != CW_JOB_EACH && l->generation == x->job->generation ? l : NULL;
+}
+
+/* Some of a range is done, or all of it is over. */
+static void range_news(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
+                       const struct cw_letter *letter, struct cw_reader *r) {
     struct cw_proxy *x = &e->proxy;
     struct cw_tally tally;
-    struct cw_accounts *l = &h->accounts[x->slot];
-    int k = (int)(post - h->posts);
-    if (!cw_read_into(r, &tally, sizeof tally) || !store_range(h, x, &tally, r)) {
+    struct cw_accounts *l = accounts_of(h, x);
+    struct cw_fleet_node *node = l ? &l->nodes[post - h->posts + 1] : NULL;
+    bool over = letter->word == CW_W_RANGE_OVER;
+    if (!store_part(h, x, letter, &tally, r)) {
         crew_error err;
         cw_error_set(&err, CREW_EBROKEN, 0, "node %s answered with less than it said, or there was "
                      "no memory for its results", cw_home_host(h->pool, post->node));
         cw_home_gone(h, post, &err);
         return;
     }
-    if (x->job->kind != CW_JOB_EACH && l->generation == x->job->generation)
-        cw_lease_done(&l->sums, &l->nodes[k + 1], x->hi - x->lo, 1, cw_now_ns());
-    int64_t bad = x->hi - x->lo - tally.done;
-    if (bad > 0)
+    if (!over) {
+        e->told += tally.done;
+        h->parts++;
+        if (l)
+            cw_lease_done(&l->sums, node, tally.done, 0, cw_now_ns());
+        return;
+    }
+    if (l)
+        cw_lease_done(&l->sums, node, x->hi - x->lo - e->told, 1, cw_now_ns());
+    cw_home_range_in(h, post, e);
+    if (tally.failures)
         atomic_fetch_add(&x->member.line->failures, tally.failures);
     cw_proxy_range_over(x, tally.calls);
 }
@@ -199,6 +224,9 @@ void cw_home_gone(struct cw_home *h, struct cw_outpost *post, const crew_error *
         return;
     post->error = *why;
     post->state = CW_POST_GONE;
+    for (int i = 1; i < post->count; i++)
+        if (post->envoys[i].proxy.holds == CW_PROXY_RANGE)
+            cw_home_range_in(h, post, &post->envoys[i]);
     for (int i = 0; i < post->count; i++) {
         struct cw_seat *seat = seat_of(h, &post->envoys[i]);
         atomic_store_explicit(&seat->status, why->code ? SIGKILL : 0, memory_order_relaxed);
@@ -245,9 +273,14 @@ static void about_a_pool(struct cw_home *h, struct cw_outpost *post, const struc
     case CW_W_OPENED:
         opened(h, post, letter->code, r);
         break;
+    case CW_W_RANGE_PART:
     case CW_W_RANGE_OVER:
         if (current && e->proxy.holds == CW_PROXY_RANGE)
-            range_over(h, post, e, r);
+            range_news(h, post, e, letter, r);
+        break;
+    case CW_W_RANGE_CUT:
+        if (current && e->proxy.holds == CW_PROXY_RANGE)
+            cw_home_cut(h, post, e, letter->lo);
         break;
     case CW_W_TASK_OVER:
         if (current && e->proxy.holds == CW_PROXY_TASK)

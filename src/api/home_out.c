@@ -175,6 +175,7 @@ static struct cw_accounts *accounts_of(struct cw_home *h, const struct cw_job *j
                                 now);
     l->generation = job->generation;
     l->claimed = l->home = 0;
+    l->out = l->asks = 0;
     return l;
 }
 
@@ -229,6 +230,7 @@ static bool claim_range(struct cw_home *h, int k, int slot) {
     if (!e->proxy.redo)
         l->claimed += n;
     cw_lease_given(&l->sums, &l->nodes[k + 1], n, now);
+    cw_home_range_out(l, e);
     send_range(h, post, e);
     return true;
 }
@@ -346,7 +348,7 @@ static bool work_for(struct cw_home *h, bool *waits) {
         if (post->state == CW_POST_OPEN && !h->told_quit)
             any = claim(h, k) || any;
     }
-    return any;
+    return cw_home_split(h) || any;
 }
 
 static void say_to_all(enum cw_word word, bool *wanted) {

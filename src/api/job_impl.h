@@ -52,7 +52,7 @@ struct crew_job {
     bool async, in_own, out_own; /* the segment holds copies of in, out */
     struct cw_job_journal *journal; /* see api/journal.h; NULL: none */
     char note[256];         /* what there is to tell of it in the end */
-    struct cw_lease *lease; /* a range of another node's map: see api/lease.h; else NULL */
+    struct cw_leased *lease; /* a range of another node's map: see api/lease.h; else NULL */
 
     enum cw_job_state state;
     int stop_code; /* why it was stopped from outside; 0: it was not */

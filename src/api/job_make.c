@@ -1,7 +1,7 @@
 /* Making a map's job: checks, copies, the shared part. */
 #include "api/array_impl.h"
-#include "api/job_impl.h"
 #include "api/journal.h"
+#include "api/lease.h"
 #include "api/shm_impl.h"
 #include "base/error.h"
 #include "os/robust.h"
@@ -263,7 +263,8 @@ void cw_job_destroy(crew_pool *p, crew_job *j) {
     cw_job_journal_end(j);
     if (job->answers) {
         struct cw_answer *answers = cw_ptr(a, job->answers);
-        for (int64_t i = job->origin; i < job->end; i++)
+        int64_t end = j->lease ? j->lease->letter.hi : atomic_load(&job->end);
+        for (int64_t i = job->origin; i < end; i++)
             cw_free_cell(a, &answers[i - job->origin].cell);
     }
     cw_free(a, job->answers);

@@ -3,7 +3,6 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/robust.h"
-#include "sched/ledger.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,7 +152,7 @@ static int put_attempts(crew_pool *p, struct cw_job *job, int attempt, crew_erro
 static crew_job *make(crew_pool *p, struct cw_known_job *k, const struct cw_letter *letter,
                       struct cw_reader *items, crew_error *err) {
     crew_job *j = calloc(1, sizeof *j);
-    struct cw_lease *lease = calloc(1, sizeof *lease);
+    struct cw_leased *lease = calloc(1, sizeof *lease);
     cw_off off = 0;
     if (!j || !lease || !(off = cw_alloc_zero(&p->maps.arena, sizeof(struct cw_job), NULL, err))) {
         cw_error_set(err, CREW_ENOMEM, 0, "no memory for a range of a map");
@@ -161,7 +160,8 @@ static crew_job *make(crew_pool *p, struct cw_known_job *k, const struct cw_lett
         free(lease);
         return NULL;
     }
-    *lease = (struct cw_lease){.letter = *letter, .of = k, .begun_ns = cw_now_ns()};
+    *lease = (struct cw_leased){.letter = *letter, .of = k, .begun_ns = cw_now_ns()};
+    lease->told_ns = lease->begun_ns;
     j->pool = p;
     j->lease = lease;
     j->fn = k->errand.fn;
@@ -207,62 +207,8 @@ int cw_lease_begin(crew_pool *p, struct cw_known_job *k, const struct cw_letter 
 
 /* ---- its end ---- */
 
-static void put_results(crew_pool *p, struct cw_job *job, const unsigned char *marks,
-                        struct cw_parcel *out) {
-    int64_t n = job->end - job->base;
-    const char *from = cw_ptr(&p->maps.arena, job->out);
-    for (int64_t i = 0; i < n;) {
-        int64_t end = cw_marks_run(marks, i, n, CW_MARK_DONE);
-        cw_parcel_put(out, from + (size_t)i * job->out_size, (size_t)(end - i) * job->out_size);
-        i = end + 1;
-    }
-}
-
-static void put_answers(crew_pool *p, struct cw_job *job, const unsigned char *marks,
-                        struct cw_parcel *out) {
-    int64_t n = job->end - job->base;
-    const struct cw_answer *answers = cw_ptr(&p->maps.arena, job->answers);
-    for (int64_t i = 0; i < n; i++)
-        if (marks[i] == CW_MARK_DONE)
-            cw_parcel_put(out, &answers[i].size, sizeof answers[i].size);
-    for (int64_t i = 0; i < n; i++)
-        if (marks[i] == CW_MARK_DONE)
-            cw_parcel_put(out, cw_ptr(&p->maps.arena, atomic_load(&answers[i].cell)),
-                          answers[i].size);
-}
-
-static void report(crew_pool *p, crew_job *j) {
-    struct cw_job *job = j->shared;
-    struct cw_parcel out;
-    struct cw_letter letter = j->lease->letter;
-    const unsigned char *marks = cw_ptr(&p->maps.arena, job->marks);
-    int64_t n = job->end - job->base;
-    letter.word = CW_W_RANGE_OVER;
-    atomic_thread_fence(memory_order_acquire);
-    struct cw_tally tally = {.calls = cw_job_calls(job, marks, job->base, job->end),
-                             .ns = cw_now_ns() - j->lease->begun_ns,
-                             .failures = cw_job_sort_failures(p, job)};
-    for (int64_t i = 0; i < n; i++) {
-        int64_t end = cw_marks_run(marks, i, n, CW_MARK_DONE);
-        tally.done += end - i;
-        i = end;
-    }
-    cw_parcel_begin(&out, &letter);
-    cw_parcel_put(&out, &tally, sizeof tally);
-    if (tally.done < n)
-        cw_parcel_put(&out, marks, (size_t)n);
-    if (job->kind == CW_JOB_BYTES)
-        put_answers(p, job, marks, &out);
-    else if (job->out_size)
-        put_results(p, job, marks, &out);
-    cw_parcel_put(&out, cw_ptr(&p->maps.arena, job->failures),
-                  (size_t)tally.failures * sizeof(struct cw_failure));
-    cw_guest_post(&out);
-}
-
-void cw_lease_over(crew_pool *p, crew_job *j) {
-    struct cw_lease *lease = j->lease;
-    report(p, j);
+void cw_lease_free(crew_pool *p, crew_job *j) {
+    struct cw_leased *lease = j->lease;
     pthread_mutex_lock(&p->lock);
     for (crew_job **at = &lease->of->leases; *at; at = &(*at)->lease->sibling)
         if (*at == j) {
@@ -273,6 +219,7 @@ void cw_lease_over(crew_pool *p, crew_job *j) {
     pthread_mutex_unlock(&p->lock);
     j->shared->common = 0; /* the map's */
     cw_job_destroy(p, j);
+    free(lease->told);
     free(lease);
 }
 

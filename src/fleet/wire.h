@@ -20,6 +20,7 @@ enum cw_word {
     CW_W_OPEN,  /* cw_opening, the initializer's argument */
     CW_W_JOB,   /* cw_errand, the common argument: about the ranges that follow */
     CW_W_RANGE, /* [lo, hi) of that job, code: the attempt; its items */
+    CW_W_CUT,   /* what nobody has begun of that range from lo on is wanted back */
     CW_W_STOP,  /* nothing above lo of that job starts; code not 0: not at all, and what runs ends */
     CW_W_TASK,  /* cw_chore, its item, its common argument */
     CW_W_DROP,  /* nobody wants that task any more */
@@ -33,7 +34,10 @@ enum cw_word {
     /* from guests */
     CW_W_HELLO,      /* lo: workers it has if nobody says how many */
     CW_W_OPENED,     /* crew_error, whose code is the letter's; if that is 0, cw_place of each worker */
-    CW_W_RANGE_OVER, /* cw_tally, marks (if not all are done), results, failures */
+    CW_W_RANGE_PART, /* what is finished of [lo, hi) and not told yet: cw_tally, marks (if not all
+                      * are done), results */
+    CW_W_RANGE_OVER, /* the same of the rest: [lo, hi) with hi, where the range ends; failures */
+    CW_W_RANGE_CUT,  /* that range ends at lo now, which was hi */
     CW_W_TASK_OVER,  /* code, lo: ns from its arrival; cw_failure if code is not 0, then the result */
     CW_W_TASK_BACK,  /* it waits for a worker, and may as well do so elsewhere */
     CW_W_COUNTED,    /* a cw_count for each worker */
@@ -102,7 +106,7 @@ struct cw_process_end {
 };
 
 struct cw_tally {
-    int64_t calls;    /* how many were made */
+    int64_t calls;    /* how many were made, of the whole range: at its end */
     int64_t done;     /* items with results; hi - lo: all of them, no marks follow */
     int64_t ns;       /* from the range's arrival to its end */
     int64_t failures; /* so many cw_failure at the end */
@@ -111,6 +115,9 @@ struct cw_tally {
 struct cw_count {
     int64_t items, failures, restarts, busy_ns, there_ns;
 };
+
+/* What a letter costs who sends or reads it: about that over TCP. */
+enum { CW_LETTER_NS = 5000 };
 
 /* A message that is being written. Memory may run out: then it stays out, and `failed`
  * is set. */

@@ -151,12 +151,13 @@ enum cw_job_kind {
     CW_JOB_EACH   /* item i on worker i of the pool */
 };
 
-/* A range to be run again. state: 0 free, 1 ready, 2 + rank taken. */
+/* A range to be run again, or elsewhere. state: 0 free, 1 ready, 2 + rank taken. */
 struct cw_redo {
     _Atomic uint32_t state;
     int attempt;
     int64_t lo, hi;
 };
+#define CW_REDO_FILLED UINT32_MAX /* a thread of the manager writes the range */
 
 /* One failure, kept while it is among the lowest `errors_cap`. */
 struct cw_failure {
@@ -194,8 +195,9 @@ struct cw_job {
     cw_off common;
     uint64_t common_size;
     /* The slice: the items that are on the board now. Changed between slices, when
-     * nobody is inside. */
-    int64_t base, end;
+     * nobody is inside; and the end is lowered by cw_job_cut. */
+    int64_t base;
+    _Atomic int64_t end;
     /* The item with which in, out, slices and answers begin: not 0 where this is a
      * lease of another node's map. */
     int64_t origin;

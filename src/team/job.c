@@ -99,10 +99,25 @@ bool cw_job_failure(const struct cw_maps *m, struct cw_job *job, int64_t item,
     return is;
 }
 
+int64_t cw_job_cut(struct cw_job *job, int64_t lo) {
+    int64_t end = atomic_load(&job->end);
+    if (lo >= end)
+        return end;
+    /* Pairs with the add and the load in claim_on, all sequentially consistent: either a
+     * claim is seen in the cursor here, or its claimer sees the new end. */
+    atomic_store(&job->end, lo);
+    int64_t at = atomic_load(&job->cursor);
+    if (at > lo)
+        atomic_store(&job->end, lo = at < end ? at : end);
+    return lo;
+}
+
 bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt) {
     for (int i = 0; i < CW_REDO_SLOTS; i++) {
         struct cw_redo *redo = &job->redo[i];
-        if (atomic_load_explicit(&redo->state, memory_order_acquire) != 0)
+        uint32_t none = 0;
+        if (atomic_load_explicit(&redo->state, memory_order_relaxed) != 0 ||
+            !atomic_compare_exchange_strong(&redo->state, &none, CW_REDO_FILLED))
             continue;
         redo->lo = lo;
         redo->hi = hi;

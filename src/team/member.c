@@ -201,19 +201,22 @@ static void claim_on(struct cw_run *run) {
         if (atomic_load_explicit(&job->redo_ready, memory_order_relaxed) && run_redo(run))
             continue;
         int64_t limit = atomic_load_explicit(&job->stop_at, memory_order_relaxed);
-        if (at >= job->end || at > limit) {
+        int64_t end = atomic_load_explicit(&job->end, memory_order_relaxed);
+        if (at >= end || at > limit) {
             cw_job_spent(m->team, job);
             return;
         }
-        int64_t n = cw_chunk_size(&rule, job->end - at, &seen);
-        n = n < job->end - at ? n : job->end - at; /* the cursor must not run over */
+        int64_t n = cw_chunk_size(&rule, end - at, &seen);
+        n = n < end - at ? n : end - at; /* the cursor must not run over */
         if (m->tasks_left > 0 && n > m->tasks_left)
             n = m->tasks_left;
-        int64_t lo = atomic_fetch_add_explicit(&job->cursor, n, memory_order_relaxed);
+        /* Pairs with cw_job_cut: the end is looked at after the claim. */
+        int64_t lo = atomic_fetch_add(&job->cursor, n);
+        end = atomic_load(&job->end);
         at = lo + n;
-        if (lo >= job->end)
+        if (lo >= end)
             continue;
-        int64_t hi = at < job->end ? at : job->end;
+        int64_t hi = at < end ? at : end;
         int64_t calls = run_claim(run, lo, hi, 1, job->resumed);
         if (measures) {
             int64_t now = cw_now_ns();

@@ -121,7 +121,11 @@ void cw_job_fail(const struct cw_maps *m, struct cw_job *job, const struct cw_fa
 /* The failure of an item, if it is kept. */
 bool cw_job_failure(const struct cw_maps *m, struct cw_job *job, int64_t item,
                     struct cw_failure *failure);
-/* A range to run again. False: no slot is free. By the supervisor. */
+/* Ends the slice earlier, at `lo` or behind what is claimed already: nobody claims what lies
+ * there and behind. Returns where it ends now. What somebody who was about to claim it has
+ * left out is found, unmarked, when the rest is over. Not while the slice is changed. */
+int64_t cw_job_cut(struct cw_job *job, int64_t lo);
+/* A range to run again. False: no slot is free. By any thread of the manager. */
 bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt);
 /* Takes a ready range. */
 struct cw_redo *cw_job_take_redo(struct cw_job *job, int rank);

@@ -143,6 +143,19 @@ void cw_proxy_range_over(struct cw_proxy *x, int64_t calls) {
     cw_proxy_leave(x);
 }
 
+void cw_proxy_give_back(struct cw_proxy *x, int64_t lo, int parts) {
+    struct cw_job *job = x->job;
+    int64_t end = limit(job), hi = x->hi < end ? x->hi : end;
+    x->hi = lo;
+    atomic_store_explicit(&x->member.line->hi, lo, memory_order_release);
+    for (; lo < hi; parts -= parts > 1) {
+        int64_t n = (hi - lo + parts - 1) / parts;
+        if (!cw_job_redo(&x->member.maps, x->member.team, job, lo, lo + n, x->attempt))
+            return; /* the manager finds what has no mark when the rest is over */
+        lo += n;
+    }
+}
+
 bool cw_proxy_take(struct cw_proxy *x) {
     enum cw_took took;
     while ((took = cw_member_take_task(&x->member, &x->number)) == CW_TOOK_A_HINT)

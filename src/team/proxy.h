@@ -40,6 +40,10 @@ void cw_proxy_leave(struct cw_proxy *x);
  * rest, and leaves. calls: how many were made. */
 void cw_proxy_range_over(struct cw_proxy *x, int64_t calls);
 
+/* Its range ends at `lo` now: the rest, of which nothing was begun, may be claimed by
+ * anybody, in so many parts. */
+void cw_proxy_give_back(struct cw_proxy *x, int64_t lo, int parts);
+
 /* A submitted task. False: there is none. */
 bool cw_proxy_take(struct cw_proxy *x);
 /* It was not begun: somebody else may. */
