@@ -26,6 +26,11 @@ typedef struct crew_submit_opts {
     int64_t index; /* call->index, and the random stream's */
     int priority;  /* CREW_PRIORITY_MIN to _MAX: higher begins first */
     int ranks;     /* MPI gang tasks */
+    /* A name for the call, and the file that its result is written to: one that was done is
+     * not made again, and its future is done at once (CREW_RESUME=finished: one that failed,
+     * too). A key is for one function, item and common argument: others are CREW_EMISMATCH.
+     * Many calls share a file, which a program has open until its pools that used it are
+     * freed. Without a journal (nor CREW_JOURNAL) a key means nothing. See crew/pool.h. */
     const char *key, *journal;
 } crew_submit_opts;
 

@@ -272,6 +272,10 @@ typedef struct crew_item {
     size_t size;
 } crew_item;
 
+/* With opts->journal a stream goes on as a map does, whatever its source; what its items are
+ * is seen when they come, so that one which differs from the journal's ends the stream with
+ * CREW_EMISMATCH. What is in the journal is in its place in the order; unordered it comes
+ * first, as far as the window reaches. */
 CREW_API crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_size,
                               const crew_map_opts *opts, crew_error *err);
 /* 1, 0 at the end, negative; a failed item is negative with item->status set

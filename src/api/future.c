@@ -1,6 +1,7 @@
 /* Futures, as the caller sees them. */
 #include "api/future_impl.h"
 #include "api/joint.h"
+#include "api/journal_keys.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -25,6 +26,30 @@ static bool never(void *unused) {
     return false;
 }
 
+/* One that a journal has is done already; one that it is to have is put there. */
+static int submit_or_find(crew_pool *p, const struct cw_submit *what, crew_future **f,
+                          crew_error *err) {
+    struct cw_keyed *keyed = NULL;
+    struct cw_known known;
+    struct cw_callback *c = NULL;
+    int rc = cw_keyed_begin(p, what, &keyed, &known, err);
+    if (rc == 2) {
+        rc = cw_submit_known(p, what, &known, f, err);
+        free(known.data);
+        return rc;
+    }
+    if (rc == 1 && !(c = calloc(1, sizeof *c)))
+        rc = cw_error_set(err, CREW_ENOMEM, 0, "no memory for a callback");
+    if (rc >= 0 && (rc = (int)cw_submit(p, what, f, err)) >= 0 && c) {
+        *c = (struct cw_callback){.done = cw_keyed_done, .drop = cw_keyed_drop, .ctx = keyed};
+        cw_future_call_back(*f, c);
+        return rc;
+    }
+    free(c);
+    cw_keyed_drop(keyed);
+    return rc;
+}
+
 static crew_future *submit(crew_pool *p, crew_fn *fn, const void *in, size_t size,
                            const crew_submit_opts *opts, struct cw_callback *callback,
                            crew_error *err) {
@@ -32,7 +57,7 @@ static crew_future *submit(crew_pool *p, crew_fn *fn, const void *in, size_t siz
     crew_error *to = err ? err : &local;
     const struct cw_submit what = {.fn = fn, .in = in, .size = size, .opts = opts};
     crew_future *f = NULL;
-    if (cw_submit(p, &what, &f, to) < 0) {
+    if (submit_or_find(p, &what, &f, to) < 0) {
         if (!err)
             cw_error_copy(NULL, to);
         return NULL;
@@ -56,6 +81,8 @@ static void free_callbacks(crew_future *f) {
     while (f->callbacks) {
         struct cw_callback *c = f->callbacks;
         f->callbacks = c->next;
+        if (c->drop)
+            c->drop(c->ctx);
         free(c);
     }
 }

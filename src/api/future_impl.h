@@ -9,6 +9,7 @@ struct cw_callback {
     void (*failed)(void *ctx, crew_future *f); /* instead, if it failed and `splits` */
     bool splits;
     void *ctx;
+    void (*drop)(void *ctx); /* instead, if neither will be called; may be NULL */
     struct cw_callback *next;
 };
 
@@ -59,6 +60,15 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *what, crew_future **owne
  * and settled, and an attempt that need not be the first. */
 int64_t cw_submit_named(crew_pool *p, const struct cw_submit *what, const crew_submit_opts *o,
                         cw_fn_name fn, int attempt, crew_future **owner, crew_error *err);
+/* What a journal has of a call: `data` is to be freed. */
+struct cw_known {
+    int status, task_code;
+    char *data; /* its result, or its failure's text */
+    size_t size;
+};
+/* The future of a call that need not be made any more: it is done. */
+int cw_submit_known(crew_pool *p, const struct cw_submit *what, const struct cw_known *known,
+                    crew_future **owner, crew_error *err);
 
 /* The future of a record that has one. With the lock. */
 static inline crew_future *cw_record_owner(const crew_pool *p, uint32_t number) {

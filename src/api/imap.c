@@ -3,6 +3,7 @@
 
 #include "api/future_impl.h"
 #include "api/joint.h"
+#include "api/journal_stream.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -18,6 +19,10 @@ static const double GRACE = 0.05;
 struct flight {
     uint32_t number;
     int64_t index;
+    /* with a journal */
+    bool known;    /* it is finished there: there is no record */
+    bool written;  /* it is there by now */
+    uint64_t hash; /* of the item */
 };
 
 struct crew_iter {
@@ -39,7 +44,20 @@ struct crew_iter {
     int64_t head, count;
     bool holds_last; /* last: the record whose data the caller still reads */
     uint32_t last;
+    /* `flights`, `head` and `count` change with the journal's lock, if there is one. */
+    struct cw_stream_journal journal;
+    int64_t known; /* flights that are */
 };
+
+static void lock(crew_iter *it) {
+    if (it->journal.jn)
+        cw_journal_lock(it->journal.jn);
+}
+
+static void unlock(crew_iter *it) {
+    if (it->journal.jn)
+        cw_journal_unlock(it->journal.jn);
+}
 
 /* ---- sources ---- */
 
@@ -216,6 +234,7 @@ static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, size
 
 static void discard(crew_iter *it) {
     cw_arena *a = &it->pool->maps.arena;
+    cw_stream_journal_end(&it->journal);
     release_source(&it->source);
     cw_free(a, it->common);
     cw_free(a, it->stream_off);
@@ -227,6 +246,43 @@ static void discard(crew_iter *it) {
 
 static bool never(void *unused) {
     (void)unused;
+    return false;
+}
+
+static void add_flight(crew_iter *it, struct flight f) {
+    lock(it);
+    it->flights[(it->head + it->count++) % it->window] = f;
+    it->known += f.known;
+    unlock(it);
+    it->next_index++;
+}
+
+/* True: the journal has it, or (err) another one in its place. */
+static bool is_known(crew_iter *it, const void *item, size_t size, struct flight *f,
+                     crew_error *err) {
+    if (!it->journal.jn)
+        return false;
+    f->hash = cw_stream_journal_hash(item, size);
+    int rc = cw_stream_journal_has(&it->journal, it->next_index, f->hash, err);
+    if (rc < 0)
+        it->source_done = true;
+    f->known = rc == 1;
+    if (f->known)
+        add_flight(it, *f);
+    return rc != 0;
+}
+
+/* On the journal's thread, with its lock. */
+static bool collect(void *ctx) {
+    crew_iter *it = ctx;
+    for (int64_t i = 0; i < it->count; i++) {
+        struct flight *f = &it->flights[(it->head + i) % it->window];
+        if (f->known || f->written || !cw_record_done(it->pool, f->number))
+            continue;
+        f->written = cw_stream_journal_put(&it->journal, it->pool, f->number, f->index, f->hash);
+        if (!f->written)
+            break;
+    }
     return false;
 }
 
@@ -243,6 +299,9 @@ static bool pull(crew_iter *it, crew_error *err) {
                          (long long)it->next_index, rc);
         return false;
     }
+    struct flight f = {.index = it->next_index};
+    if (is_known(it, item, size, &f, err))
+        return f.known;
     const crew_submit_opts o = {.index = it->next_index,
                                 .common_size = it->opts.common_size,
                                 .common = it->opts.common_size ? &it->common : NULL};
@@ -259,8 +318,8 @@ static bool pull(crew_iter *it, crew_error *err) {
         it->source_done = true;
         return false;
     }
-    int64_t at = (it->head + it->count++) % it->window;
-    it->flights[at] = (struct flight){(uint32_t)number, it->next_index++};
+    f.number = (uint32_t)number;
+    add_flight(it, f);
     if (it->pool->ops->caller)
         cw_pool_help(it->pool, never, NULL);
     return true;
@@ -288,7 +347,8 @@ crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_s
     } else {
         *it = (crew_iter){.pool = p, .fn = fn, .source = source, .out_size = out_size, .opts = *o};
         it->window = choose_window(p, o);
-        if (make(it, to) < 0) {
+        if (make(it, to) < 0 || cw_stream_journal_begin(&it->journal, p, fn, out_size, o, collect,
+                                                        it, to) < 0) {
             discard(it);
             it = NULL;
         } else if (!p->ops->caller) {
@@ -302,25 +362,44 @@ crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_s
 
 /* ---- yielding ---- */
 
+static void to_head(crew_iter *it, struct flight *f) {
+    lock(it);
+    struct flight found = *f;
+    *f = it->flights[it->head];
+    it->flights[it->head] = found;
+    unlock(it);
+}
+
 /* Unordered: puts the flight of a done record at the head. False: it is none of
  * ours (a second hint), or not done. */
 static bool bring_to_head(crew_iter *it, uint32_t number) {
     for (int64_t i = 0; i < it->count; i++) {
         struct flight *f = &it->flights[(it->head + i) % it->window];
-        if (f->number != number)
+        if (f->known || f->number != number)
             continue;
         if (!cw_record_done(it->pool, number))
             return false;
-        struct flight found = *f;
-        *f = it->flights[it->head];
-        it->flights[it->head] = found;
+        to_head(it, f);
         return true;
+    }
+    return false;
+}
+
+static bool any_known(crew_iter *it) {
+    for (int64_t i = 0; it->known && i < it->count; i++) {
+        struct flight *f = &it->flights[(it->head + i) % it->window];
+        if (f->known) {
+            to_head(it, f);
+            return true;
+        }
     }
     return false;
 }
 
 static bool any_done(crew_iter *it) {
     uint32_t number;
+    if (any_known(it))
+        return true;
     while (cw_ring_pop(cw_stream_ring(it->stream), &number))
         if (bring_to_head(it, number))
             return true;
@@ -329,10 +408,12 @@ static bool any_done(crew_iter *it) {
 
 /* A hint that was lost with its worker: look at all. */
 static bool look_at_all(crew_iter *it) {
-    for (int64_t i = 0; i < it->count; i++)
-        if (bring_to_head(it, it->flights[(it->head + i) % it->window].number))
+    for (int64_t i = 0; i < it->count; i++) {
+        const struct flight *f = &it->flights[(it->head + i) % it->window];
+        if (!f->known && bring_to_head(it, f->number))
             return true;
-    return false;
+    }
+    return any_known(it);
 }
 
 static bool await_any(crew_iter *it, double timeout) {
@@ -368,18 +449,53 @@ static void drop_last(crew_iter *it) {
     it->holds_last = false;
 }
 
-static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
+static void name_item(crew_error *e, int64_t index) {
+    char text[sizeof e->text];
+    if (!e->code)
+        return;
+    snprintf(text, sizeof text, "item %lld: %.230s", (long long)index, e->text);
+    memcpy(e->text, text, sizeof text);
+}
+
+/* The flight at the head is over. */
+static struct flight land(crew_iter *it) {
+    lock(it);
     struct flight f = it->flights[it->head];
+    if (it->journal.jn && !f.known && !f.written &&
+        !cw_stream_journal_put(&it->journal, it->pool, f.number, f.index, f.hash))
+        cw_journal_drop(it->journal.jn);
     it->head = (it->head + 1) % it->window;
     it->count--;
+    it->known -= f.known;
+    unlock(it);
+    return f;
+}
+
+static int yield_known(crew_iter *it, int64_t index, void *out, crew_item *item, crew_error *err) {
+    const void *data = NULL;
+    size_t size = 0;
+    crew_error e;
+    int status = cw_stream_journal_take(&it->journal, index, &data, &size, &e);
+    if (!status && it->out_size && size != it->out_size)
+        status = cw_error_set(&e, CREW_EMISMATCH, 0, "the journal's result of item %lld has %zu bytes",
+                              (long long)index, size);
+    if (!status && out && it->out_size)
+        memcpy(out, data, it->out_size);
+    if (item)
+        *item = (crew_item){index, status, status ? NULL : data, status ? 0 : size};
+    name_item(&e, index);
+    cw_error_copy(err, &e);
+    return status ? status : 1;
+}
+
+static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
+    struct flight f = land(it);
+    if (f.known)
+        return yield_known(it, f.index, out, item, err);
     struct cw_task *task = cw_task_at(&it->pool->maps, it->pool->team, f.number);
     crew_error e;
     int status = cw_record_error(it->pool, f.number, &e);
-    if (status) {
-        char text[sizeof e.text];
-        snprintf(text, sizeof text, "item %lld: %.230s", (long long)f.index, e.text);
-        memcpy(e.text, text, sizeof text);
-    }
+    name_item(&e, f.index);
     cw_guard_catch_up(it->pool->session->root.base); /* for what its result means */
     const void *data = status ? NULL : cw_task_result(&it->pool->maps, task);
     if (!status && out && it->out_size)
@@ -395,19 +511,20 @@ static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
 
 static bool there_is_one(crew_iter *it) {
     return it->opts.unordered ? look_at_all(it)
-                              : cw_record_done(it->pool, it->flights[it->head].number);
+                              : it->flights[it->head].known ||
+                                    cw_record_done(it->pool, it->flights[it->head].number);
 }
 
 /* The one at the head, if the program was stopped before it was done. */
 static bool passed_over(crew_iter *it) {
-    struct cw_task *task =
-        cw_task_at(&it->pool->maps, it->pool->team, it->flights[it->head].number);
+    const struct flight *f = &it->flights[it->head];
+    if (f->known)
+        return false;
+    struct cw_task *task = cw_task_at(&it->pool->maps, it->pool->team, f->number);
     if (task->status != CREW_ESTOPPED || !atomic_load(&it->pool->team->stopping))
         return false;
     it->cut = it->holds_last = true;
-    it->last = it->flights[it->head].number;
-    it->head = (it->head + 1) % it->window;
-    it->count--;
+    it->last = land(it).number;
     return true;
 }
 
@@ -415,7 +532,13 @@ static bool passed_over(crew_iter *it) {
 static int at_end(crew_iter *it, crew_error *err) {
     if (it->cut && (!it->problem.code || it->problem.code == CREW_ESTOPPED))
         cw_stop_sentence(it->pool->session, it->given, -1, &it->problem);
-    int rc = it->problem.code ? cw_error_copy(err, &it->problem) : cw_error_clear(err);
+    crew_error end;
+    cw_error_clear(&end);
+    if (it->journal.jn) {
+        cw_journal_flush(it->journal.jn);
+        cw_journal_note(it->journal.jn, end.text, sizeof end.text);
+    }
+    int rc = cw_error_copy(err, it->problem.code ? &it->problem : &end);
     it->problem.code = 0;
     it->cut = false;
     return rc;
@@ -439,7 +562,8 @@ int crew_next(crew_iter *it, void *out, crew_item *item, double timeout, crew_er
         double left = d.left_ns < 0 ? CREW_FOREVER : (double)d.left_ns * 1e-9;
         bool there = it->opts.unordered
                          ? await_any(it, left)
-                         : cw_record_wait(it->pool, it->flights[it->head].number, left);
+                         : it->flights[it->head].known ||
+                               cw_record_wait(it->pool, it->flights[it->head].number, left);
         if (!there)
             return cw_error_set(err, CREW_ETIMEDOUT, 0, "the next item is not done yet");
     } while (passed_over(it));
@@ -453,13 +577,16 @@ static void abandon(crew_iter *it) {
     pthread_mutex_lock(&p->lock);
     for (int64_t i = 0; i < it->count; i++) {
         uint32_t number = it->flights[(it->head + i) % it->window].number;
-        if (!cw_record_cancel(p, number, CREW_ECANCELLED, NULL))
+        if (!it->flights[(it->head + i) % it->window].known && !cw_record_cancel(p, number, CREW_ECANCELLED, NULL))
             cw_task_flag(cw_task_at(&p->maps, p->team, number), CW_TASK_KILL);
     }
     pthread_mutex_unlock(&p->lock);
     for (; it->count > 0; it->count--) {
         uint32_t number = it->flights[it->head].number;
+        bool known = it->flights[it->head].known;
         it->head = (it->head + 1) % it->window;
+        if (known)
+            continue;
         double left = cw_deadline_over(&grace) ? 0 : (double)grace.left_ns * 1e-9;
         if (!cw_record_wait(p, number, left)) {
             pthread_mutex_lock(&p->lock);
@@ -482,6 +609,7 @@ void crew_iter_free(crew_iter *it) {
     if (cw_pool_check(p, NULL) < 0 || cw_may_wait("crew_iter_free", NULL) < 0)
         return;
     drop_last(it);
+    cw_stream_journal_end(&it->journal); /* with what is done by now */
     abandon(it);
     if (it->stream_off)
         cw_stream_await(&p->maps, p->team);

@@ -16,7 +16,7 @@
 
 /* So often new records are looked for and put on the disk: durable within a second, also
  * where the disk takes half of that. */
-static const int64_t PERIOD_NS = 400000000;
+static const int64_t PERIOD_NS = 250000000;
 /* What may wait while nothing can be written: what is more is not journalled. */
 enum { WAITING_MOST = 64 << 20 };
 /* A body that is larger is not copied where it need not be. */
@@ -218,7 +218,7 @@ static int read_records(struct cw_journal *jn, const struct cw_journal_ask *ask,
                         crew_error *err) {
     struct cw_journal_seen seen;
     jn->nonce = head->nonce;
-    int rc = cw_journal_scan(file, head, ask->found, ask->ctx, &seen);
+    int rc = cw_journal_scan(file, head, ask->found, ask->found_ctx, &seen);
     if (rc != 0)
         return cw_error_set(err, rc < -1 ? rc : CREW_EINVAL, 0, "the journal %.150s %s", jn->path,
                             rc < -1 ? "holds more than there is memory for" : "cannot be read");
@@ -385,14 +385,12 @@ bool cw_journal_put(struct cw_journal *jn, struct cw_journal_record *record, con
     struct batch *b = &jn->filling;
     record->size = first_size + second_size;
     /* Only the last body of a batch lies elsewhere, and only one that ends the record. */
-    borrow = borrow && second_size > COPIED_MOST;
+    borrow = borrow && first_size == 0 && second_size > COPIED_MOST;
     size_t copied = borrow ? first_size : first_size + second_size;
     size_t padded = borrow ? copied : (copied + 7) & ~(size_t)7;
     if (b->body || (!borrow && b->used && b->used + padded > WAITING_MOST) ||
-        (borrow && first_size) || !make_room(b, CW_JOURNAL_RECORD + padded)) {
-        jn->dropped = jn->dropped || !jn->collect;
+        !make_room(b, CW_JOURNAL_RECORD + padded))
         return false;
-    }
     record->body = cw_journal_body(first, first_size, second, second_size);
     cw_journal_seal(record, jn->nonce, jn->end);
     char *to = b->bytes + b->used;
@@ -411,6 +409,10 @@ bool cw_journal_put(struct cw_journal *jn, struct cw_journal_record *record, con
         *at = jn->end + CW_JOURNAL_RECORD;
     jn->end = cw_journal_next(record, jn->end);
     return true;
+}
+
+void cw_journal_drop(struct cw_journal *jn) {
+    jn->dropped = true;
 }
 
 uint64_t cw_journal_ask(struct cw_journal *jn) {

@@ -19,6 +19,7 @@ struct cw_journal_ask {
     struct cw_journal_head want; /* the fingerprint; magic, nonce and check are filled in */
     /* Called for each record that is there, before this returns. */
     cw_journal_found *found;
+    void *found_ctx;
     /* Puts what is new, a few MiB at most; true: there is more. With the journal's lock, on
      * its thread. NULL: all is put by others. */
     bool (*collect)(void *ctx);
@@ -52,6 +53,12 @@ bool cw_journal_answered(struct cw_journal *jn, uint64_t ticket);
 void cw_journal_flush(struct cw_journal *jn);
 /* While held, it does not collect. */
 void cw_journal_hold(struct cw_journal *jn, bool held);
+/* Something could not be put, and never will be. With the lock. */
+void cw_journal_drop(struct cw_journal *jn);
+/* A failure that is an item's own: other codes mean that it could not be run then. */
+static inline bool cw_journal_keeps(int status) {
+    return status == CREW_EFAILED || status == CREW_EDIED || status == CREW_ELIMIT;
+}
 /* n bytes of the file. 0, or a code. */
 int cw_journal_read(struct cw_journal *jn, uint64_t at, void *to, size_t n, crew_error *err);
 

@@ -239,8 +239,7 @@ static bool put_failed(struct cw_job_journal *g, int64_t i, unsigned char mark) 
     struct cw_job *job = g->job->shared;
     int code = CW_MARK_ERROR - (int)mark;
     struct cw_failure f = {.index = i * job->grain};
-    /* What the others mean is that it could not be run here and now. */
-    if (code != CREW_EFAILED && code != CREW_EDIED && code != CREW_ELIMIT)
+    if (!cw_journal_keeps(code))
         return true;
     cw_job_failure(&g->pool->maps, job, i, &f);
     struct cw_journal_record r = {.index = i,
@@ -346,6 +345,7 @@ static int begin(crew_pool *p, crew_job *j, const struct cw_job_spec *s, const c
                                        .path = path,
                                        .want = fingerprint(p, j, s),
                                        .found = found,
+                                       .found_ctx = g,
                                        .collect = collect,
                                        .ctx = g};
     int rc = cw_journal_open(&ask, &g->jn, err);

@@ -1,6 +1,8 @@
 /* Closing, joining, terminating, freeing; and work done by the caller itself. */
 #include "api/home.h"
 #include "api/joint.h"
+#include "api/journal.h"
+#include "api/journal_keys.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -178,6 +180,18 @@ int crew_pool_shutdown(crew_pool *p, bool wait, bool cancel) {
     return wait ? crew_pool_join(p, CREW_FOREVER, NULL) : cw_error_clear(NULL);
 }
 
+/* Async jobs that were cancelled just now; those with a journal when that is written. */
+static void tell_jobs(crew_pool *p) {
+    cw_pool_tend_jobs(p, 0);
+    pthread_mutex_lock(&p->lock);
+    bool told = cw_pool_jobs_told(p);
+    pthread_mutex_unlock(&p->lock);
+    if (told)
+        return;
+    cw_journals_flush();
+    cw_pool_tend_jobs(p, 0);
+}
+
 void crew_pool_free(crew_pool *p) {
     if (!p || cw_may_wait("crew_pool_free", NULL) < 0 || !cw_session_claim(p))
         return;
@@ -192,9 +206,10 @@ void crew_pool_free(crew_pool *p) {
     while (!cw_pool_empty(p)) /* seats are the nursery's until their members are reaped */
         cw_pool_sleep(p, &forever);
     pthread_mutex_unlock(&p->lock);
-    cw_pool_tend_jobs(p, 0); /* async jobs that were cancelled just now */
+    tell_jobs(p);
     cw_session_remove(s, p);
     cw_pool_orphan_futures(p);
+    cw_keys_leave(p);
     p->ops->close(p->hands);
     cw_home_close(p);
     cw_pool_release(p);

@@ -94,6 +94,7 @@ struct crew_pool {
 
     struct crew_future **owner; /* by task record */
     uint32_t owners;
+    struct cw_keys_hold *keys; /* journals of submitted calls; see api/journal_keys.c */
     struct crew_future *to_call; /* futures that are done and want a call back */
     struct cw_backlog backlog[CW_PRIORITIES]; /* indexed as the rings are */
     struct cw_suspects suspects[CW_PRIORITIES];

@@ -2,6 +2,7 @@
 #include "api/session.h"
 
 #include "api/journal.h"
+#include "api/journal_keys.h"
 #include "api/launch.h"
 #include "api/pool_impl.h"
 #include "api/shm_impl.h"
@@ -45,6 +46,7 @@ static void in_fork_child(void) {
     pthread_cond_init(&visited, NULL);
     cw_shm_forked();
     cw_journals_forked();
+    cw_keys_forked();
 }
 
 static void watch_forks(void) {

@@ -26,9 +26,8 @@ static int check(const struct cw_submit *w, const crew_submit_opts *o, crew_erro
         return cw_error_set(err, CREW_EINVAL, 0, "retries and task_timeout may not be negative");
     if (o->common_size && !o->common)
         return cw_error_set(err, CREW_EINVAL, 0, "common is NULL, its size is %zu", o->common_size);
-    if (o->journal || o->key || o->ranks > 1)
-        return cw_error_set(err, CREW_ENOTSUP, 0,
-                            "journals and gang tasks are not part of this version");
+    if (o->ranks > 1)
+        return cw_error_set(err, CREW_ENOTSUP, 0, "gang tasks are not part of this version");
     return 0;
 }
 
@@ -291,6 +290,55 @@ int64_t cw_submit_named(crew_pool *p, const struct cw_submit *w, const crew_subm
     if (limits)
         cw_session_ring(p->session);
     return number;
+}
+
+static int put_known(crew_pool *p, struct cw_task *task, const struct cw_known *known,
+                     struct cw_failure *f, crew_error *err) {
+    if (known->status) {
+        *f = (struct cw_failure){.code = known->status,
+                                 .task_code = known->task_code,
+                                 .index = task->index,
+                                 .worker = -1,
+                                 .attempt = 1};
+        snprintf(f->text, sizeof f->text, "%s", known->data);
+        return 0;
+    }
+    void *room = cw_task_result_room(&p->maps, task, known->size, err);
+    if (!room)
+        return CREW_ENOMEM;
+    if (known->size)
+        memcpy(room, known->data, known->size);
+    return 0;
+}
+
+int cw_submit_known(crew_pool *p, const struct cw_submit *w, const struct cw_known *known,
+                    crew_future **owner, crew_error *err) {
+    cw_fn_name fn;
+    struct cw_failure f;
+    int rc;
+    if ((rc = check(w, w->opts, err)) < 0 ||
+        (rc = cw_pool_function(p, (cw_fn *)w->fn, (ptrdiff_t)w->size, 0,
+                               (ptrdiff_t)w->opts->common_size, &fn, err)) < 0)
+        return rc;
+    pthread_mutex_lock(&p->lock);
+    int64_t number = cw_pool_accepts(p, err);
+    if (number == 0)
+        number = cw_task_new(&p->maps, p->team, NULL, err);
+    if (number < 0) {
+        pthread_mutex_unlock(&p->lock);
+        return (int)number;
+    }
+    struct cw_task *task = cw_task_at(&p->maps, p->team, (uint32_t)number);
+    task->fn = fn;
+    task->index = w->opts->index;
+    if ((rc = put_known(p, task, known, &f, err)) == 0 &&
+        (*owner = own(p, (uint32_t)number, err)))
+        cw_root_end(&p->maps, p->team, NULL, (uint32_t)number, known->status,
+                    known->status ? &f : NULL);
+    else
+        cw_record_free(p, (uint32_t)number);
+    pthread_mutex_unlock(&p->lock);
+    return rc < 0 || *owner ? rc : CREW_ENOMEM;
 }
 
 int cw_record_error(crew_pool *p, uint32_t number, crew_error *err) {
