@@ -54,7 +54,7 @@ struct cw_accounts {
     uint32_t generation; /* 0: none */
     struct cw_fleet_sums sums;
     struct cw_fleet_node *nodes; /* 0: this one */
-    int64_t claimed;             /* by the nodes' proxies, from the cursor */
+    int64_t claimed;             /* by the nodes' proxies from the cursor, and passed over */
     int64_t home;                /* by others, as told last */
     struct cw_job *job;          /* valid while ranges are out */
     int out, asks;               /* ranges that are out; of these asked for their end */

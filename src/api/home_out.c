@@ -174,7 +174,9 @@ static struct cw_accounts *accounts_of(struct cw_home *h, const struct cw_job *j
             cw_fleet_node_ready(&l->sums, &l->nodes[k + 1], false, h->posts[k].workers, CW_TRIP_NS,
                                 now);
     l->generation = job->generation;
-    l->claimed = l->home = 0;
+    l->home = 0;
+    /* What was done when the map began is nobody's claim. */
+    l->claimed = job->resumed ? atomic_load(&job->cursor) - job->base : 0;
     l->out = l->asks = 0;
     return l;
 }
@@ -228,7 +230,7 @@ static bool claim_range(struct cw_home *h, int k, int slot) {
         return false;
     n = e->proxy.hi - e->proxy.lo;
     if (!e->proxy.redo)
-        l->claimed += n;
+        l->claimed += n + e->proxy.passed;
     cw_lease_given(&l->sums, &l->nodes[k + 1], n, now);
     cw_home_range_out(l, e);
     send_range(h, post, e);

@@ -490,8 +490,11 @@ static int yield_known(crew_iter *it, int64_t index, void *out, crew_item *item,
 
 static int yield(crew_iter *it, void *out, crew_item *item, crew_error *err) {
     struct flight f = land(it);
-    if (f.known)
-        return yield_known(it, f.index, out, item, err);
+    if (f.known) {
+        int rc = yield_known(it, f.index, out, item, err);
+        it->given += rc == 1;
+        return rc;
+    }
     struct cw_task *task = cw_task_at(&it->pool->maps, it->pool->team, f.number);
     crew_error e;
     int status = cw_record_error(it->pool, f.number, &e);

@@ -80,6 +80,7 @@ static bool claim_undone(struct cw_proxy *x, int64_t n, int64_t end) {
         if (!atomic_compare_exchange_weak_explicit(&job->cursor, &at, hi, memory_order_relaxed,
                                                    memory_order_relaxed))
             continue;
+        x->passed = lo - at;
         if (any)
             hold(x, lo, hi, 1);
         return any;
@@ -90,6 +91,7 @@ static bool claim_undone(struct cw_proxy *x, int64_t n, int64_t end) {
 bool cw_proxy_claim(struct cw_proxy *x, int64_t n) {
     struct cw_job *job = x->job;
     x->redo = NULL;
+    x->passed = 0;
     if (claim_redo(x))
         return true;
     int64_t at = atomic_load_explicit(&job->cursor, memory_order_relaxed), end = limit(job);

@@ -17,6 +17,7 @@ struct cw_proxy {
     struct cw_job *job;
     struct cw_redo *redo; /* NULL: from the cursor */
     int64_t lo, hi;
+    int64_t passed; /* done items before it that the cursor was moved over */
     int attempt;
     /* a task */
     uint32_t number;
