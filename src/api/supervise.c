@@ -297,7 +297,8 @@ static double tend_members(crew_pool *p, double passed) {
         nursery_lost(p, &why);
         look_at_seats(p);
     }
-    for (int rank = 0; rank < p->members; rank++) {
+    /* What proxies have out is watched where it runs, and waits there before. */
+    for (int rank = 0; rank < p->natives; rank++) {
         if (watch_member(p, rank, passed))
             p->limit_visits = CW_LIMIT_VISITS;
         else if (next > TICK_BUSY && working(cw_team_line(&p->maps, p->team, rank)))

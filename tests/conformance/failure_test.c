@@ -331,6 +331,42 @@ static void limit__of_time__ends_a_process_and_tells_who_asks_elsewhere(void **s
     crewtest_free(p);
 }
 
+static int hang(crew_call *call) {
+    (void)call;
+    for (;;)
+        crewtest_pause();
+    return 0;
+}
+
+/* Replaced workers are not ready for a while: waiting for one is not an item's time. */
+static int get_ready_slowly(crew_call *call) {
+    (void)call;
+    for (double end = crewtest_now() + 0.3; crewtest_now() < end;)
+        crewtest_pause();
+    return 0;
+}
+
+static void limit__of_streamed_items__is_each_ones_own(void **state) {
+    crew_error err;
+    (void)state;
+    crewtest_need(CREWTEST_PROCESSES);
+    crew_pool_opts opts = crewtest_opts(2);
+    opts.task_timeout = 0.5;
+    opts.init = get_ready_slowly;
+    crew_pool *p = crewtest_open_opts(&opts);
+    int64_t count = 2 * crew_pool_workers(p);
+    crew_map_opts go_on = {.on_error = CREW_CONTINUE, .unordered = true};
+    crew_iter *it = crew_imap(p, hang, crew_source_range(0, count, 1), 0, &go_on, &err);
+    for (int64_t i = 0; i < count; i++) {
+        crew_item item = {.index = -1};
+        assert_int_equal(crew_next(it, NULL, &item, 60, &err), CREW_ELIMIT);
+        assert_true(item.index >= 0 && item.status == CREW_ELIMIT);
+    }
+    assert_int_equal(crew_next(it, NULL, &(crew_item){0}, 60, &err), 0);
+    crew_iter_free(it);
+    crewtest_free(p);
+}
+
 static void limit__of_memory__is_refused_without_processes(void **state) {
     crew_pool_opts opts = crewtest_opts(1);
     crew_error err;
@@ -359,6 +395,7 @@ int main(int argc, char **argv) {
         CREWTEST(map__zero_after_crew_fail__is_done),
         CREWTEST(map__retries_of_the_pool__are_not_for_failures),
         CREWTEST(limit__of_time__ends_a_process_and_tells_who_asks_elsewhere),
+        CREWTEST(limit__of_streamed_items__is_each_ones_own),
         CREWTEST(limit__of_memory__is_refused_without_processes),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
