@@ -263,3 +263,25 @@ if(TARGET crew_program)
   set_tests_properties(mpi.picture PROPERTIES LABELS mpi TIMEOUT ${limit} SKIP_RETURN_CODE 77
     RESOURCE_LOCK mpi ENVIRONMENT CREW_MPI_MODULE=${PROJECT_BINARY_DIR})
 endif()
+
+# Ranks that are not alike are refused at the start, with the reason, and nobody waits: other
+# programs, and what says of itself to be another version's or machine's. The first one tells why.
+add_executable(mpi_impostor ${PROJECT_SOURCE_DIR}/tests/mpi/impostor.c)
+target_link_libraries(mpi_impostor PRIVATE crew_test_base)
+set_target_properties(mpi_impostor PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+if(TARGET primes AND TARGET ep)
+  foreach(flavour openmpi mpich)
+    crew_mpi_test(mpi.unlike.${flavour}.program ${flavour} 1 10 --nodes 0,0,1
+      --says "run different programs, or builds of it" --fails any
+      $<TARGET_FILE:primes> 1 100 : -n 2 $<TARGET_FILE:ep> S)
+    foreach(field "version:different versions of crew" "pointer:machines of different kinds"
+        "endian:machines of different kinds" "magic:do not both run crew"
+        "layout:different builds of crew")
+      string(REGEX REPLACE ":.*" "" name ${field})
+      string(REGEX REPLACE ".*:" "" says ${field})
+      crew_mpi_test(mpi.unlike.${flavour}.${name} ${flavour} 1 10 --nodes 0,1 --says ${says} --fails any
+        $<TARGET_FILE:primes> 1 100 : -n 1 $<TARGET_FILE:mpi_impostor> ${name})
+    endforeach()
+  endforeach()
+endif()

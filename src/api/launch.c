@@ -89,7 +89,7 @@ void cw_launch_fill_card(struct cw_session *s, struct cw_card *card) {
     card->isolate = s->config.isolate;
     cw_fn_find((cw_fn *)crew_init, NULL, &here, &ignored);
     card->library = here.object;
-    card->program = s->at_init.count ? s->at_init.ids[0] : 0;
+    card->program = cw_object_of_program();
 }
 
 /* The followers of this leader's node have come. */

@@ -182,6 +182,25 @@ static int by_node(const void *p, const void *q) {
     return (x->rank > y->rank) - (x->rank < y->rank);
 }
 
+/* Cards, the part that all versions understand first. */
+static int exchange_cards(struct cw_agent *a, crew_error *err) {
+    int size = a->place.size;
+    char *fronts = calloc((size_t)size, CW_CARD_FRONT);
+    if (!fronts)
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d ranks", size);
+    int rc = a->mpi->exchange(&a->card, CW_CARD_FRONT, fronts, err);
+    for (int rank = 0; rc == 0 && rank < size; rank++)
+        memcpy(&a->cards[rank], fronts + (size_t)rank * CW_CARD_FRONT, CW_CARD_FRONT);
+    free(fronts);
+    for (int rank = 0; rc == 0 && rank < size; rank++)
+        rc = cw_card_front_fits(&a->cards[0], 0, &a->cards[rank], rank, err);
+    if (rc == 0)
+        rc = a->mpi->exchange(&a->card, sizeof a->card, a->cards, err);
+    for (int rank = 0; rc == 0 && rank < size; rank++)
+        rc = cw_card_fits(&a->cards[0], 0, &a->cards[rank], rank, err);
+    return rc;
+}
+
 /* Who is where. */
 static int know_all(struct cw_agent *a, crew_error *err) {
     size_t n = (size_t)a->place.size;
@@ -192,10 +211,8 @@ static int know_all(struct cw_agent *a, crew_error *err) {
     int rc = CREW_ENOMEM;
     if (!places || !a->cards || !a->order || !a->nodes)
         cw_error_set(err, rc, 0, "no memory for %d ranks", a->place.size);
-    else if ((rc = a->mpi->exchange(&a->card, sizeof a->card, a->cards, err)) == 0)
+    else if ((rc = exchange_cards(a, err)) == 0)
         rc = a->mpi->exchange(&a->place, sizeof a->place, places, err);
-    for (int rank = 0; rc == 0 && rank < a->place.size; rank++)
-        rc = cw_card_fits(&a->cards[0], 0, &a->cards[rank], rank, err);
     if (rc == 0)
         qsort(places, n, sizeof *places, by_node);
     for (int i = 0; rc == 0 && i < a->place.size; i++) {

@@ -2,8 +2,11 @@
 
 #include "base/error.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+_Static_assert(offsetof(struct cw_card, layout) == CW_CARD_FRONT, "alike in every version");
 
 static const unsigned char magic[8] = {'c', 'r', 'e', 'w', 'c', 'a', 'r', 'd'};
 
@@ -21,11 +24,18 @@ static const char *endian(const struct cw_card *card) {
     return card->endian ? "little-endian" : "big-endian";
 }
 
-int cw_card_fits(const struct cw_card *a, int rank_a, const struct cw_card *b, int rank_b,
-                 crew_error *err) {
+/* "rank 0 (node a) and rank 1 (node b)" */
+static const char *whose(const struct cw_card *a, int rank_a, const struct cw_card *b, int rank_b,
+                         char *buf, size_t cap) {
+    snprintf(buf, cap, "rank %d (node %.60s) and rank %d (node %.60s)", rank_a, a->host, rank_b,
+             b->host);
+    return buf;
+}
+
+int cw_card_front_fits(const struct cw_card *a, int rank_a, const struct cw_card *b, int rank_b,
+                       crew_error *err) {
     char where[192];
-    snprintf(where, sizeof where, "rank %d (node %.60s) and rank %d (node %.60s)", rank_a, a->host,
-             rank_b, b->host);
+    whose(a, rank_a, b, rank_b, where, sizeof where);
     if (memcmp(a->magic, magic, sizeof magic) != 0 || memcmp(b->magic, magic, sizeof magic) != 0)
         return cw_error_set(err, CREW_EMISMATCH, 0,
                             "ranks %d and %d do not both run crew, or versions of it that do not "
@@ -45,6 +55,13 @@ int cw_card_fits(const struct cw_card *a, int rank_a, const struct cw_card *b, i
                             "%s have different versions of crew: %.20s, %.20s: install the same on "
                             "all nodes",
                             where, a->version, b->version);
+    return 0;
+}
+
+int cw_card_fits(const struct cw_card *a, int rank_a, const struct cw_card *b, int rank_b,
+                 crew_error *err) {
+    char where[192];
+    whose(a, rank_a, b, rank_b, where, sizeof where);
     if (a->layout != b->layout || a->library != b->library)
         return cw_error_set(err, CREW_EMISMATCH, 0,
                             "%s have different builds of crew %.20s: install the same on all nodes",

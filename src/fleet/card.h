@@ -30,9 +30,16 @@ struct cw_card {
     cw_cpuset mask;
 };
 
+/* Bytes of the first part, which ranks exchange before the rest: how long that is, is of
+ * one version. */
+enum { CW_CARD_FRONT = 288 };
+
 /* The fixed part. The rest of *card is zeroed. */
 void cw_card_begin(struct cw_card *card, const char *version, const char *host);
-/* Whether two ranks can work together: CREW_EMISMATCH says what differs, and on which
+/* Whether two ranks can understand each other, by the first parts of their cards alone. */
+int cw_card_front_fits(const struct cw_card *ours, int our_rank, const struct cw_card *theirs,
+                       int their_rank, crew_error *err);
+/* Whether they can work together, by the rest: CREW_EMISMATCH says what differs, and on which
  * nodes. */
 int cw_card_fits(const struct cw_card *ours, int our_rank, const struct cw_card *theirs,
                  int their_rank, crew_error *err);

@@ -409,6 +409,13 @@ void cw_objects_free(cw_objects *set) {
     *set = (cw_objects){.ids = NULL};
 }
 
+uint64_t cw_object_of_program(void) {
+    take_lock();
+    uint64_t id = survey() == 0 && table.nobjects > 0 ? table.objects[0].id : 0;
+    pthread_mutex_unlock(&lock);
+    return id;
+}
+
 static int refuse_newer(cw_fn *fn, const char *advice, crew_error *err) {
     struct cw_object_place place;
     char what[64], from[80];

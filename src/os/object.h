@@ -45,6 +45,9 @@ int cw_fn_find(cw_fn *fn, const cw_objects *have, cw_fn_name *name, crew_error *
  * cw_fn_find says of it stays true. Before the first lookup: false. */
 bool cw_fn_in_program(cw_fn *fn);
 
+/* The identity of the program's own object, which the loader names first. 0: no memory. */
+uint64_t cw_object_of_program(void);
+
 /* The other way. NULL if this process has no such object or the offset is
  * outside its executable segments. */
 cw_fn *cw_fn_resolve(cw_fn_name name);

@@ -6,7 +6,9 @@
 #
 #   --nodes 0,0,1,1   which ranks are to be taken for one node (CREW_TEST_NODES)
 #   --recovery        the job is to bear the loss of a rank (Open MPI only)
-#   --fails CODE      the job is to end with that code; nothing need be printed
+#   --fails CODE      the job is to end with that code; nothing need be printed. any: with
+#                     some code but 0, by itself
+#   --says TEXT       that is to be on its standard error
 #   --within SECONDS  how long it may take (60)
 set -u
 LC_ALL=C
@@ -14,7 +16,7 @@ export LC_ALL
 flavour=$1
 ranks=$2
 shift 2
-recovery= fails= within=60
+recovery= fails= says= within=60
 while :; do
     case $1 in
     --nodes)
@@ -24,6 +26,10 @@ while :; do
     --recovery) recovery=--enable-recovery ;;
     --fails)
         fails=$2
+        shift
+        ;;
+    --says)
+        says=$2
         shift
         ;;
     --within)
@@ -91,9 +97,12 @@ trouble() {
     bad=1
     echo "not ok - $flavour, $ranks ranks: $*"
 }
-[ "$code" -eq "${fails:-0}" ] || trouble "the launcher ended with $code"
+# 124: it took too long, and was ended.
+[ "$fails" = any ] && [ "$code" -ne 0 ] && [ "$code" -ne 124 ] && fails=$code
+[ "$code" = "${fails:-0}" ] || trouble "the launcher ended with $code"
 [ -n "$fails" ] || grep -q '^ok - ' "$work/out" || trouble "the test did not come to its end"
 grep -q '^not ok - ' "$work/out" && bad=1
+[ -z "$says" ] || grep -qF -- "$says" "$work/err" || trouble "it does not say: $says"
 
 # This shell and its children were not started with the variable.
 left() {

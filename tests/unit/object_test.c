@@ -70,6 +70,14 @@ static void find__same_program_run_again__has_the_same_name(void **state) {
     assert_int_equal(there.offset, name.offset);
 }
 
+static void program__whatever_else_is_loaded__is_the_object_of_its_own_functions(void **state) {
+    (void)state;
+    assert_int_equal(cw_object_of_program(), name_of(sample_task).object);
+    struct plugin p = load(CREW_TEST_PLUGIN);
+    assert_int_equal(cw_object_of_program(), name_of(sample_task).object);
+    assert_int_equal(dlclose(p.handle), 0);
+}
+
 static void find__plugin_loaded_later__is_in_the_new_set_only(void **state) {
     (void)state;
     cw_objects before, after;
@@ -558,6 +566,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(find__static_function__resolves_to_itself),
         cmocka_unit_test(find__function_of_a_library__is_another_object),
         cmocka_unit_test(find__same_program_run_again__has_the_same_name),
+        cmocka_unit_test(program__whatever_else_is_loaded__is_the_object_of_its_own_functions),
         cmocka_unit_test(find__plugin_loaded_later__is_in_the_new_set_only),
         cmocka_unit_test(find__plugin_unloaded_and_back__follows),
         cmocka_unit_test(resolve__what_is_no_function__is_null),
