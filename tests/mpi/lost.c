@@ -266,6 +266,9 @@ int main(int argc, char **argv) {
     int failed = strcmp(what, "workers") == 0
                      ? cmocka_run_group_tests(of_workers, NULL, NULL)
                      : cmocka_run_group_tests(of_nodes, NULL, NULL);
-    beside_make("struck", 1); /* the end is not held up by who is missing */
+    /* The end is not held up by a rank that is missing. Of a host the launcher waits for
+     * longer: its own daemon is missing there. */
+    if (what[0] == 'l' || what[0] == 'f')
+        beside_make("struck", 1);
     return crewtest_end(failed);
 }
