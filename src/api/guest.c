@@ -1,6 +1,7 @@
 #include "api/guest.h"
 
 #include "api/future_impl.h"
+#include "api/launch.h"
 #include "api/lease.h"
 #include "api/node.h"
 #include "api/process_impl.h"
@@ -135,7 +136,8 @@ static void give_order(struct guest_pool *g, int what, int quit) {
 static void open_pool(struct guest_pool *g) {
     crew_error err = {0};
     /* Before there are workers: they are to let pass what stops the program. */
-    cw_stopsig_on_set(g->opening.stop_on);
+    if (!guest.agent->joint) /* a program's own ranks have their own signals */
+        cw_stopsig_on_set(g->opening.stop_on);
     if (guest.session->berths)
         cw_berths_stop_on(guest.session->berths, g->opening.stop_on);
     crew_pool *p = cw_pool_open_guest(guest.session, &g->opening, g->init_arg, &err);
@@ -426,7 +428,7 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
         plan_places(letter, &rest);
     if (letter->word == CW_W_MUSTER)
         say(&(struct cw_letter){.word = CW_W_MUSTERED,
-                                .code = cw_berths_whole(guest.session->berths) ? 0 : 1},
+                                .code = cw_berths_whole(cw_launch_berths(guest.session)) ? 0 : 1},
             NULL, 0);
     if (letter->word == CW_W_BYE) {
         guest.less = letter->code != 0;

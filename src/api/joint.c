@@ -127,7 +127,6 @@ static int leave(const crew_error *mine, bool orderly, crew_error *err) {
     if (joint.nursery.socket >= 0)
         cw_nursery_stop(&joint.nursery);
     if (s) {
-        s->berths = NULL;
         s->node = 0;
         cw_free(&s->arena, joint.quay);
         cw_share_here()->commons->session = joint.name;

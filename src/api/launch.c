@@ -36,6 +36,10 @@ struct cw_launch *cw_launch_state(void) {
     return &launch;
 }
 
+struct cw_berths *cw_launch_berths(const struct cw_session *s) {
+    return launch.joint ? launch.berths : s->berths;
+}
+
 double cw_launch_timeout(const struct cw_session *s) {
     return s->config.node_timeout ? s->config.node_timeout : NODE_TIMEOUT;
 }
@@ -76,7 +80,8 @@ int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct 
     if (!launch.berths)
         return err->code;
     card->berth = cw_berths_card(launch.berths);
-    s->berths = launch.berths;
+    if (!launch.joint)
+        s->berths = launch.berths;
     return 0;
 }
 

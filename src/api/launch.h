@@ -57,6 +57,8 @@ int cw_launch_manage(struct cw_session *s, crew_error *err);
 /* In rank 0: it is none any more, and all others are told so. */
 void cw_launch_dismiss(void);
 
+/* The ranks of this node, from which a pool of CREW_MPI has workers. */
+struct cw_berths *cw_launch_berths(const struct cw_session *s);
 /* The workers of all nodes if nobody says how many. */
 int cw_launch_workers(void);
 /* How many of `total` workers are on which node. */

@@ -1,5 +1,6 @@
 #include "api/node.h"
 
+#include "api/launch.h"
 #include "backend/ranks/ranks.h"
 #include "base/error.h"
 #include "topo/ranks.h"
@@ -23,7 +24,7 @@ static void leave(struct node *n) {
 
 static int look(const struct cw_session *s, const crew_pool_opts *o, struct node *n,
                 crew_error *err) {
-    int ranks = cw_berths_count(s->berths);
+    int ranks = cw_berths_count(cw_launch_berths(s));
     *n = (struct node){.topo = cw_topo_load(err),
                        .masks = calloc((size_t)ranks, sizeof *n->masks),
                        .due = calloc((size_t)ranks, sizeof *n->due)};
@@ -31,7 +32,7 @@ static int look(const struct cw_session *s, const crew_pool_opts *o, struct node
     if (rc == 0 && (!n->masks || !n->due))
         rc = cw_error_set(err, CREW_ENOMEM, 0, "no memory for the %d ranks of this node", ranks);
     if (rc == 0) {
-        cw_berths_masks(s->berths, n->masks);
+        cw_berths_masks(cw_launch_berths(s), n->masks);
         n->request = (struct cw_ranks_request){.ranks = ranks,
                                                .masks = n->masks,
                                                .threads_per_worker = o->threads_per_worker,

@@ -64,7 +64,7 @@ static int choose_backend(const struct cw_session *s, crew_pool_opts *o, crew_er
     bool top = cw_depth_here((struct cw_session *)s) == 0;
     if (o->backend != CREW_AUTO && o->backend != CREW_MPI)
         return 0;
-    if (top && s->berths && !cw_launch_state()->joint)
+    if (top && s->berths)
         o->backend = CREW_MPI;
     else if (top && cw_launch_refused()->code)
         return cw_error_copy(err, cw_launch_refused());

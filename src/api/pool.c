@@ -206,7 +206,7 @@ static int open_hands(crew_pool *p, crew_error *err) {
                                              .team = (uint64_t)((char *)p->team - s->own.base),
                                              .members = p->natives,
                                              .start = p->opts.start,
-                                             .berths = s->berths,
+                                             .berths = cw_launch_berths(s),
                                              .berth = berth,
                                              .enter = p->ops->kills ? cw_worker_enter
                                                                     : cw_thread_enter};

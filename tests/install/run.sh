@@ -82,13 +82,13 @@ module_is_alone() { # flavour
         [ "$(nm -D --defined-only "$libdir/libcrew-mpi-$1.so" | awk '{ print $3 }' |
             grep -v '^crew_')" = cw_mpi_module ]
 }
-ranks() { # flavour, program
+ranks() { # flavour, program, what it prints
     case $1 in
     openmpi)
-        prints 4900450500 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+        prints "$3" env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
             timeout 60 mpirun.openmpi --oversubscribe --mca mpi_yield_when_idle 1 -n 2 "$2"
         ;;
-    mpich) prints 4900450500 timeout 60 mpiexec.mpich -n 2 "$2" ;;
+    mpich) prints "$3" timeout 60 mpiexec.mpich -n 2 "$2" ;;
     esac
 }
 for flavour in openmpi mpich; do
@@ -102,7 +102,8 @@ done
 
 consumer() {
     cmake -S "$root/tests/install/consumer" -B "$work/consumer" \
-        -DCMAKE_PREFIX_PATH="$prefix" -DFIRST="$first" -DCMAKE_BUILD_TYPE=Release &&
+        -DCMAKE_PREFIX_PATH="$prefix" -DFIRST="$first" -DMPI="$root/tests/install/mpi.c" \
+        -DCMAKE_BUILD_TYPE=Release &&
         cmake --build "$work/consumer"
 }
 test_run find_package__outside_project__builds consumer
@@ -114,10 +115,12 @@ done
 for flavour in openmpi mpich; do
     if [ -f "$build/libcrew-mpi-$flavour.so" ]; then
         test_run "install__first_program_as_ranks_of_${flavour}__prints_its_sum" \
-            ranks "$flavour" "$work/consumer/first_shared"
+            ranks "$flavour" "$work/consumer/first_shared" 4900450500
         cp "$work/consumer/first_static" "$prefix/bin/first_static"
         test_run "install__static_crew_as_ranks_of_${flavour}__prints_its_sum" \
-            ranks "$flavour" "$prefix/bin/first_static"
+            ranks "$flavour" "$prefix/bin/first_static" 4900450500
+        test_run "find_package__mpi_program_of_${flavour}__has_its_pool" \
+            ranks "$flavour" "$work/consumer/mpi_$flavour" "332833500 1"
     fi
 done
 
@@ -137,6 +140,34 @@ cxx() {
         prints 4900450500 "$work/cxx"
 }
 test_run pkg_config__first_program_as_cxx17__prints_its_sum cxx
+
+# Programs that have MPI for themselves: with that MPI's wrapper, and without it.
+# shellcheck disable=SC2046,SC2086
+mpi_program() { # flavour, compiler
+    "$2" -std=c11 $strict "$root/tests/install/mpi.c" \
+        $(pkg-config --cflags --libs "crew-mpi-$1") -o "$work/mpi" &&
+        ranks "$1" "$work/mpi" "332833500 1"
+}
+# shellcheck disable=SC2046,SC2086
+mpi_program_cxx() { # flavour
+    c++ -std=c++17 $strict -Wno-cast-function-type -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX \
+        -x c++ "$root/tests/install/mpi.c" -x none \
+        $(pkg-config --cflags --libs "crew-mpi-$1") -o "$work/mpi" &&
+        ranks "$1" "$work/mpi" "332833500 1"
+}
+for flavour in openmpi mpich; do
+    if [ -f "$build/libcrew-mpi-$flavour.so" ]; then
+        for compiler in "mpicc.$flavour" cc c++; do
+            command -v "$compiler" >/dev/null || continue
+            title=pkg_config__mpi_program_by_${compiler}_with_${flavour}__has_its_pool
+            if [ "$compiler" = c++ ]; then
+                test_run "$title" mpi_program_cxx "$flavour"
+            else
+                test_run "$title" mpi_program "$flavour" "$compiler"
+            fi
+        done
+    fi
+done
 
 # crew itself statically and hwloc as it comes: "pkg-config --static" asks for
 # the static closure of hwloc too, which many systems install only in part.

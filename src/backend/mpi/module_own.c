@@ -41,6 +41,8 @@ int crew_mpi_pool(MPI_Comm comm, int root, const crew_pool_opts *opts, crew_pool
                   crew_error *err) {
     const struct cw_mpi_core *core = &crew_mpi_core;
     int level = 0;
+    if (pool)
+        *pool = NULL;
     if (!core || core->table != CW_MPI_TABLE || core->size != sizeof *core) {
         static const char text[] = "libcrew-mpi and libcrew are of different versions, or libcrew "
                                    "is not linked as a shared library";

@@ -1,0 +1,435 @@
+/* mpi/own.c LEVEL - a program that has MPI for itself, and opens pools inside: what
+ * crew/mpi.h says, from end to end, at one level of threads (single, funneled, serialized,
+ * multiple). Run by run.sh; every rank runs all of it. What fails says where and ends the
+ * job; rank 0 prints "ok - " when all have come to the end. */
+#include <crew/crew.h>
+#include <crew/mpi.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { COUNT = 3000, MESSAGES = 64, WORDS = 4096 };
+static const double SOON = 30;
+
+static int rank, size;
+static bool multiple;
+static int64_t factor; /* a global of the program's, of which workers see a copy */
+
+__attribute__((format(printf, 3, 4), noreturn)) static void die(int line, const char *what,
+                                                                const char *fmt, ...) {
+    va_list args;
+    fprintf(stderr, "# rank %d, own.c:%d: %s: ", rank, line, what);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+    _exit(1);
+}
+
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            die(__LINE__, #condition, __VA_ARGS__);                                                \
+    } while (0)
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void rest(void) {
+    const struct timespec t = {.tv_nsec = 1000000};
+    nanosleep(&t, NULL);
+}
+
+/* ---- tasks ---- */
+
+static int product(crew_call *call) {
+    int64_t answer = *CREW_IN(call, int64_t) * factor;
+    return crew_task_result(call, &answer, sizeof answer);
+}
+
+/* For so long that there are some for each worker. */
+static int whose(crew_call *call) {
+    for (int i = 0; i < 5; i++)
+        rest();
+    return crew_task_result(call, &factor, sizeof factor);
+}
+
+static int deadly(crew_call *call) {
+    if (call->index == 7 && call->attempt == 1)
+        kill(getpid(), SIGKILL);
+    return product(call);
+}
+
+static int refuses(crew_call *call) {
+    return crew_fail(call, 5, "not today");
+}
+
+/* ---- what is the program's own on the way meanwhile ---- */
+
+/* A ring of messages over all ranks, in a communicator of the program's. */
+struct traffic {
+    MPI_Comm comm;
+    MPI_Request requests[2 * MESSAGES];
+    int out[MESSAGES][16], in[MESSAGES][16];
+};
+
+static void begin_traffic(struct traffic *t, MPI_Comm comm) {
+    int me, all;
+    t->comm = comm;
+    MPI_Comm_rank(comm, &me);
+    MPI_Comm_size(comm, &all);
+    for (int i = 0; i < MESSAGES; i++) {
+        for (int j = 0; j < 16; j++)
+            t->out[i][j] = me * 1000 + i;
+        MPI_Irecv(t->in[i], 16, MPI_INT, (me + all - 1) % all, i, comm, &t->requests[2 * i]);
+        MPI_Isend(t->out[i], 16, MPI_INT, (me + 1) % all, i, comm, &t->requests[2 * i + 1]);
+    }
+}
+
+static void end_traffic(struct traffic *t) {
+    static MPI_Status statuses[2 * MESSAGES];
+    int me, all, sum = 0;
+    MPI_Comm_rank(t->comm, &me);
+    MPI_Comm_size(t->comm, &all);
+    MPI_Waitall(2 * MESSAGES, t->requests, statuses);
+    for (int i = 0; i < MESSAGES; i++)
+        for (int j = 0; j < 16; j++)
+            CHECK(t->in[i][j] == (me + all - 1) % all * 1000 + i, "message %d", i);
+    MPI_Allreduce(&me, &sum, 1, MPI_INT, MPI_SUM, t->comm);
+    CHECK(sum == all * (all - 1) / 2, "sum %d", sum);
+}
+
+/* With MPI_THREAD_MULTIPLE: another thread of each rank, all the time. */
+struct chatter {
+    MPI_Comm comm;
+    pthread_t thread;
+    _Atomic bool over;
+    int rounds;
+};
+
+static void *chat(void *arg) {
+    struct chatter *c = arg;
+    int me, all, over = 0;
+    int *out = calloc(WORDS, sizeof *out), *in = calloc(WORDS, sizeof *in);
+    CHECK(out && in, "no memory");
+    MPI_Comm_rank(c->comm, &me);
+    MPI_Comm_size(c->comm, &all);
+    while (!over) {
+        int mine = atomic_load(&c->over);
+        for (int i = 0; i < WORDS; i++)
+            out[i] = me + i + c->rounds;
+        MPI_Sendrecv(out, WORDS, MPI_INT, (me + 1) % all, 0, in, WORDS, MPI_INT,
+                     (me + all - 1) % all, 0, c->comm, MPI_STATUS_IGNORE);
+        for (int i = 0; i < WORDS; i++)
+            CHECK(in[i] == (me + all - 1) % all + i + c->rounds, "word %d", i);
+        MPI_Allreduce(&mine, &over, 1, MPI_INT, MPI_MIN, c->comm);
+        c->rounds++;
+        rest();
+    }
+    free(out);
+    free(in);
+    return NULL;
+}
+
+static void begin_chat(struct chatter *c) {
+    *c = (struct chatter){.rounds = 0};
+    if (!multiple)
+        return;
+    MPI_Comm_dup(MPI_COMM_WORLD, &c->comm);
+    CHECK(pthread_create(&c->thread, NULL, chat, c) == 0, "no thread");
+}
+
+static void end_chat(struct chatter *c) {
+    if (!multiple)
+        return;
+    atomic_store(&c->over, true);
+    pthread_join(c->thread, NULL);
+    CHECK(c->rounds > 0, "nothing was said");
+    MPI_Comm_free(&c->comm);
+}
+
+/* ---- using a pool ---- */
+
+static void use_map(crew_pool *pool) {
+    crew_error err;
+    static int64_t out[COUNT];
+    memset(out, 0x55, sizeof out);
+    CHECK(crew_map_index(pool, product, COUNT, out, NULL, &err) == 0, "%s", err.text);
+    for (int64_t i = 0; i < COUNT; i++)
+        CHECK(out[i] == i * factor, "item %ld is %ld", (long)i, (long)out[i]);
+}
+
+static void use_futures(crew_pool *pool) {
+    crew_error err;
+    crew_future *futures[20];
+    for (int64_t i = 0; i < 20; i++) {
+        futures[i] = crew_submit(pool, product, &i, sizeof i, NULL, &err);
+        CHECK(futures[i], "%s", err.text);
+    }
+    CHECK(crew_wait(futures, 20, CREW_WAIT_ALL, SOON) == 20, "not all are done");
+    for (int64_t i = 0; i < 20; i++) {
+        int64_t answer = -1;
+        CHECK(crew_future_result(futures[i], &answer, sizeof answer, SOON, &err) == 0, "%s",
+              err.text);
+        CHECK(answer == i * factor, "call %ld is %ld", (long)i, (long)answer);
+        crew_future_free(futures[i]);
+    }
+}
+
+static void use_stream(crew_pool *pool) {
+    crew_error err;
+    crew_item item;
+    int64_t value;
+    crew_iter *it =
+        crew_imap(pool, product, crew_source_range(0, 200, 1), sizeof value, NULL, &err);
+    CHECK(it, "%s", err.text);
+    for (int64_t i = 0; i < 200; i++) {
+        CHECK(crew_next(it, &value, &item, SOON, &err) == 1, "%s", err.text);
+        CHECK(item.index == i && value == i * factor, "item %ld is %ld", (long)i, (long)value);
+    }
+    CHECK(crew_next(it, &value, &item, SOON, &err) == 0, "more came");
+    crew_iter_free(it);
+}
+
+/* The map is done without a wait of ours: by crew's thread, or as we ask. */
+static void use_from_aside(crew_pool *pool) {
+    crew_error err;
+    static int64_t out[COUNT];
+    crew_job *job = crew_map_async(pool, product, NULL, 0, COUNT, out, sizeof *out,
+                                   &(crew_map_opts){0}, &err);
+    double from = now();
+    CHECK(job, "%s", err.text);
+    while (!crew_job_ready(job)) {
+        CHECK(now() - from < SOON, "it is never ready");
+        rest();
+    }
+    CHECK(crew_job_get(job, 0, &err) == 0, "%s", err.text);
+    crew_job_free(job);
+}
+
+static void told(void *ctx, crew_job *job) {
+    (void)job;
+    atomic_store((_Atomic bool *)ctx, true);
+}
+
+/* With MPI_THREAD_MULTIPLE not even a call of crew's is needed. */
+static void use_from_afar(crew_pool *pool) {
+    crew_error err;
+    static int64_t out[COUNT];
+    static _Atomic bool done;
+    atomic_store(&done, false);
+    const crew_map_opts opts = {.done = told, .ctx = (void *)&done};
+    crew_job *job = crew_map_async(pool, product, NULL, 0, COUNT, out, sizeof *out, &opts, &err);
+    CHECK(job, "%s", err.text);
+    for (double from = now(); !atomic_load(&done); rest())
+        CHECK(now() - from < SOON, "it is never done");
+    CHECK(crew_job_get(job, SOON, &err) == 0, "%s", err.text);
+    crew_job_free(job);
+}
+
+/* A pool over `comm`, used by its root; all ranks come. */
+static void over(MPI_Comm comm, int root, const crew_pool_opts *opts, void (*use)(crew_pool *)) {
+    static struct traffic traffic;
+    crew_pool *pool = (crew_pool *)&traffic;
+    crew_error err;
+    int me;
+    MPI_Comm_rank(comm, &me);
+    begin_traffic(&traffic, comm);
+    CHECK(crew_mpi_pool(comm, root, opts, &pool, &err) == 0, "%s", err.text);
+    CHECK(err.code == 0, "a success leaves %d", err.code);
+    CHECK(!pool == (me != root), "whose pool is it?");
+    if (pool) {
+        use(pool);
+        crew_pool_free(pool);
+    }
+    end_traffic(&traffic);
+}
+
+static void use_all(crew_pool *pool) {
+    use_map(pool);
+    use_futures(pool);
+    use_stream(pool);
+    use_from_aside(pool);
+    if (multiple)
+        use_from_afar(pool);
+}
+
+/* ---- cases ---- */
+
+static void world__roots_in_turn__have_whole_results(void) {
+    for (int root = 0; root < size; root += size - 1)
+        over(MPI_COMM_WORLD, root, NULL, use_all);
+}
+
+/* Two pools at the same time, several times; and of one rank alone. */
+static void halves__at_the_same_time__have_whole_results(void) {
+    MPI_Comm half;
+    MPI_Comm_split(MPI_COMM_WORLD, rank % 2, -rank, &half);
+    for (int i = 0; i < 3; i++) {
+        int all;
+        MPI_Comm_size(half, &all);
+        over(half, i % all, &(crew_pool_opts){.workers = 2}, use_all);
+    }
+    MPI_Comm_free(&half);
+    over(MPI_COMM_SELF, 0, NULL, use_map);
+}
+
+static void see_all(crew_pool *pool) {
+    crew_error err;
+    int items = 4 * crew_pool_workers(pool), seen = 0;
+    int64_t *out = calloc((size_t)items, sizeof *out);
+    bool *of = calloc((size_t)size, sizeof *of);
+    CHECK(out && of, "no memory");
+    for (int i = 0; i < 200 && seen < size; i++) {
+        CHECK(crew_map_index(pool, whose, items, out, &(crew_map_opts){.chunk = 1}, &err) == 0,
+              "%s", err.text);
+        for (int k = 0; k < items; k++) {
+            int64_t rank_of = out[k] - 700;
+            CHECK(rank_of >= 0 && rank_of < size, "a worker sees %ld", (long)out[k]);
+            seen += !of[rank_of];
+            of[rank_of] = true;
+        }
+    }
+    CHECK(seen == size, "of %d ranks %d have workers that work", size, seen);
+    free(out);
+    free(of);
+}
+
+static void workers__forked_in_the_call__see_what_their_rank_had(void) {
+    int64_t before = factor;
+    factor = 700 + rank;
+    over(MPI_COMM_WORLD, 0, &(crew_pool_opts){.workers = 2 * size}, see_all);
+    factor = before;
+}
+
+static void lose_workers(crew_pool *pool) {
+    crew_error err;
+    static int64_t out[COUNT];
+    const crew_map_opts opts = {.chunk = 1};
+    CHECK(crew_map_index(pool, deadly, COUNT, out, &opts, &err) == 0, "%s", err.text);
+    for (int64_t i = 0; i < COUNT; i++)
+        CHECK(out[i] == i * factor, "item %ld is %ld", (long)i, (long)out[i]);
+    use_map(pool);
+}
+
+static void worker__is_killed__its_item_runs_again(void) {
+    over(MPI_COMM_WORLD, 0, &(crew_pool_opts){.retries = 1}, lose_workers);
+}
+
+static void refused(MPI_Comm comm, int root, const crew_pool_opts *opts, int code,
+                    const char *text) {
+    crew_pool *pool = (crew_pool *)&code;
+    crew_error err;
+    int rc = crew_mpi_pool(comm, root, opts, &pool, &err);
+    CHECK(rc == code && err.code == code, "%d %s", rc, err.text);
+    CHECK(!pool, "there is a pool");
+    CHECK(strstr(err.text, text), "%s", err.text);
+    CHECK(crew_mpi_pool(comm, root, opts, &pool, NULL) == code, "another code");
+    CHECK(crew_last_error()->code == code, "not kept: %d", crew_last_error()->code);
+}
+
+static void errors__of_one_rank__are_known_to_all(void) {
+    refused(MPI_COMM_WORLD, rank == 0 ? 0 : 1, NULL, CREW_EINVAL, "several roots");
+    refused(MPI_COMM_WORLD, size, NULL, CREW_EINVAL, "the communicator has ranks from 0 to");
+    refused(MPI_COMM_NULL, 0, NULL, CREW_EINVAL, "MPI_COMM_NULL");
+    refused(MPI_COMM_WORLD, 0, &(crew_pool_opts){.start = CREW_START_SERVER}, CREW_ENOTSUP,
+            "start is server");
+    refused(MPI_COMM_WORLD, 0, &(crew_pool_opts){.backend = CREW_THREADS}, CREW_EINVAL,
+            "backend is threads");
+    refused(MPI_COMM_WORLD, size - 1, &(crew_pool_opts){.init = refuses}, CREW_EFAILED,
+            "not today");
+}
+
+/* A root that has a pool is asked for another by somebody else. */
+static void second__while_there_is_one__is_refused_to_all(void) {
+    MPI_Comm pair;
+    crew_pool *pool = NULL;
+    crew_error err;
+    MPI_Comm_split(MPI_COMM_WORLD, rank == 0 || rank == size - 1 ? 0 : MPI_UNDEFINED, 0, &pair);
+    if (rank == 0)
+        CHECK(crew_mpi_pool(MPI_COMM_SELF, 0, NULL, &pool, &err) == 0, "%s", err.text);
+    if (pair != MPI_COMM_NULL) {
+        refused(pair, 1, NULL, CREW_EINVAL, "has, or serves, another pool");
+        MPI_Comm_free(&pair);
+    }
+    if (rank == 0) {
+        use_map(pool);
+        crew_pool_free(pool);
+    }
+    over(MPI_COMM_WORLD, 0, NULL, use_map);
+}
+
+/* A pool of a rank's own beside it. */
+static void use_both(crew_pool *pool) {
+    crew_error err;
+    crew_pool *own = crew_pool_open(NULL, &err);
+    CHECK(own, "%s", err.text);
+    use_map(own);
+    use_map(pool);
+    use_map(own);
+    crew_pool_free(own);
+    own = crew_pool_open(&(crew_pool_opts){.backend = CREW_MPI}, &err);
+    CHECK(!own && err.code == CREW_ENOTSUP, "%s", own ? "it was opened" : err.text);
+}
+
+static void plain_pool__beside_it__is_the_ranks_own(void) {
+    over(MPI_COMM_WORLD, 0, NULL, use_both);
+}
+
+static void finalize__before_and_after__frees_the_pool(void) {
+    crew_pool *pool;
+    crew_error err;
+    crew_finalize();
+    over(MPI_COMM_WORLD, size - 1, NULL, use_map);
+    CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == 0, "%s", err.text);
+    if (pool)
+        use_map(pool);
+    MPI_Finalize(); /* the root's frees the pool, or the others would still serve it */
+    CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == CREW_EINVAL, "after the end");
+    crew_finalize();
+}
+
+int main(int argc, char **argv) {
+    static const char *const names[] = {"single", "funneled", "serialized", "multiple"};
+    const int levels[] = {MPI_THREAD_SINGLE, MPI_THREAD_FUNNELED, MPI_THREAD_SERIALIZED,
+                          MPI_THREAD_MULTIPLE};
+    int wanted = 0, have;
+    crew_pool *pool;
+    crew_error err;
+    while (wanted < 3 && strcmp(names[wanted], argc > 1 ? argv[1] : "") != 0)
+        wanted++;
+    /* MPI is ours, so it comes before MPI_Init as well as after. */
+    if (wanted % 2)
+        CHECK(crew_init(&argc, &argv) == 0, "%s", crew_last_error()->text);
+    CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == CREW_EINVAL, "before MPI_Init");
+    MPI_Init_thread(&argc, &argv, levels[wanted], &have);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    CHECK(have >= levels[wanted], "MPI has no %s", names[wanted]);
+    multiple = have == MPI_THREAD_MULTIPLE;
+    factor = 3;
+    struct chatter chatter;
+    begin_chat(&chatter);
+    world__roots_in_turn__have_whole_results();
+    halves__at_the_same_time__have_whole_results();
+    workers__forked_in_the_call__see_what_their_rank_had();
+    worker__is_killed__its_item_runs_again();
+    errors__of_one_rank__are_known_to_all();
+    second__while_there_is_one__is_refused_to_all();
+    plain_pool__beside_it__is_the_ranks_own();
+    end_chat(&chatter);
+    finalize__before_and_after__frees_the_pool();
+    if (rank == 0)
+        printf("ok - own: %s\n", names[wanted]);
+    return 0;
+}
