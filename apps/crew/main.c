@@ -61,10 +61,14 @@ static void show_machine(const crew_machine *m) {
                plural(m->quota));
     else
         printf("Quota      none\n");
+    if (m->batch)
+        printf("Batch      %d processor%s, from %s\n", m->batch, plural(m->batch), m->batch_says);
     int count = crew_cpu_count();
-    const char *why = count < m->usable_processors    ? "what the quota allows"
-                      : count < m->processors         ? "what the affinity mask allows"
-                                                      : "all there are";
+    bool batch = m->batch && m->batch < m->usable_processors && (!m->quota || m->batch < m->quota);
+    const char *why = batch                        ? "what the batch system gave"
+                      : count < m->usable_processors ? "what the quota allows"
+                      : count < m->processors        ? "what the affinity mask allows"
+                                                     : "all there are";
     printf("Count      %d: %s\n", count, why);
     if (m->ranks > 1)
         printf("Job        %d ranks on %d node%s; the above is what rank 0 sees\n", m->ranks, m->nodes,

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, EXIT_STOPPED = 85 };
 
 static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 enum { STOPS = sizeof stops / sizeof *stops };
@@ -126,6 +126,8 @@ int tool_end(int result) {
     }
     if (early_result)
         return early_result;
+    if (last == EXIT_STOPPED) /* whatever the program made of it: to be gone on with */
+        return last;
     return result ? result : last;
 }
 

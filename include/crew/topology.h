@@ -9,7 +9,8 @@ extern "C" {
 #endif
 
 /* The processors this process may use: its affinity mask, at most the CPU
- * quota of its cgroup (and of all its ancestors) rounded up. At least 1. */
+ * quota of its cgroup (and of all its ancestors) rounded up, and at most what a batch
+ * system has given the job, if its environment tells (docs/PLACEMENT.md). At least 1. */
 CREW_API int crew_cpu_count(void);
 
 typedef struct crew_machine {
@@ -18,6 +19,8 @@ typedef struct crew_machine {
     int quota;       /* CPUs its cgroup and their ancestors allow, rounded up; 0: no limit */
     char usable[128]; /* the mask: "0-3,8"; one that does not fit ends in "..." */
     int nodes, ranks; /* of the job, if a launcher of MPI has started this program; else 1 */
+    int batch;           /* processors that a batch system has given the job; 0: nothing tells */
+    char batch_says[32]; /* the variable that tells: "SLURM_CPUS_ON_NODE" */
 } crew_machine;
 /* The machine as hwloc sees it, and the calling thread's part of it. */
 CREW_API int crew_machine_look(crew_machine *machine, crew_error *err);

@@ -1,4 +1,5 @@
 #include "api/node.h"
+#include "api/pool_impl.h"
 
 #include "api/launch.h"
 #include "backend/ranks/ranks.h"
@@ -38,7 +39,7 @@ static int look(const struct cw_session *s, const crew_pool_opts *o, struct node
                                                .threads_per_worker = o->threads_per_worker,
                                                .bind = o->bind,
                                                .order = s->config.order,
-                                               .quota = cw_quota_cpus(NULL)};
+                                               .quota = cw_quota_of_node()};
         n->aboard = !s->config.isolate;
         for (int i = 0; n->aboard && i < ranks; i++)
             n->due[i] = 1;

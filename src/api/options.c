@@ -189,7 +189,7 @@ static int bind_workers(const struct cw_session *s, const crew_pool_opts *o, con
     cw_topo *topo = cw_topo_load(err);
     if (!topo)
         return err->code;
-    const struct cw_place_request request = {.quota = cw_quota_cpus(NULL),
+    const struct cw_place_request request = {.quota = cw_quota_here(),
                                              .workers = o->workers,
                                              .threads_per_worker = o->threads_per_worker,
                                              .bind = o->bind,

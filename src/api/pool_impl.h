@@ -117,6 +117,10 @@ int cw_options_settle_joint(struct cw_session *s, crew_pool_opts *o, crew_error 
 /* Where the workers of settled options run; places[0, o->workers) is filled. */
 int cw_options_place(const struct cw_session *s, const crew_pool_opts *o, struct cw_place *places,
                      crew_error *err);
+/* The CPU quota, or what a batch system's environment says if that is less; 0: neither.
+ * For all of this node's ranks together, and for this process. (topology.c) */
+int cw_quota_of_node(void);
+int cw_quota_here(void);
 /* How deep a pool that is opened here lies: 0 in the program's own threads. */
 int cw_depth_here(struct cw_session *s);
 /* Can growth be watched over? CREW_ENOTSUP if not. */

@@ -398,6 +398,7 @@ static void free_pools(struct cw_session *s) {
 static int finalize(struct cw_session *s) {
     free_pools(s);
     cw_processes_finish();
+    cw_stop_part();
     cw_launch_end();
     pthread_mutex_lock(&cw_session_lock);
     bool serving = s->serving;

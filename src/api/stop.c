@@ -24,6 +24,7 @@ static struct {
     struct cw_stop plan;
     uint32_t seen;       /* signals that were looked at */
     bool passes_on;
+    bool alone;          /* the session ends, and has no followers any more */
     enum cw_stop_phase tended; /* the phase when the service thread looked last ... */
     _Atomic bool begun;        /* ... is not NOT, and all pools have heard of it since */
     _Atomic int told;    /* another process's signal, to be looked at */
@@ -45,6 +46,7 @@ void cw_stop_begin(struct cw_session *s) {
     double left, grace = c->stop_grace >= 0 ? c->stop_grace : GRACE;
     pthread_mutex_lock(&lock);
     stop.plan = (struct cw_stop){.grace = grace};
+    stop.alone = false;
     if (c->time_limit > 0)
         cw_stop_limit(&stop.plan, c->time_limit, cw_now_ns());
     else if (c->time_limit == CW_LIMIT_OF_BATCH && // NOLINT: it was stored as it is
@@ -58,6 +60,12 @@ void cw_stop_begin(struct cw_session *s) {
     if (cw_stopsig_set())
         atomic_store(&stop.idle, false);
     cw_stopsig_rings(&s->bell->count);
+}
+
+void cw_stop_part(void) {
+    pthread_mutex_lock(&lock);
+    stop.alone = true;
+    pthread_mutex_unlock(&lock);
 }
 
 void cw_stop_end(void) {
@@ -125,7 +133,7 @@ static double look(struct cw_session *s) {
     uint32_t count;
     int64_t now = cw_now_ns();
     int signal = cw_stopsig_seen(&count), told = atomic_exchange(&stop.told, 0);
-    int follower = s->berths ? cw_berths_stopped(s->berths) : 0;
+    int follower = s->berths && !stop.alone ? cw_berths_stopped(s->berths) : 0;
     if (count != stop.seen)
         cw_stop_signalled(&stop.plan, signal, true, now);
     else if (told || follower)

@@ -14,6 +14,8 @@
 
 /* The session begins: takes the signals and limits of its settings. */
 void cw_stop_begin(struct cw_session *s);
+/* It is about to end: the ranks of its node are no more looked at, and may go. */
+void cw_stop_part(void);
 /* It ends: what has come is forgotten; its bell may go. Signals stay caught. */
 void cw_stop_end(void);
 /* In a child that was forked, and in workers: none of it is this process's. */

@@ -3,15 +3,44 @@
 #include "api/places.h"
 #include "api/pool_impl.h"
 #include "base/error.h"
+#include "topo/batch.h"
 #include "topo/topo.h"
 
 #include <crew/topology.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+static const char *from_environment(const char *name) {
+    return getenv(name);
+}
+
+static struct cw_batch_cpus batch(void) {
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    return cw_batch_cpus(from_environment, host);
+}
+
+/* The smaller one, of which 0 is none. */
+static int least(int a, int b) {
+    return b == 0 || (a && a < b) ? a : b;
+}
+
+int cw_quota_of_node(void) {
+    return least(cw_quota_cpus(NULL), batch().node);
+}
+
+int cw_quota_here(void) {
+    struct cw_batch_cpus cpus = batch();
+    const char *ignored;
+    return least(cw_quota_cpus(NULL), cw_batch_limit(&cpus, &ignored));
+}
 
 int crew_cpu_count(void) {
-    return cw_cpu_count(NULL);
+    struct cw_batch_cpus cpus = batch();
+    const char *ignored;
+    return least(cw_cpu_count(NULL), cw_batch_limit(&cpus, &ignored));
 }
 
 static int look(crew_machine *machine, crew_error *err) {
@@ -36,6 +65,11 @@ static int look(crew_machine *machine, crew_error *err) {
     machine->nodes = launch ? launch->agent.place.nodes : 1;
     machine->ranks = launch ? launch->agent.place.size : 1;
     cw_cpuset_print(&mask, machine->usable, sizeof machine->usable);
+    const struct cw_batch_cpus cpus = batch();
+    const char *says;
+    machine->batch = cw_batch_limit(&cpus, &says);
+    if (machine->batch)
+        snprintf(machine->batch_says, sizeof machine->batch_says, "%s", says);
     cw_topo_free(topo);
     return cw_error_clear(err);
 }

@@ -21,7 +21,7 @@ cd "$work" || exit 1
 # Options of each system that the documentation named in the file has.
 declare -A prefix=([slurm]='#SBATCH' [pbs]='#PBS' [lsf]='#BSUB' [gridengine]='#\$')
 declare -A known=(
-    [slurm]='--(job-name|cpus-per-task|time|partition|nodes|ntasks|ntasks-per-node|output|array)=[^ ]+$'
+    [slurm]='--((job-name|cpus-per-task|time|partition|nodes|ntasks|ntasks-per-node|output|array|signal|open-mode)=[^ ]+|requeue)$'
     [pbs]='-(N [a-z]+|l (select=[0-9]+:ncpus=[0-9]+:mpiprocs=[0-9]+|walltime=[0-9:]+|place=scatter)|q [a-z]+|j oe)$'
     [lsf]='-(J [a-z]+|n [0-9]+|R "span\[ptile=[0-9]+\]"|W [0-9]+|q [a-z]+|o [a-z]+\.%J\.out)$'
     [gridengine]='-(N [a-z]+|pe [a-z]+ [0-9]+|l h_rt=[0-9:]+|q [a-z.]+|cwd|S /bin/bash|j y)$'
