@@ -142,6 +142,35 @@ if(TARGET bench AND TARGET crew_mpi_openmpi)
   set_tests_properties(mpi.bench PROPERTIES LABELS mpi TIMEOUT ${bench_limit} RESOURCE_LOCK mpi)
 endif()
 
+# Tasks that take several ranks: tests/mpi/gang.c, which calls MPI. crew_mpi_gang_tests(<label>
+# <flavour> <config>...)
+foreach(flavour openmpi mpich)
+  if(TARGET crew_mpi_${flavour})
+    add_executable(mpi_gang_${flavour} ${PROJECT_SOURCE_DIR}/tests/mpi/gang.c)
+    target_include_directories(mpi_gang_${flavour} SYSTEM PRIVATE ${CREW_MPI_INCLUDES_${flavour}})
+    target_link_libraries(mpi_gang_${flavour} PRIVATE
+      crew_test_support crew_test_base ${CREW_MPI_LINKS_${flavour}})
+    set_target_properties(mpi_gang_${flavour} PROPERTIES
+      RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+  endif()
+endforeach()
+function(crew_mpi_gang_tests label flavour)
+  if(NOT TARGET mpi_gang_${flavour})
+    return()
+  endif()
+  math(EXPR limit "120 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "${limit} + 30")
+  foreach(config ${ARGN})
+    add_test(NAME mpi.gang.${config}
+      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_gang_${flavour}>)
+    set_tests_properties(mpi.gang.${config} PROPERTIES
+      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+  endforeach()
+endfunction()
+crew_mpi_gang_tests(mpi openmpi two aboard1 aboard2 aboard4 aboard3 aboard3x2)
+crew_mpi_gang_tests(mpi mpich aboardmpich2)
+
 # What is lost in the middle of maps: tests/mpi/lost.c.
 add_executable(mpi_lost ${PROJECT_SOURCE_DIR}/tests/mpi/lost.c)
 target_link_libraries(mpi_lost PRIVATE crew_test_support crew_test_base)

@@ -25,7 +25,13 @@ typedef struct crew_submit_opts {
     size_t common_size;
     int64_t index; /* call->index, and the random stream's */
     int priority;  /* CREW_PRIORITY_MIN to _MAX: higher begins first */
-    int ranks;     /* MPI gang tasks */
+    /* 0 or 1: one worker. k: it runs on k workers at the same time, which are ranks of MPI
+     * (CREW_ISOLATE=0; elsewhere CREW_ENOTSUP), as a function of the same item. They have
+     * crew_call_comm (crew/mpi.h) in common; the answer is what the first of them replies;
+     * the failure of any is the task's, of several that of the lowest in the communicator.
+     * Such tasks begin in the order in which they came, whatever their priority. One whose
+     * rank is lost fails; it is not retried, and cannot spawn tasks. */
+    int ranks;
     /* A name for the call, and the file that its result is written to: one that was done is
      * not made again, and its future is done at once (CREW_RESUME=finished: one that failed,
      * too). A key is for one function, item and common argument: others are CREW_EMISMATCH.

@@ -65,6 +65,25 @@ extern "C" {
 CREW_API int crew_mpi_pool(MPI_Comm comm, int root, const crew_pool_opts *opts, crew_pool **pool,
                            crew_error *err);
 
+/* In a task, where tasks run in the ranks themselves: CREW_ISOLATE=0, in a program whose
+ * MPI is crew's (link libcrew and MPI; MPI_Init is not to be called).
+ *
+ * The communicator of the ranks that run this task, opts.ranks of crew_submit of them: new
+ * for each task, so that nothing of another task's can come there. The rank in it is the
+ * place in the gang; the answer of rank 0 is the task's. The first call of a task is
+ * collective among its ranks: all make it, or none. Of a task of one rank, an item of a
+ * map among these, it is a duplicate of MPI_COMM_SELF. It ends with the task: it is
+ * crew's to free. Errors in it end the job, as is MPI's default.
+ *
+ * MPI_COMM_NULL, and the task has failed with the reason whatever it returns: tasks run in
+ * processes of their own (CREW_ENOTSUP), the program was compiled with another MPI's mpi.h
+ * (CREW_EMISMATCH), or MPI said no (CREW_EBROKEN). */
+static inline MPI_Comm crew_call_comm(crew_call *call) {
+    MPI_Comm comm = MPI_COMM_NULL;
+    crew_call_comm_into(call, &comm, sizeof comm);
+    return comm;
+}
+
 #ifdef __cplusplus
 }
 #endif

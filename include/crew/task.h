@@ -71,6 +71,10 @@ CREW_API uint64_t crew_rng_u64(crew_rng *rng);
 CREW_API double crew_rng_double(crew_rng *rng); /* [0, 1), 53 bits */
 CREW_API double crew_rng_normal(crew_rng *rng); /* mean 0, deviation 1 */
 
+/* crew_call_comm, of <crew/mpi.h>, without the type that comes from mpi.h: into comm,
+ * which has `size` bytes, an MPI_Comm. CREW_ENOTSUP and others fail the task, too. */
+CREW_API int crew_call_comm_into(crew_call *call, void *comm, size_t size);
+
 /* What the macros below know of a task: its name for messages, and its sizes,
  * so that a wrong one is refused at the call. -1: any size. */
 typedef struct crew_task_info {

@@ -1,6 +1,7 @@
 #include "api/guest.h"
 
 #include "api/future_impl.h"
+#include "api/gang.h"
 #include "api/launch.h"
 #include "api/lease.h"
 #include "api/node.h"
@@ -150,6 +151,8 @@ static void open_pool(struct guest_pool *g) {
     cw_parcel_put(&out, &err, sizeof err);
     for (int rank = 0; p && rank < g->opening.workers; rank++)
         cw_parcel_put(&out, cw_team_place(&p->maps, p->team, rank), sizeof(struct cw_place));
+    for (int rank = 0; p && p->team->musters && rank < g->opening.workers; rank++)
+        cw_parcel_put(&out, &cw_team_muster(&p->maps, p->team, rank)->world, sizeof(int32_t));
     cw_guest_post(&out);
 }
 
@@ -376,6 +379,12 @@ static void about_a_pool(struct guest_pool *g, const struct cw_letter *letter,
     case CW_W_COUNT:
         count(g, letter);
         break;
+    case CW_W_GANG_CALL:
+    case CW_W_GANG_DISMISS:
+    case CW_W_GANG_GO:
+    case CW_W_GANG_DROP:
+        cw_guest_gang(g->pool, letter, r);
+        break;
     default:
         break;
     }
@@ -461,6 +470,8 @@ static bool work(void *ctx, bool *waits) {
     int64_t now = cw_now_ns();
     tell(now);
     *waits = guest.running; /* then it may be time to tell, or to give back */
+    for (struct guest_pool *g = guest.pools; g && !*waits; g = g->next)
+        *waits = g->pool && cw_guest_gang_waits(g->pool);
     cw_process_guest_work();
     pthread_mutex_lock(&guest.lock);
     struct post *post = guest.first;

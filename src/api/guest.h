@@ -21,4 +21,7 @@ enum cw_parting {
  * node has if nobody says how many. */
 enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers);
 
+/* To home, by any thread; takes it. */
+void cw_guest_post(struct cw_parcel *parcel);
+
 #endif

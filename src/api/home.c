@@ -95,8 +95,10 @@ int cw_home_proxies(const struct cw_agent *agent, const int *workers) {
 }
 
 static void destroy(struct cw_home *h) {
-    for (int k = 0; h->posts && k < h->count; k++)
+    for (int k = 0; h->posts && k < h->count; k++) {
         free(h->posts[k].envoys);
+        free(h->posts[k].told);
+    }
     for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
         free(h->accounts[slot].nodes);
     free(h->counts);
@@ -120,7 +122,8 @@ static struct cw_home *make(crew_pool *p, struct cw_agent *agent, const int *wor
         h->count++;
         *post = (struct cw_outpost){.node = node, .first = first, .workers = workers[node]};
         post->count = envoys_of(workers[node]);
-        if (!(post->envoys = calloc((size_t)post->count, sizeof *post->envoys)))
+        if (!(post->envoys = calloc((size_t)post->count, sizeof *post->envoys)) ||
+            !(post->told = calloc((size_t)post->workers, sizeof *post->told)))
             goto failed;
         for (int i = 0; i < post->count; i++)
             cw_proxy_init(&post->envoys[i].proxy, &p->maps, p->team, rank++, cw_homes.word);
@@ -227,6 +230,10 @@ int cw_home_stats(crew_pool *p, int worker, crew_stats *stats) {
     }
     pthread_mutex_unlock(&cw_homes.lock);
     return 0;
+}
+
+void cw_home_wake(void) {
+    cw_agent_wake(cw_homes.agent);
 }
 
 const char *cw_home_host(crew_pool *p, int node) {

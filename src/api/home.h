@@ -33,6 +33,8 @@ void cw_home_close(crew_pool *p);
 void cw_home_fail_each(crew_pool *p, struct cw_job *job);
 /* The worker's statistics, from its node. */
 int cw_home_stats(crew_pool *p, int worker, crew_stats *stats);
+/* The agent is to look at once at what its pools want. */
+void cw_home_wake(void);
 /* "n02" */
 const char *cw_home_host(crew_pool *p, int node);
 

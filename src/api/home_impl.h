@@ -5,6 +5,7 @@
  * | home.c     | pools: theirs begin, are ready, are counted, end  |
  * | home_out.c | the agent claims for other nodes, and tells them  |
  * | home_in.c  | what they answer is stored; nodes come and go     |
+ * | home_gang.c | gang tasks: the musters of other nodes' workers  |
  *
  * Everything here is guarded by cw_homes.lock, which is never taken with a pool's lock
  * held by who then takes that, but in cw_home_fail_each: nothing under it takes one. */
@@ -37,6 +38,12 @@ struct cw_envoy {
 /* Where a node is with a pool: not told, asked to open its part, open, out. */
 enum cw_outpost_state { CW_POST_NEW, CW_POST_ASKED, CW_POST_OPEN, CW_POST_GONE };
 
+/* What a worker was told last about the gang it is called for. */
+struct cw_told {
+    uint32_t turn; /* of its muster */
+    enum { CW_TOLD_NOTHING, CW_TOLD_CALL, CW_TOLD_GO, CW_TOLD_DROP } what;
+};
+
 /* Another node, as one pool sees it. The first envoy is for CW_JOB_EACH alone. */
 struct cw_outpost {
     int node, first, workers;
@@ -46,6 +53,7 @@ struct cw_outpost {
     enum cw_outpost_state state;
     crew_error error; /* why it is GONE */
     uint32_t asked, counted; /* which count it was asked for, and has answered */
+    struct cw_told *told; /* by worker, about gangs */
     uint32_t known[CW_JOB_SLOTS]; /* the generation that it was told of; 0: none */
 };
 
@@ -114,6 +122,16 @@ void cw_home_cut(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
 /* A range is out; it is over, or lost with its node. */
 void cw_home_range_out(struct cw_accounts *l, struct cw_envoy *e);
 void cw_home_range_in(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e);
+
+/* ---- home_gang.c, for the agent ---- */
+
+/* Tells a node what has changed at its workers' musters. True: something had. */
+bool cw_home_tell_gangs(struct cw_home *h, struct cw_outpost *post, bool *waits);
+/* A GANG_ letter from there. */
+void cw_home_gang(struct cw_home *h, struct cw_outpost *post, const struct cw_letter *letter,
+                  struct cw_reader *r);
+/* That node is gone. */
+void cw_home_gangs_gone(struct cw_home *h, struct cw_outpost *post);
 
 /* ---- home_in.c, for the agent ---- */
 

@@ -205,6 +205,9 @@ static void opened(struct cw_home *h, struct cw_outpost *post, int code, struct 
     }
     for (int i = 0; i < post->workers; i++)
         cw_read_into(r, &h->places[post->first + i], sizeof *h->places);
+    for (int i = 0; i < post->workers && h->pool->team->musters; i++)
+        cw_read_into(r, &cw_team_muster(cw_home_maps(h), h->pool->team, post->first + i)->world,
+                     sizeof(int32_t));
     for (int i = 0; i < post->count; i++)
         atomic_store_explicit(&seat_of(h, &post->envoys[i])->state, CW_SEAT_ALIVE,
                               memory_order_release);
@@ -227,6 +230,7 @@ void cw_home_gone(struct cw_home *h, struct cw_outpost *post, const crew_error *
     for (int i = 1; i < post->count; i++)
         if (post->envoys[i].proxy.holds == CW_PROXY_RANGE)
             cw_home_range_in(h, post, &post->envoys[i]);
+    cw_home_gangs_gone(h, post);
     for (int i = 0; i < post->count; i++) {
         struct cw_seat *seat = seat_of(h, &post->envoys[i]);
         atomic_store_explicit(&seat->status, why->code ? SIGKILL : 0, memory_order_relaxed);
@@ -289,6 +293,10 @@ static void about_a_pool(struct cw_home *h, struct cw_outpost *post, const struc
     case CW_W_TASK_BACK:
         if (current && e->proxy.holds == CW_PROXY_TASK)
             task_back(post, e);
+        break;
+    case CW_W_GANG_HERE:
+    case CW_W_GANG_OVER:
+        cw_home_gang(h, post, letter, r);
         break;
     case CW_W_COUNTED:
         counted(h, post, letter, r);

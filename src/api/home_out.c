@@ -54,7 +54,8 @@ static void send_opening(struct cw_home *h, struct cw_outpost *post) {
                            .tasks_per_worker = t->tasks_per_worker,
                            .init = t->init,
                            .fini = t->fini,
-                           .stop_on = cw_stopsig_set()};
+                           .stop_on = cw_stopsig_set(),
+                           .pool = h->id};
     memcpy(o.name, t->name, sizeof o.name);
     cw_parcel_begin(&out, &(struct cw_letter){.word = CW_W_OPEN, .pool = h->id});
     cw_parcel_put(&out, &o, sizeof o);
@@ -347,6 +348,8 @@ static bool work_for(struct cw_home *h, bool *waits) {
             any = tell_changes(h, post, &post->envoys[i]) || any;
             *waits = *waits || post->envoys[i].proxy.holds != CW_PROXY_IDLE;
         }
+        if (post->state == CW_POST_OPEN)
+            any = cw_home_tell_gangs(h, post, waits) || any;
         if (post->state == CW_POST_OPEN && !h->told_quit)
             any = claim(h, k) || any;
     }

@@ -48,6 +48,14 @@ struct cw_launch *cw_launch_here(void) {
     return is_manager() ? &launch : NULL;
 }
 
+const struct cw_mpi *cw_launch_mpi(void) {
+    return launch.agent.running ? launch.agent.mpi : NULL;
+}
+
+int cw_launch_own_rank(void) {
+    return launch.agent.running ? launch.agent.place.rank : -1;
+}
+
 const crew_error *cw_launch_refused(void) {
     return &refused;
 }

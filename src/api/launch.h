@@ -29,6 +29,10 @@ struct cw_launch {
 int cw_launch(struct cw_session *s, crew_error *err);
 /* The manager's launch; NULL: there is none. */
 struct cw_launch *cw_launch_here(void);
+/* The module that this process, a rank, has started; NULL: it has not. */
+const struct cw_mpi *cw_launch_mpi(void);
+/* This process's rank of all; -1: it is none. */
+int cw_launch_own_rank(void);
 /* Why pools of MPI cannot be had, code 0: it was not tried. */
 const crew_error *cw_launch_refused(void);
 /* True if the environment says that this is one rank of several. */

@@ -1,4 +1,5 @@
 /* Closing, joining, terminating, freeing; and work done by the caller itself. */
+#include "api/gang.h"
 #include "api/home.h"
 #include "api/joint.h"
 #include "api/journal.h"
@@ -152,6 +153,7 @@ static void terminate(crew_pool *p) {
     p->state = CW_POOL_ENDING;
     atomic_store(&p->team->quit, CW_TERMINATE);
     cw_pool_cancel_all(p, CREW_ECANCELLED);
+    cw_pool_gangs_end(p);
     cw_team_wake_all(&p->maps, p->team);
     if (p->ops->kills)
         for (int rank = 0; rank < p->members; rank++)
@@ -205,6 +207,7 @@ void crew_pool_free(crew_pool *p) {
     cw_session_ring(s);
     while (!cw_pool_empty(p)) /* seats are the nursery's until their members are reaped */
         cw_pool_sleep(p, &forever);
+    cw_pool_tend_gangs(p);
     pthread_mutex_unlock(&p->lock);
     tell_jobs(p);
     cw_session_remove(s, p);

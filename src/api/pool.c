@@ -1,5 +1,6 @@
 /* Opening and closing pools. */
 #include "api/future_impl.h"
+#include "api/gang.h"
 #include "api/home.h"
 #include "api/job_impl.h"
 #include "api/joint.h"
@@ -78,6 +79,11 @@ static int build_team(crew_pool *p, const struct cast *cast, crew_error *err) {
                p->opts.init_size);
         t->init_size = p->opts.init_size;
     }
+    int rc = p->ops == &cw_backend_aboard
+                 ? cw_pool_gangs_open(p, cast->by_node, cast->as ? cast->as->pool : 0, err)
+                 : 0;
+    if (rc < 0)
+        return rc;
     t->magic = CW_TEAM_MAGIC;
     struct cw_place *places = cw_ptr(&p->maps.arena, t->places);
     crew_pool_opts own = p->opts;
@@ -115,6 +121,7 @@ void cw_pool_release(crew_pool *p) {
             cw_free_cell(a, &t->task_block[b]);
         for (int i = 0; i < CW_PRIORITIES; i++)
             cw_free(a, t->rings[i]);
+        cw_pool_gangs_free(p);
         cw_free(a, t->notify);
         cw_free(a, t->init_arg);
         cw_free(a, t->lines);

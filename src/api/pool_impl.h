@@ -68,6 +68,8 @@ struct crew_pool {
     int members; /* lines of the team: its own workers, then proxies */
     int natives; /* its own workers */
     bool joint;   /* crew_mpi_pool has opened it: with it, that ends */
+    struct cw_pool_gangs *gangs; /* see api/gang.h; NULL: there are none here */
+    uint32_t gangs_home;         /* it serves home's pool of that number; 0: it serves none */
     struct cw_home *home; /* the workers of other nodes; NULL: there are none */
     crew_pool_opts opts;
     char name[48];

@@ -113,6 +113,10 @@ void cw_rank_enter(const struct cw_billet *billet);
 void cw_worker_if_spawned(void);
 bool cw_worker_was_spawned(void);
 
+/* comm.c: its member ends, and with it what crew_call_comm has made for it. */
+struct cw_member;
+void cw_comm_end(struct cw_member *m);
+
 /* The segments this process has mapped, as its (or its manager's) session says;
  * in a forked worker the session is still the manager's copy. */
 cw_segment cw_session_segments(cw_segment *root);

@@ -1,5 +1,6 @@
 /* Submitted calls from the manager's side of the board: records, hints, ends. */
 #include "api/future_impl.h"
+#include "api/gang.h"
 #include "api/joint.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -26,8 +27,6 @@ static int check(const struct cw_submit *w, const crew_submit_opts *o, crew_erro
         return cw_error_set(err, CREW_EINVAL, 0, "retries and task_timeout may not be negative");
     if (o->common_size && !o->common)
         return cw_error_set(err, CREW_EINVAL, 0, "common is NULL, its size is %zu", o->common_size);
-    if (o->ranks > 1)
-        return cw_error_set(err, CREW_ENOTSUP, 0, "gang tasks are not part of this version");
     return 0;
 }
 
@@ -84,6 +83,7 @@ static int fill(crew_pool *p, struct cw_task *task, const struct cw_submit *w,
     task->slot_size = w->slot_size;
     task->stream = w->stream;
     task->stream_at = w->stream_at;
+    task->ranks = o->ranks > 1 ? o->ranks : 0;
     if (put_common(p, task, w, o, err) < 0)
         return CREW_ENOMEM;
     return cw_task_put_item(&p->maps, task, w->in, w->size, err);
@@ -148,7 +148,7 @@ static void hint_all(crew_pool *p) {
     bool any = false;
     for (uint32_t i = 0, n = atomic_load(&t->task_count); i < n; i++) {
         struct cw_task *task = cw_task_at(&p->maps, t, i);
-        if (cw_task_phase(atomic_load(&task->state)) != CW_TASK_QUEUED)
+        if (cw_task_phase(atomic_load(&task->state)) != CW_TASK_QUEUED || task->ranks)
             continue;
         any = true;
         if (!cw_task_hint(&p->maps, t, i, task->priority)) {
@@ -181,7 +181,7 @@ static void suspect_all(crew_pool *p, uint32_t levels) {
         struct cw_task *task = cw_task_at(&p->maps, t, i);
         uint64_t state = atomic_load(&task->state);
         int level = cw_task_level(task->priority);
-        if (cw_task_phase(state) == CW_TASK_QUEUED && (levels >> level & 1) &&
+        if (cw_task_phase(state) == CW_TASK_QUEUED && !task->ranks && (levels >> level & 1) &&
             !suspect(&p->suspects[level], i, cw_task_generation(state)))
             p->suspicious |= 1u << level; /* no memory: again next time */
     }
@@ -243,7 +243,8 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, 
     const crew_submit_opts *o = w->opts ? w->opts : &none;
     cw_fn_name fn;
     int rc;
-    if ((rc = cw_pool_check(p, err)) < 0 || (rc = check(w, o, err)) < 0)
+    if ((rc = cw_pool_check(p, err)) < 0 || (rc = check(w, o, err)) < 0 ||
+        (rc = cw_pool_gang_check(p, o->ranks, err)) < 0)
         return rc;
     if (o->task_memory && !p->ops->kills)
         return cw_error_set(err, CREW_ENOTSUP, 0,
@@ -272,7 +273,8 @@ int64_t cw_submit_named(crew_pool *p, const struct cw_submit *w, const crew_subm
         (!owner || (*owner = own(p, (uint32_t)number, err)))) {
         task->attempt = attempt;
         cw_task_queued(task);
-        rc = cw_pool_queue(p, (uint32_t)number, o->priority, err);
+        rc = task->ranks ? cw_pool_gang_add(p, (uint32_t)number, o->ranks, err)
+                         : cw_pool_queue(p, (uint32_t)number, o->priority, err);
         if (rc < 0 && owner)
             (*owner)->live = false;
     } else if (rc == 0) {
@@ -414,6 +416,8 @@ int cw_record_cancel(crew_pool *p, uint32_t number, int code, const crew_error *
     uint32_t generation = cw_task_generation(atomic_load(&task->state));
     if (!cw_task_move(task, generation, CW_TASK_QUEUED, CW_TASK_PREPARED, 0, NULL))
         return cw_record_done(p, number) && task->status == CREW_ECANCELLED;
+    if (task->ranks)
+        cw_pool_gang_cancel(p, number);
     struct cw_failure f = {.code = code, .index = task->index, .worker = -1};
     if (why)
         snprintf(f.text, sizeof f.text, "%.191s", why->text);
@@ -470,6 +474,8 @@ int cw_record_kill(crew_pool *p, uint32_t number) {
         disown_tasks_of(p, number);
         return 1;
     }
+    if (task->ranks)
+        cw_pool_gang_drop(p, number);
     int rank = (int)cw_task_owner(state) - 1;
     if (rank >= 0 && can_be_told(p, rank))
         cw_pool_doom(p, rank, CW_CANCEL);

@@ -1,5 +1,6 @@
 /* The supervisor: the service thread's part of a pool. Deaths, limits, lost
  * nurseries, and everything that waits for room. */
+#include "api/gang.h"
 #include "api/stop.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -148,6 +149,8 @@ static void member_ended(crew_pool *p, int rank) {
     enum cw_reason reason = hit && !proxy             ? w->reason
                             : meant || swept || proxy ? CW_INNOCENT
                                                       : CW_NO_REASON;
+    if (swept && p->gangs)
+        cw_pool_gang_lost(p, rank);
     cw_pool_member_left_jobs(p, rank, reason, status);
     cw_pool_member_left_tasks(p, rank, reason, status);
     wipe_line(p, rank);
@@ -195,6 +198,7 @@ void cw_pool_break(crew_pool *p, const crew_error *err) {
             p->ops->kill(p->hands, rank);
     }
     cw_pool_cancel_all(p, err->code);
+    cw_pool_gangs_end(p);
     cw_team_wake_all(&p->maps, p->team);
     pthread_cond_broadcast(&p->changed);
 }
@@ -304,6 +308,7 @@ static double tend_members(crew_pool *p, double passed) {
         else if (next > TICK_BUSY && working(cw_team_line(&p->maps, p->team, rank)))
             next = TICK_BUSY;
     }
+    cw_pool_tend_gangs(p);
     cw_pool_drain_backlog(p);
     cw_pool_restore_hints(p);
     if (p->limit_visits > 0) {
@@ -330,6 +335,7 @@ double cw_pool_tend(crew_pool *p) {
     if (p->fd >= 0 && atomic_exchange(&p->team->fd_news, 0))
         cw_pool_signal_fd(p);
     pthread_mutex_unlock(&p->lock);
+    cw_pool_relay_gangs(p);
     cw_pool_tend_futures(p);
     double jobs = cw_pool_tend_jobs(p, passed);
     p->wish = jobs < next ? jobs : next;

@@ -73,6 +73,11 @@ static int reply_bytes(struct cw_frame *frame, const void *data, size_t size) {
     return 0;
 }
 
+/* Whose part this call is; NULL: it is a call of its own. */
+static struct cw_gang *gang_of(const struct cw_frame *frame) {
+    return frame->job || frame->task || !frame->member ? NULL : frame->member->gang;
+}
+
 int crew_reply(crew_call *call, const void *data, size_t size) {
     struct cw_frame *frame = frame_of(call);
     if (call->out_size) {
@@ -85,9 +90,13 @@ int crew_reply(crew_call *call, const void *data, size_t size) {
     }
     if (frame->job)
         return frame->job->kind == CW_JOB_BYTES ? reply_bytes(frame, data, size) : 0;
+    struct cw_gang *gang = gang_of(frame);
+    crew_error err = {0};
+    if (gang && frame->member->place == 0 &&
+        cw_gang_reply(&frame->member->maps, gang, data, size, &err) < 0)
+        return refuse(frame, CREW_ENOMEM, "%.180s", err.text);
     if (!frame->task || cw_task_is_child(frame->task))
         return 0;
-    crew_error err;
     void *to = cw_task_result_room(&frame->member->maps, frame->task, size, &err);
     if (!to)
         return refuse(frame, CREW_ENOMEM, "%.180s", err.text);
@@ -114,13 +123,15 @@ bool crew_cancelled(crew_call *call) {
         return stop < call->index && (stop >= 0 || atomic_load(&frame->job->voided));
     }
     if (!frame->task)
-        return false;
+        return gang_of(frame) && atomic_load(&gang_of(frame)->cancelled);
     return (atomic_load_explicit(&frame->task->state, memory_order_relaxed) & CW_TASK_KILL) ||
            (cw_task_is_child(frame->task) && cw_child_void(&m->maps, m->team, frame->task));
 }
 
 int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size) {
     struct cw_frame *frame = frame_of(call);
+    if (gang_of(frame))
+        return refuse(frame, CREW_ENOTSUP, "a task of several ranks cannot spawn tasks");
     if (!frame->job && !frame->task)
         return refuse(frame, CREW_EINVAL, "only tasks can spawn tasks: not init, fini, or a process");
     crew_error err = {0};
@@ -131,7 +142,11 @@ int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size) {
 crew_rng *crew_call_rng(crew_call *call) {
     struct cw_frame *frame = frame_of(call);
     if (!frame->rng_ready) {
-        uint64_t stream = frame->job ? frame->job->stream : frame->task ? frame->task->stream : 0;
+        const struct cw_gang *gang = gang_of(frame);
+        uint64_t stream = frame->job    ? frame->job->stream
+                          : frame->task ? frame->task->stream
+                          : gang        ? gang->stream
+                                        : 0;
         uint64_t seed = frame->member ? frame->member->team->seed : 0;
         cw_rng_start(&frame->rng, seed, stream, (uint64_t)call->index);
         frame->touched = frame->rng_ready = 1;

@@ -1,4 +1,5 @@
 /* What a worker process is from its first instruction to its last. */
+#include "api/launch.h"
 #include "api/shm_impl.h"
 #include "api/worker.h"
 #include "backend/fork/spawn.h"
@@ -84,8 +85,11 @@ static void live(struct cw_maps *maps, const struct cw_billet *billet) {
         cw_shm_worker(&m->maps, m->line);
     else if (team->processes)
         cw_shm_reach(&m->maps); /* in the leader of ranks, which is the manager */
+    if (m->muster)
+        m->muster->world = cw_launch_own_rank();
     atomic_store(&seat->step, CW_STEP_SETTLED);
     bool in_order = cw_member_live(m);
+    cw_comm_end(m);
     atomic_store(&seat->farewell, in_order ? CW_FAREWELL_ORDER : CW_FAREWELL_NONE);
     free(m);
 }

@@ -88,8 +88,9 @@ static const struct row rows[] = {
     {"CREW_STRICT", WORDS(switch_words), .offset = FIELD(strict), .standard = "0",
      .meaning = "1: fork behaves as server, to find what would break on a cluster."},
     {"CREW_ISOLATE", WORDS(switch_words), .offset = FIELD(isolate), .standard = "1",
-     .meaning = "Under MPI. 0: tasks run in the ranks themselves, one worker a rank; one that "
-                "crashes takes the job along. The same in all ranks."},
+     .meaning = "Under MPI. 0: tasks run in the ranks themselves, one worker a rank, and may call "
+                "MPI on what crew_call_comm gives them, also several ranks together (opts.ranks of "
+                "crew_submit); one that crashes takes the job along. The same in all ranks."},
     {"CREW_CORE", WORDS(switch_words), .offset = FIELD(core), .standard = "0",
      .meaning = "1: workers that crash dump core."},
     {"CREW_REPORT_BINDING", WORDS(switch_words), .offset = FIELD(report_binding), .standard = "0",

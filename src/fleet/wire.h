@@ -28,6 +28,10 @@ enum cw_word {
     CW_W_PLAN,  /* where would so many workers be? cw_opening */
     CW_W_START, /* a process, whose handle at home is (lo, hi): cw_process_errand, its argument */
     CW_W_SIGNAL, /* code: for that process */
+    CW_W_GANG_CALL,    /* proxy: the worker, of that node; turn: its muster's. It is to come */
+    CW_W_GANG_DISMISS, /* the same, and it need not */
+    CW_W_GANG_GO,      /* they all are there: struct cw_gang, ranks, item, common; code: the place */
+    CW_W_GANG_DROP,    /* nobody wants it any more */
     CW_W_CLOSE, /* code: CW_DRAIN or CW_TERMINATE */
     CW_W_MUSTER, /* the program is about to end: are all your ranks still there? */
     CW_W_BYE,   /* the program ends; code 1: without some of its nodes or ranks */
@@ -40,6 +44,8 @@ enum cw_word {
     CW_W_RANGE_CUT,  /* that range ends at lo now, which was hi */
     CW_W_TASK_OVER,  /* code, lo: ns from its arrival; cw_failure if code is not 0, then the result */
     CW_W_TASK_BACK,  /* it waits for a worker, and may as well do so elsewhere */
+    CW_W_GANG_HERE,  /* proxy, turn: that worker is there */
+    CW_W_GANG_OVER,  /* its part has ended: code; cw_failure if it is not 0; the result, of place 0 */
     CW_W_COUNTED,    /* a cw_count for each worker */
     CW_W_PLANNED,    /* a cw_place for each; crew_error if its code, the letter's, is not 0 */
     CW_W_STARTED,    /* code: the pid of that process */
@@ -71,6 +77,7 @@ struct cw_opening {
     int64_t tasks_per_worker;
     cw_fn_name init, fini;
     uint64_t stop_on; /* signals that stop the program */
+    uint32_t pool; /* the letters' */
     char name[48];
 };
 

@@ -241,6 +241,7 @@ struct cw_team {
     uint64_t task_memory, seed;
     cw_off lines, seats, places; /* arrays of `members` */
     cw_off rings[CW_PRIORITIES]; /* index 0: the highest priority */
+    cw_off musters;              /* of workers that may be in gangs: see team/gang.h; 0: none may */
     cw_off notify;               /* ring of task records whose futures want a call back */
     cw_off bell;                 /* the manager's, see os/futex.h */
     char name[48];

@@ -3,6 +3,7 @@
 
 #include "backend/ranks/ranks.h"
 #include "base/error.h"
+#include "team/gang.h"
 #include "team/task.h"
 
 #include <stddef.h>
@@ -18,6 +19,7 @@ _Static_assert(sizeof(struct cw_line) == 640, "layout");
 _Static_assert(sizeof(struct cw_seat) == 24, "layout");
 _Static_assert(sizeof(struct cw_redo) == 24, "layout");
 _Static_assert(sizeof(struct cw_failure) == 240, "layout");
+_Static_assert(sizeof(struct cw_muster) == 320 && sizeof(struct cw_gang) == 96, "layout");
 _Static_assert(sizeof(struct cw_slice) == 16 && sizeof(struct cw_answer) == 16, "layout");
 _Static_assert(offsetof(struct cw_job, voided) % 64 == 0, "layout");
 _Static_assert(offsetof(struct cw_job, cursor) % 64 == 0, "the cursor lies alone");
@@ -56,6 +58,8 @@ static uint32_t layout_hash(void) {
         offsetof(struct cw_task, children),
         offsetof(struct cw_task, in),
         sizeof(struct cw_failure),
+        sizeof(struct cw_muster),
+        sizeof(struct cw_gang),
         sizeof(struct cw_redo),
         sizeof(struct cw_stream),
         sizeof(struct cw_quay),

@@ -25,6 +25,7 @@ void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_t
     *m = (struct cw_member){.maps = *maps, .team = team, .rank = rank};
     m->line = cw_team_line(maps, team, rank);
     m->own_process = team->processes;
+    m->muster = team->musters ? cw_team_muster(maps, team, rank) : NULL;
     m->tasks_left = team->tasks_per_worker > 0 ? team->tasks_per_worker : -1;
 }
 
@@ -66,8 +67,10 @@ int cw_frame_judge(struct cw_frame *frame, int rc, struct cw_failure *failure) {
         failure->pid = atomic_load_explicit(
             &cw_team_seat(&frame->member->maps, frame->member->team, frame->member->rank)->pid,
             memory_order_relaxed);
+        const struct cw_gang *gang = frame->member->gang;
         double limit = frame->task  ? frame->task->task_timeout
                        : frame->job ? frame->job->task_timeout
+                       : gang       ? gang->task_timeout
                                     : frame->member->team->task_timeout;
         if (over)
             snprintf(failure->text, sizeof failure->text, "over its time limit of %g s", limit);
@@ -180,9 +183,15 @@ void cw_job_spent(struct cw_team *t, struct cw_job *job) {
         atomic_fetch_or(&t->claimable, 1ull << job->slot);
 }
 
+static bool is_called(const struct cw_member *m) {
+    return m->muster &&
+           atomic_load_explicit(&m->muster->state, memory_order_relaxed) == CW_MUSTER_CALLED;
+}
+
 /* True when the member has something better to do than to claim on. */
 static bool interrupted(struct cw_member *m) {
-    return atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE ||
+    return (m->level == 1 && is_called(m)) ||
+           atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE ||
            (m->tasks_left == 0 && m->level == 1) || (m->level == 1 && cw_task_any(&m->maps, m->team));
 }
 
@@ -350,19 +359,31 @@ static void drop_task(struct cw_member *m, uint32_t number, struct cw_task *task
 
 /* Says in the line which record it runs (+ 1; 0: none). The turn first: whoever
  * sees a limit of the new task and then looks at the turn sees it changed. */
-void cw_member_name_task(struct cw_member *m, uint32_t named) {
+static void name(struct cw_member *m, uint32_t named, double seconds, uint64_t bytes) {
     struct cw_line *line = m->line;
     uint64_t turn = atomic_load_explicit(&line->task_turn, memory_order_relaxed);
     /* Pairs with the acquires in cw_stream_await: the end of the task before. */
     atomic_store_explicit(&line->task_turn, turn + 1, memory_order_release);
     if (named) {
-        const struct cw_task *task = cw_task_at(&m->maps, m->team, named - 1);
         /* Pair with the acquires in the supervisor's limit_of. */
-        atomic_store_explicit(&line->task_timeout, task->task_timeout, memory_order_release);
-        atomic_store_explicit(&line->task_memory, task->task_memory, memory_order_release);
+        atomic_store_explicit(&line->task_timeout, seconds, memory_order_release);
+        atomic_store_explicit(&line->task_memory, bytes, memory_order_release);
     }
     /* Pairs with the acquires of the supervisor and of cw_stream_await. */
     atomic_store_explicit(&line->task, named, memory_order_release);
+}
+
+void cw_member_name_task(struct cw_member *m, uint32_t named) {
+    if (named == CW_LINE_GANG) { /* again, after a task in which it waited */
+        cw_member_name_gang(m, m->gang->task_timeout);
+        return;
+    }
+    const struct cw_task *task = named ? cw_task_at(&m->maps, m->team, named - 1) : NULL;
+    name(m, named, task ? task->task_timeout : 0, task ? task->task_memory : 0);
+}
+
+void cw_member_name_gang(struct cw_member *m, double task_timeout) {
+    name(m, CW_LINE_GANG, task_timeout, 0);
 }
 
 static bool unwanted_child(struct cw_member *m, struct cw_task *task) {
@@ -382,7 +403,10 @@ enum cw_took cw_member_take_task(struct cw_member *m, uint32_t *number) {
     if (atomic_load_explicit(&t->room_wanted, memory_order_relaxed))
         cw_team_ring(&m->maps, t);
     struct cw_task *task = cw_task_at(&m->maps, t, *number);
-    uint64_t was = atomic_load_explicit(&task->state, memory_order_relaxed);
+    uint64_t was = atomic_load_explicit(&task->state, memory_order_acquire);
+    /* A hint of a former life may lead to a gang. */
+    if (cw_task_phase(was) != CW_TASK_QUEUED || task->ranks)
+        return CW_TOOK_A_HINT;
     if (!cw_task_move(task, cw_task_generation(was), CW_TASK_QUEUED, CW_TASK_RUNNING,
                       (uint32_t)m->rank + 1, &was))
         return CW_TOOK_A_HINT;
@@ -425,7 +449,7 @@ static bool has_work(struct cw_member *m) {
     struct cw_team *t = m->team;
     return atomic_load_explicit(&t->claimable, memory_order_relaxed) ||
            atomic_load_explicit(&t->quit, memory_order_relaxed) != CW_RUN ||
-           each_left(m) ||
+           each_left(m) || is_called(m) ||
            cw_task_any(&m->maps, t);
 }
 
@@ -466,7 +490,7 @@ static void rest(struct cw_member *m) {
 }
 
 bool cw_member_step(struct cw_member *m) {
-    return run_each(m) || cw_member_run_task(m) || run_jobs(m);
+    return cw_member_muster(m) || run_each(m) || cw_member_run_task(m) || run_jobs(m);
 }
 
 /* ---- a life ---- */

@@ -5,6 +5,7 @@
 #ifndef CW_TEAM_MEMBER_H
 #define CW_TEAM_MEMBER_H
 
+#include "team/gang.h"
 #include "team/task.h"
 
 #include <stddef.h>
@@ -22,6 +23,13 @@ struct cw_member {
     int level;              /* maps it is inside of */
     int64_t tasks_left;     /* until it is recycled; negative: never */
     struct cw_member *outer; /* the member this thread was before (nested teams, serial) */
+    struct cw_muster *muster; /* where it is called for gangs; NULL: it is in none */
+    struct cw_gang *gang;     /* whose part it runs */
+    int place;                /* ... and which */
+    /* What crew_call_comm has made for the gang (api/comm.c): ends it. NULL: nothing */
+    void (*comm_over)(struct cw_member *m);
+    _Alignas(16) unsigned char comm[2][16]; /* MPI's: the gang's; of this rank alone */
+    int comm_made;                          /* bit a comm */
     struct {
         cw_fn_name name;
         cw_fn *fn;
@@ -60,6 +68,8 @@ enum cw_took { CW_TOOK_NOTHING, CW_TOOK_A_HINT, CW_TOOK_A_TASK };
 enum cw_took cw_member_take_task(struct cw_member *m, uint32_t *number);
 /* Says in its line which record it runs (+ 1; 0: none). */
 void cw_member_name_task(struct cw_member *m, uint32_t named);
+/* The same while it runs a part of a gang, with that limit. */
+void cw_member_name_gang(struct cw_member *m, double task_timeout);
 /* Into the job at that slot; NULL: there is none any more. From then on its memory
  * stays until it is left. */
 struct cw_job *cw_job_enter(struct cw_member *m, int slot);

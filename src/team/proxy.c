@@ -7,6 +7,7 @@ void cw_proxy_init(struct cw_proxy *x, const struct cw_maps *maps, struct cw_tea
     *x = (struct cw_proxy){.holds = CW_PROXY_IDLE};
     cw_member_init(&x->member, maps, team, rank);
     x->member.own_process = 0;
+    x->member.muster = NULL;
     x->member.tasks_left = -1;
     x->member.line->nap_at = nap;
 }

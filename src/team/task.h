@@ -91,6 +91,7 @@ struct cw_task {
     int told_code;
     _Atomic cw_off told; /* a cw_failure; 0: there was no memory for it */
     int64_t root_item;
+    int32_t ranks;    /* of a gang, which no ring has a hint of; 0: of one member */
     cw_off stream_at; /* its cw_stream (imap), 0: none */
 
     _Alignas(16) unsigned char in[CW_TASK_IN];
@@ -191,6 +192,8 @@ void cw_task_end(const struct cw_maps *m, struct cw_team *t, uint32_t number, in
 /* Wakes so many sleeping members, for work that has just been put where they
  * look for it. One that spins for work counts for one. */
 void cw_team_wake(const struct cw_maps *m, struct cw_team *t, int how_many);
+/* Wakes that member, for what it alone is to do. */
+void cw_team_wake_one(const struct cw_maps *m, struct cw_team *t, int rank);
 /* Wakes whoever may sleep, also those whose waker died on its way. */
 void cw_team_wake_all(const struct cw_maps *m, struct cw_team *t);
 /* Rings the manager's bell. */

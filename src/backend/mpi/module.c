@@ -581,6 +581,37 @@ static int receive(int *node, void **data, size_t *size) {
     return 0;
 }
 
+/* ---- communicators of tasks ----------------------------------------------- */
+
+static int gather(const int32_t *ranks, int count, int tag, void *comm, size_t size,
+                  crew_error *err) {
+    MPI_Group all = MPI_GROUP_NULL, some = MPI_GROUP_NULL;
+    MPI_Comm made = MPI_COMM_NULL;
+    if (size != sizeof made)
+        return refuse(err, CREW_EMISMATCH,
+                      "the program was compiled with the mpi.h of another MPI than " FLAVOUR);
+    int rc = count == 1 ? MPI_Comm_dup(MPI_COMM_SELF, &made) : MPI_Comm_group(mpi.world, &all);
+    if (count > 1 && rc == MPI_SUCCESS)
+        rc = MPI_Group_incl(all, count, ranks, &some);
+    if (count > 1 && rc == MPI_SUCCESS)
+        rc = MPI_Comm_create_group(mpi.world, some, tag, &made);
+    if (some != MPI_GROUP_NULL)
+        MPI_Group_free(&some);
+    if (all != MPI_GROUP_NULL)
+        MPI_Group_free(&all);
+    if (rc != MPI_SUCCESS)
+        return mpi_failed(err, "MPI_Comm_create_group", rc);
+    MPI_Comm_set_errhandler(made, MPI_ERRORS_ARE_FATAL);
+    memcpy(comm, &made, sizeof made);
+    return 0;
+}
+
+static void disband(void *comm) {
+    MPI_Comm made;
+    memcpy(&made, comm, sizeof made);
+    MPI_Comm_free(&made);
+}
+
 /* ---- end ----------------------------------------------------------------- */
 
 /* Between leaders: sends what there is to send and swallows what comes, until all
@@ -648,5 +679,7 @@ const struct cw_mpi cw_mpi_module = {
     .end = end,
     .abort = abort_all,
     .many_threads = many_threads,
+    .gather = gather,
+    .disband = disband,
     .library = library,
 };

@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 enum {
-    CW_MPI_TABLE = 2,               /* the version of this header */
+    CW_MPI_TABLE = 3,               /* the version of this header */
     CW_MPI_MESSAGE_MOST = 64 << 20, /* bytes; what is longer is the caller's to cut */
 };
 
@@ -123,6 +123,16 @@ struct cw_mpi {
     /* Before `start`: other threads will make calls of MPI of their own, on communicators
      * from `gather`. `start` is CREW_ENOTSUP if this MPI does not bear that. */
     void (*many_threads)(void);
+
+    /* A communicator of these ranks of all, in that order, for tasks: errors in it are
+     * fatal, as is usual in MPI. Collective among them, on any thread of theirs, if there
+     * are several: with the same tag, and no other such call with that tag goes on. comm:
+     * the caller's MPI_Comm, `size` bytes. CREW_EMISMATCH: those of this MPI have another
+     * size. CREW_EBROKEN: MPI says no. */
+    int (*gather)(const int32_t *ranks, int count, int tag, void *comm, size_t size,
+                  crew_error *err);
+    /* Frees it: all of its ranks do. */
+    void (*disband)(void *comm);
 
     /* What MPI says it is: "Open MPI v4.1.4, package: ...". The module's. */
     const char *(*library)(void);

@@ -1,0 +1,105 @@
+/* Gang tasks on a node that is not the manager's: home's agent calls workers to their
+ * musters, and hears what happens there. */
+#include "api/gang.h"
+#include "api/lease.h"
+#include "fleet/wire.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+static void post(crew_pool *p, int worker, enum cw_word word, int code, const void *more,
+                 size_t size) {
+    const struct cw_muster *s = cw_team_muster(&p->maps, p->team, worker);
+    struct cw_parcel out;
+    cw_parcel_begin(&out, &(struct cw_letter){.word = word,
+                                              .pool = p->gangs_home,
+                                              .proxy = (uint32_t)worker,
+                                              .turn = atomic_load(&s->turn),
+                                              .code = code});
+    cw_parcel_put(&out, more, size);
+    cw_guest_post(&out);
+}
+
+/* The muster is free before home hears of it, which may call this worker again. */
+static void over(crew_pool *p, int worker) {
+    struct cw_muster *s = cw_team_muster(&p->maps, p->team, worker);
+    cw_off at = s->gang;
+    const struct cw_gang *g = cw_ptr(&p->maps.arena, at);
+    struct cw_failure failure = s->failure;
+    int code = s->code;
+    bool result = !code && s->place == 0;
+    s->gang = 0;
+    cw_muster_turn(s, CW_MUSTER_OVER, CW_MUSTER_FREE);
+    if (code)
+        post(p, worker, CW_W_GANG_OVER, code, &failure, sizeof failure);
+    else
+        post(p, worker, CW_W_GANG_OVER, 0, cw_ptr(&p->maps.arena, atomic_load(&g->out_cell)),
+             result ? g->out_size : 0);
+    cw_gang_free(&p->maps, at);
+}
+
+void cw_pool_relay_gangs(crew_pool *p) {
+    if (!p->gangs_home)
+        return;
+    for (int i = 0; i < p->natives; i++) {
+        struct cw_muster *s = cw_team_muster(&p->maps, p->team, i);
+        uint32_t state = atomic_load(&s->state);
+        if (state == CW_MUSTER_HERE && cw_muster_turn(s, state, CW_MUSTER_AWAITED))
+            post(p, i, CW_W_GANG_HERE, 0, NULL, 0);
+        else if (state == CW_MUSTER_OVER)
+            over(p, i);
+    }
+}
+
+static int begin(crew_pool *p, struct cw_muster *s, const struct cw_letter *letter,
+                 struct cw_reader *r, crew_error *err) {
+    struct cw_gang like;
+    const void *world = NULL, *in = NULL, *common = NULL;
+    if (!cw_read_into(r, &like, sizeof like) || like.size < 1 ||
+        !(world = cw_read(r, (size_t)like.size * sizeof(int32_t))) ||
+        !(in = cw_read(r, like.in_size)) || !(common = cw_read(r, like.common_size)))
+        return cw_error_set(err, CREW_EMISMATCH, 0, "a gang task could not be taken over");
+    like.cancelled = 0;
+    if (!(s->gang = cw_gang_make(&p->maps, &like, world, in, common, err)))
+        return err->code;
+    s->place = letter->code;
+    s->code = 0;
+    if (cw_muster_turn(s, CW_MUSTER_AWAITED, CW_MUSTER_GO))
+        return 0;
+    cw_gang_free(&p->maps, s->gang); /* the pool ends */
+    s->gang = 0;
+    return 0;
+}
+
+void cw_guest_gang(crew_pool *p, const struct cw_letter *letter, struct cw_reader *r) {
+    crew_error err;
+    if (!p->gangs_home || letter->proxy >= (uint32_t)p->natives)
+        return;
+    struct cw_muster *s = cw_team_muster(&p->maps, p->team, (int)letter->proxy);
+    if (letter->word == CW_W_GANG_CALL) {
+        atomic_store(&s->turn, letter->turn);
+        if (cw_muster_turn(s, CW_MUSTER_FREE, CW_MUSTER_CALLED))
+            cw_team_wake_one(&p->maps, p->team, (int)letter->proxy);
+        return;
+    }
+    if (atomic_load(&s->turn) != letter->turn)
+        return;
+    if (letter->word == CW_W_GANG_DISMISS) {
+        cw_muster_dismiss(s);
+    } else if (letter->word == CW_W_GANG_DROP && atomic_load(&s->state) == CW_MUSTER_GO) {
+        atomic_store(&((struct cw_gang *)cw_ptr(&p->maps.arena, s->gang))->cancelled, 1);
+    } else if (letter->word == CW_W_GANG_GO && begin(p, s, letter, r, &err) < 0) {
+        struct cw_failure f = {.code = err.code, .worker = -1};
+        memcpy(f.text, err.text, sizeof f.text - 1);
+        cw_muster_dismiss(s);
+        post(p, (int)letter->proxy, CW_W_GANG_OVER, err.code, &f, sizeof f);
+    }
+}
+
+bool cw_guest_gang_waits(crew_pool *p) {
+    for (int i = 0; p->gangs_home && i < p->natives; i++)
+        if (atomic_load(&cw_team_muster(&p->maps, p->team, i)->state) != CW_MUSTER_FREE)
+            return true;
+    return false;
+}
