@@ -93,7 +93,7 @@ set(object_tests array array_address array_scope array_view barrier bind cond di
   handles list lock openmp pipe process process_wait queue sem shm shm_map value)
 crew_mpi_pool_tests(two 120 mpi ${pool_tests} ${object_tests})
 crew_mpi_pool_tests(four 120 mpi map pool future imap failure array lock queue process)
-crew_mpi_pool_tests(nodes3 120 mpi ${pool_tests})
+crew_mpi_pool_tests(nodes3 120 mpi ${pool_tests} journal journal_stream)
 crew_mpi_pool_tests(mpich2 120 mpi map pool future failure array lock)
 crew_mpi_pool_tests(hosts3 120 mpi map pool future imap failure)
 # Tasks that run in the ranks themselves: CREW_ISOLATE=0.
@@ -115,6 +115,8 @@ crew_mpi_pool_tests(mpich2 120 mpi_long task bytes for_reduce jobs imap slices s
 crew_mpi_pool_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
   python_futures python_pool)
 crew_mpi_pool_tests(hosts3x2 120 mpi_long ${pool_tests})
+crew_mpi_pool_tests(nodes3x2 120 mpi_long journal journal_stream)
+crew_mpi_pool_tests(hosts3 120 mpi_long journal)
 
 # What nodes give back: tests/mpi/shares.c.
 add_executable(mpi_shares ${PROJECT_SOURCE_DIR}/tests/mpi/shares.c)
@@ -132,6 +134,18 @@ foreach(config nodes3:mpi nodes3x2:mpi_long hosts3:mpi_long)
     LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
     ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
 endforeach()
+
+# A map that ranks of several nodes begin, and forked workers end: tests/mpi/resume.c.
+add_executable(mpi_resume ${PROJECT_SOURCE_DIR}/tests/mpi/resume.c)
+target_link_libraries(mpi_resume PRIVATE crew_test_base)
+set_target_properties(mpi_resume PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+math(EXPR last "2 * ${limit}")
+add_test(NAME mpi.resume COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/resume.sh
+  ${PROJECT_SOURCE_DIR}/tests/mpi/under $<TARGET_FILE:mpi_resume>)
+set_tests_properties(mpi.resume PROPERTIES LABELS mpi TIMEOUT ${last} SKIP_RETURN_CODE 77
+  RESOURCE_LOCK mpi ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit}")
 
 # The measurements of apps/bench, quickly: that they run.
 if(TARGET bench AND TARGET crew_mpi_openmpi)
