@@ -31,6 +31,7 @@ measure measure_lock, measure_processes;
 int processes_from_here(int argc, char **argv);
 measure measure_dict, measure_dict_count;
 measure measure_open64, measure_idle, measure_idle_memory, measure_imap_memory;
+measure measure_journal;
 measure measure_speedups, measure_sieve;
 measure measure_peers;
 measure measure_ranks_item, measure_ranks_textbook, measure_ranks_hosts, measure_ranks_idle;

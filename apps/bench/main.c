@@ -39,6 +39,7 @@ static const struct measurement {
     {"pipe", "64-byte messages to another process and back, beside two pipe(2)", measure_pipe},
     {"dict", "a key set and got, beside Python's Manager().dict", measure_dict},
     {"dict-count", "words counted by all workers at once", measure_dict_count},
+    {"journal", "items of 1 ms with 1 KiB results, with and without a journal", measure_journal},
     {"speedups", "factorize, imap_sums, primes, ep and uts: a pool beside the series",
      measure_speedups},
     {"sieve", "the program primes beside primesieve, on one core", measure_sieve},

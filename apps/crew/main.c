@@ -21,12 +21,14 @@ static void help(void) {
          "                 with crew_shm_opts.owned): its size, its owner, its name\n"
          "  crew shm sweep takes away that of programs that are dead, as every program\n"
          "                 that uses crew does when it starts\n"
+         "  crew journal FILE   what a journal holds: of what it is, how much is done,\n"
+         "                 failed and missing, and whether the file is damaged\n"
          "\n"
          "  --help         this\n"
          "  --version      the version\n"
          "\n"
-         "The exit code is 0, 1 if no pool could be opened here, and 2 if the command\n"
-         "is not one of these.");
+         "The exit code is 0, 1 if no pool could be opened here or the file is no journal,\n"
+         "and 2 if the command is not one of these.");
 }
 
 static int usage(const char *problem, const char *what) {
@@ -214,8 +216,21 @@ static int shm(int argc, char **argv) {
     return code < 0 ? usage("there is no command shm ", argv[2]) : written(code);
 }
 
+/* The same. */
+static int journal(int argc, char **argv) {
+    if (argc < 2 || strcmp(argv[1], "journal") != 0)
+        return -1;
+    if (argc < 3)
+        return usage("a file is missing after journal", "");
+    if (argc > 3)
+        return usage("there is a word too many: ", argv[3]);
+    return written(crew_journal_command(argv[2]));
+}
+
 int main(int argc, char **argv) {
     int done = shm(argc, argv);
+    if (done < 0)
+        done = journal(argc, argv);
     if (done >= 0)
         return done;
     /* Workers that are started as programs of their own do not return from here. A

@@ -74,6 +74,25 @@ void cw_journals_forked(void) {
 
 /* ---- writing ---- */
 
+/* So much of `out` could be written: the records that are whole stay, the rest waits. */
+static void keep_whole(struct cw_journal *jn, uint64_t written) {
+    struct batch *b = &jn->out;
+    struct cw_journal_record record;
+    uint64_t whole = 0;
+    while (whole + sizeof record <= b->used) {
+        memcpy(&record, b->bytes + whole, sizeof record);
+        uint64_t next = cw_journal_next(&record, whole);
+        if (next > written || next > b->used)
+            break;
+        whole = next;
+    }
+    memmove(b->bytes, b->bytes + whole, b->used - whole);
+    b->used -= whole;
+    jn->at += whole;
+    jn->dirty = jn->dirty || whole;
+    cw_logfile_cut(jn->fd, jn->at); /* no half record, if that can be helped */
+}
+
 static int write_out(struct cw_journal *jn) {
     static const char zeros[8];
     struct batch *b = &jn->out;
@@ -82,9 +101,10 @@ static int write_out(struct cw_journal *jn) {
                              {(void *)(uintptr_t)zeros, (size_t)-b->body_size % 8}};
     if (b->used == 0)
         return 0;
-    int rc = cw_logfile_write(jn->fd, jn->at, pieces, 3);
+    uint64_t written;
+    int rc = cw_logfile_write(jn->fd, jn->at, pieces, 3, &written);
     if (rc < 0) {
-        cw_logfile_cut(jn->fd, jn->at); /* no half record, if that can be helped */
+        keep_whole(jn, written);
         return rc;
     }
     jn->at += b->used + b->body_size + (size_t)-b->body_size % 8;
@@ -191,7 +211,7 @@ static int begin_file(struct cw_journal *jn, const struct cw_journal_head *want,
     memcpy(copies, &head, sizeof head);
     memcpy(copies + CW_JOURNAL_COPY, &head, sizeof head);
     struct iovec piece = {copies, sizeof copies};
-    int rc = cw_logfile_write(jn->fd, 0, &piece, 1);
+    int rc = cw_logfile_write(jn->fd, 0, &piece, 1, NULL);
     if (rc == 0)
         rc = cw_logfile_sync_name(jn->fd, jn->path);
     if (rc < 0)

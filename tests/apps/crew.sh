@@ -51,6 +51,25 @@ sed -n '/^```text$/,/^```$/p' "$source/docs/CONFIG.md" | sed '1d;$d' >"$work/pag
 check crew__config__is_the_pages_table "" "$(diff "$work/page" "$work/out")"
 check crew__config_with_a_bad_setting__still_prints 0 "$(CREW_BACKEND=steam code "$crew" config)"
 
+# A journal, whole and damaged.
+check crew__journal_of_nothing__is_a_failure 1 "$(code "$crew" journal "$work/none")"
+check crew__journal_of_nothing__says_why there "$(err 'No such file')"
+check crew__journal_of_another_file__is_a_failure 1 "$(code "$crew" journal "$source/README.md")"
+check crew__journal_of_another_file__says_why there "$(err 'no journal')"
+check crew__journal_without_a_file__is_a_usage_error 2 "$(code "$crew" journal)"
+example=$(dirname "$crew")/examples/resume
+if [ -x "$example" ]; then
+    "$example" "$work/a.crew" >/dev/null 2>&1
+    check crew__journal__is_a_success 0 "$(code "$crew" journal "$work/a.crew")"
+    check crew__journal__says_of_what there "$(out '^Journal *of a map, function primes_in, build ')"
+    check crew__journal__counts_what_is_done there "$(out '^Done *200 of 200$')"
+    check crew__journal__finds_no_damage there "$(out '^Damage *none$')"
+    printf x | dd of="$work/a.crew" bs=1 seek=1030 conv=notrunc 2>/dev/null
+    printf x >>"$work/a.crew"
+    check crew__journal_damaged__is_a_success 0 "$(code "$crew" journal "$work/a.crew")"
+    check crew__journal_damaged__says_where there "$(out '^\(Damaged *in 1 place\|Torn\)')"
+fi
+
 check crew__info__is_a_success 0 "$(code "$crew" info)"
 check crew__info__says_nothing_on_standard_error "" "$(cat "$work/err")"
 for backend in serial threads 'fork, start fork' 'fork, start server' 'fork, start spawn'; do

@@ -57,6 +57,23 @@ prints one_word "series: 333333283333335000000 four times
 threads: 333333283333335000000 four times
 fork: 333333283333335000000 four times"
 
+# Interrupted, it goes on where it was.
+primes="148933 primes below 2000000"
+"$folder/resume" "$work/resume.crew" >/dev/null 2>&1 &
+resumed=$!
+waited=0
+while [ "$(wc -c 2>/dev/null <"$work/resume.crew" || echo 0)" -le 1024 ] && [ "$waited" -lt 2000 ] &&
+    kill -0 "$resumed" 2>/dev/null; do
+    waited=$((waited + 1))
+    sleep 0.01
+done
+kill -KILL "$resumed" 2>/dev/null
+wait "$resumed" 2>/dev/null
+check examples__resume_after_a_kill__counts_all "$primes" "$(run resume "$work/resume.crew")"
+check examples__resume_after_a_kill__has_some_already said "$(said '^[1-9][0-9]* of 200 blocks')"
+check examples__resume_again__counts_nothing "$primes" "$(run resume "$work/resume.crew")"
+check examples__resume_again__has_them_all said "$(said '^200 of 200 blocks')"
+
 factors="450 factors, the longest list has 24
 primes at +39 +61 +63 +91"
 prints factorize "$factors"

@@ -2,6 +2,7 @@
 #include "crewtest.h"
 
 #include "api/pool_impl.h"
+#include "journal/format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -421,6 +422,44 @@ static void journal__of_other_work__is_refused_with_the_difference(void **state)
     crewtest_free(p);
 }
 
+/* As if the program had been built anew: the head names another build. */
+static void rebuild(const char *path) {
+    struct cw_journal_head head;
+    FILE *f = fopen(path, "r+");
+    assert_non_null(f);
+    assert_int_equal(fread(&head, sizeof head, 1, f), 1);
+    head.object ^= 1;
+    head.offset += 64;
+    cw_journal_seal_head(&head);
+    for (int copy = 0; copy < 2; copy++) {
+        fseek(f, copy * CW_JOURNAL_COPY, SEEK_SET);
+        fwrite(&head, sizeof head, 1, f);
+    }
+    fclose(f);
+}
+
+static void journal__of_another_build__is_refused_unless_forced(void **state) {
+    int64_t out[COUNT];
+    crew_error err;
+    (void)state;
+    crew_pool *p = crewtest_open(2);
+    crew_map_opts opts = {.journal = fresh("built")};
+    assert_ok(crew_map_index(p, triple, COUNT, out, &opts, &err), &err);
+    rebuild(opts.journal);
+    assert_code(crew_map_index(p, triple, COUNT, out, &opts, &err), CREW_EMISMATCH, &err);
+    assert_text(err.text, "another build");
+    p->session->config.journal_force = 1;
+    memset(out, 0, sizeof out);
+    int rc = crew_map_index(p, triple, COUNT, out, &opts, &err);
+    int items = crew_map_index(p, triple, COUNT - 1, out, &opts, NULL); /* nothing else */
+    p->session->config.journal_force = 0;
+    assert_ok(rc, &err);
+    assert_int_equal(items, CREW_EMISMATCH);
+    assert_int_equal(out[COUNT - 1], 3 * (COUNT - 1) + 1);
+    assert_int_equal(crewtest_get(CELL_COUNT), COUNT);
+    crewtest_free(p);
+}
+
 static void journal__a_file_that_is_none__is_left_alone(void **state) {
     int64_t out[COUNT];
     crew_error err;
@@ -508,6 +547,7 @@ int main(int argc, char **argv) {
         CREWTEST(journal__of_a_reduce__gives_the_same_bits),
         CREWTEST(journal__items_whose_children_fail__have_failed),
         CREWTEST(journal__of_other_work__is_refused_with_the_difference),
+        CREWTEST(journal__of_another_build__is_refused_unless_forced),
         CREWTEST(journal__a_file_that_is_none__is_left_alone),
         CREWTEST(journal__in_use__is_refused),
         CREWTEST(journal__damaged_and_torn__is_told_and_what_is_lost_runs_again),
