@@ -280,11 +280,9 @@ function(crew_mpi_program_test label config target)
   string(REGEX REPLACE "^mpi_" "" name ${target})
   math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
   math(EXPR last "${limit} + 30")
-  string(REPLACE ";" "." suffix ";${ARGN}")
-  string(REGEX REPLACE "\\.$" "" suffix "${suffix}")
-  add_test(NAME mpi.${name}.${config}${suffix}
+  add_test(NAME mpi.${name}.${config}
     COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:${target}> ${ARGN})
-  set_tests_properties(mpi.${name}.${config}${suffix} PROPERTIES
+  set_tests_properties(mpi.${name}.${config} PROPERTIES
     LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
     ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
 endfunction()
@@ -363,3 +361,13 @@ foreach(flavour openmpi mpich)
   crew_mpi_test(mpi.own.${flavour}.${level} ${flavour} ${ranks} 60 --nodes 0,1,1
     $<TARGET_FILE:${target}> ${level})
 endforeach()
+
+# What tasks start by themselves: tests/mpi/clean.c.
+if(TARGET primes)
+  add_executable(mpi_clean ${PROJECT_SOURCE_DIR}/tests/mpi/clean.c)
+  target_link_libraries(mpi_clean PRIVATE crew_test_support crew_test_base)
+  set_target_properties(mpi_clean PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+  crew_mpi_program_test(mpi nodes3 mpi_clean $<TARGET_FILE:primes>)
+  crew_mpi_program_test(mpi_long two mpi_clean $<TARGET_FILE:primes>)
+endif()
