@@ -232,6 +232,29 @@ crew_mpi_stop_test(mpi_long nodes3 rank0 rank1 all long)
 crew_mpi_stop_test(mpi_long nodes3x2 rank0 rank1)
 crew_mpi_stop_test(mpi_long hosts3x2 rank3)
 
+# Objects of one node used from all: tests/mpi/remote.h.
+function(crew_mpi_remote_tests label config)
+  math(EXPR limit "120 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "${limit} + 30")
+  foreach(name remote remote_ends)
+    add_test(NAME mpi.${name}.${config}
+      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_${name}>)
+    set_tests_properties(mpi.${name}.${config} PROPERTIES
+      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+  endforeach()
+endfunction()
+foreach(name remote remote_ends)
+  add_executable(mpi_${name} ${PROJECT_SOURCE_DIR}/tests/mpi/${name}.c)
+  target_link_libraries(mpi_${name} PRIVATE crew_test_support crew_test_base)
+  set_target_properties(mpi_${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+endforeach()
+crew_mpi_remote_tests(mpi nodes3)
+crew_mpi_remote_tests(mpi hosts3)
+crew_mpi_remote_tests(mpi_long nodes3x2)
+crew_mpi_pool_tests(nodes3 120 mpi_long barrier cond event handles lock pipe sem value)
+
 # How programs end: tests/mpi/ends.c. crew_mpi_ends_test(<label> <config> <how>...)
 add_executable(mpi_ends ${PROJECT_SOURCE_DIR}/tests/mpi/ends.c)
 target_link_libraries(mpi_ends PRIVATE crew_test_base ${CMAKE_DL_LIBS})

@@ -126,7 +126,8 @@ CREW_API int crew_conn_wait(const crew_conn *conns, int count, bool *ready, doub
  * while a message or end-of-file waits, now and then without one: so receive with a
  * limit of 0 after it. Nothing but waiting may be done with it. It stays the library's:
  * the same one is returned each time; crew_conn_close by this process closes it, and
- * crew_finalize. While another process owns the end it tells nothing. */
+ * crew_finalize. While another process owns the end it tells nothing. CREW_ENOTSUP of a
+ * pipe of another node (see crew/sync.h): crew_conn_wait looks there every few ms. */
 CREW_API int crew_conn_fd(crew_conn c);
 /* By its owner, or if there is none: closes the end for good. By another process it is
  * 0 and does nothing to the end: a program that has passed it on may close it. Before

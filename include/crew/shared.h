@@ -33,7 +33,8 @@ typedef struct crew_value {
 /* 0, of one of the types above. */
 CREW_API int crew_value_create(crew_value *v, int type);
 CREW_API int crew_value_destroy(crew_value v);
-/* In this process's memory, for one's own atomics; NULL for a stale handle. */
+/* In this process's memory, for one's own atomics; NULL for a stale handle, and for a value
+ * of another node (see crew/sync.h; the calls below work there, too). */
 CREW_API void *crew_value_ptr(crew_value v);
 /* A lock beside the number, for changes that take more than one step. A thread may
  * take it again. 0, or CREW_OWNERDEAD: its holder died holding it. The calls below

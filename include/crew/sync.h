@@ -14,7 +14,16 @@
  * When a process dies: a lock it held goes to the next who acquires it, with
  * CREW_OWNERDEAD (1) instead of 0: that one holds it, and what it guards may be
  * half changed. Who dies while it waits takes no wake-up with it. Nobody else is
- * stuck. What happens to permits of a semaphore and to a barrier: see there. */
+ * stuck. What happens to permits of a semaphore and to a barrier: see there.
+ *
+ * On several nodes (MPI) an object is on the node of the process that made it, a condition
+ * on that of its lock. Processes of other nodes use it by the same calls, each of which
+ * takes a message there and one back; it is made there, on the caller's behalf, by a
+ * process of crew's that stands for the caller's, with a thread for each of its threads.
+ * So all that is said of deaths holds for a process of any node, as soon as its death is
+ * known there; if its node is lost, after CREW_NODE_TIMEOUT. If the object's own node is
+ * lost its calls are CREW_EBROKEN. A call that gives an address or a descriptor
+ * (crew_value_ptr, crew_conn_fd) is CREW_ENOTSUP of another node's object. */
 #ifndef CREW_SYNC_H
 #define CREW_SYNC_H
 
@@ -118,7 +127,8 @@ CREW_API int crew_cond_destroy(crew_cond c);
 /* parties: at least 1. action (may be NULL) runs in the thread that arrives last,
  * before any is released; its call has no item, no common and no place for a result
  * (crew_fail works, a reply is dropped). It is a function as a task is: one that every
- * process has which may be the last. */
+ * process has which may be the last. If that one is of another node than the barrier, it
+ * runs on the barrier's node, in the process that stands for it there. */
 CREW_API int crew_barrier_create(crew_barrier *b, int parties, crew_fn *action);
 /* Waits until all parties are there: 0 for all of them. Otherwise the barrier breaks,
  * and stays so until crew_barrier_reset: CREW_ETIMEDOUT for the one whose time is over,

@@ -1,7 +1,7 @@
 /* Barriers, as their callers see them; their actions. */
 #include "share/barrier.h"
 
-#include "api/objects.h"
+#include "api/far.h"
 #include "team/member.h"
 
 #include <crew/sync.h>
@@ -57,11 +57,17 @@ static int act(crew_barrier b, const struct cw_barrier *barrier) {
     return state.action.object ? run(state.action) : 0;
 }
 
+static int wait_far(crew_barrier b, double timeout, uint32_t *index) {
+    int rc = cw_far(CW_CALL_BARRIER_WAIT, b.place, b.check, timeout);
+    *index = rc < 0 ? 0 : (uint32_t)rc;
+    return rc < 0 ? rc : 0;
+}
+
 static int wait(crew_barrier b, double timeout, uint32_t *index) {
     struct cw_self *self;
     struct cw_barrier *barrier = cw_handle_use(CW_BARRIER, b.place, b.check, &self);
     if (!barrier)
-        return crew_last_error()->code;
+        return wait_far(b, timeout, index);
     struct cw_deadline deadline = cw_deadline_in(timeout);
     struct cw_turn turn = {0};
     int rc = cw_barrier_arrive(self, barrier, b.check, &deadline, &turn);
@@ -105,7 +111,7 @@ int crew_barrier_abort(crew_barrier b) {
     struct cw_self *self;
     struct cw_barrier *barrier = cw_handle_use(CW_BARRIER, b.place, b.check, &self);
     if (!barrier)
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_BARRIER_ABORT, b.place, b.check, 0);
     if (cw_barrier_abort(barrier, b.check) < 0)
         return cw_handle_stale(CW_BARRIER, b.place, b.check);
     return cw_error_clear(NULL);
@@ -115,17 +121,18 @@ int crew_barrier_reset(crew_barrier b) {
     struct cw_self *self;
     struct cw_barrier *barrier = cw_handle_use(CW_BARRIER, b.place, b.check, &self);
     if (!barrier)
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_BARRIER_RESET, b.place, b.check, 0);
     if (cw_barrier_reset(self, barrier, b.check) < 0)
         return cw_handle_stale(CW_BARRIER, b.place, b.check);
     return cw_error_clear(NULL);
 }
 
-static int look(crew_barrier b, struct cw_barrier_state *state) {
+/* 0: in *state. 1: it is another node's, to which that call gave *answer. */
+static int look(crew_barrier b, struct cw_barrier_state *state, enum cw_call far, int *answer) {
     struct cw_self *self;
     const struct cw_barrier *barrier = cw_handle_use(CW_BARRIER, b.place, b.check, &self);
     if (!barrier)
-        return crew_last_error()->code;
+        return (*answer = cw_far(far, b.place, b.check, 0)) < 0 ? *answer : 1;
     if (cw_barrier_look(barrier, b.check, state) < 0)
         return cw_handle_stale(CW_BARRIER, b.place, b.check);
     return cw_error_clear(NULL);
@@ -133,20 +140,20 @@ static int look(crew_barrier b, struct cw_barrier_state *state) {
 
 int crew_barrier_parties(crew_barrier b) {
     struct cw_barrier_state state;
-    int rc = look(b, &state);
-    return rc < 0 ? rc : (int)state.parties;
+    int answer, rc = look(b, &state, CW_CALL_BARRIER_PARTIES, &answer);
+    return rc < 0 ? rc : rc ? answer : (int)state.parties;
 }
 
 int crew_barrier_n_waiting(crew_barrier b) {
     struct cw_barrier_state state;
-    int rc = look(b, &state);
-    return rc < 0 ? rc : (int)state.waiting;
+    int answer, rc = look(b, &state, CW_CALL_BARRIER_N_WAITING, &answer);
+    return rc < 0 ? rc : rc ? answer : (int)state.waiting;
 }
 
 int crew_barrier_broken(crew_barrier b) {
     struct cw_barrier_state state;
-    int rc = look(b, &state);
-    return rc < 0 ? rc : state.broken;
+    int answer, rc = look(b, &state, CW_CALL_BARRIER_BROKEN, &answer);
+    return rc < 0 ? rc : rc ? answer : state.broken;
 }
 
 int crew_barrier_destroy(crew_barrier b) {

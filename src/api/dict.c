@@ -3,6 +3,7 @@
 
 #include <crew/manager.h>
 
+#include "api/far.h"
 #include "api/values.h"
 
 /* The dictionary, and this thread; NULL with the reason. */
@@ -41,10 +42,28 @@ int crew_dict_create(crew_dict *d) {
 int crew_dict_destroy(crew_dict d) {
     struct cw_self *self;
     struct cw_dict *dict = enter(d, &self);
-    return dict ? told(d, cw_dict_end(self, dict, d.place, d.check)) : crew_last_error()->code;
+    return dict ? told(d, cw_dict_end(self, dict, d.place, d.check))
+                : (int)cw_far_number(CW_CALL_END, d.place, d.check, CW_DICT);
 }
 
 /* ---- one key ---- */
+
+/* The same of another node's. What the public call returns there: 0 where it says so. */
+static int change_far(crew_dict d, struct cw_dict_change *c) {
+    struct cw_far far = {.ask = {.place = d.place, .check = d.check, .a = c->n},
+                         .in = {c->key, c->want}};
+    far.ask.call = c->add         ? CW_CALL_DICT_ADD
+                   : c->compare   ? CW_CALL_DICT_CAS
+                   : c->want.data ? CW_CALL_DICT_SET
+                                  : CW_CALL_DICT_DEL;
+    if (c->compare) {
+        far.in[1] = c->is;
+        far.in[2] = c->want;
+    }
+    int rc = (int)cw_far_call(&far);
+    c->before = far.a;
+    return rc == 0 && far.ask.call == CW_CALL_DICT_DEL ? 1 : rc;
+}
 
 /* 1 or 0 as cw_dict_change, or an error with its sentence. */
 static int change(crew_dict d, struct cw_dict_change *c) {
@@ -58,7 +77,7 @@ static int change(crew_dict d, struct cw_dict_change *c) {
         return rc;
     struct cw_dict *dict = enter(d, &self);
     if (!dict)
-        return crew_last_error()->code;
+        return change_far(d, c);
     return told(d, cw_dict_change(self, dict, d.check, c, cw_error_last()));
 }
 
@@ -95,6 +114,18 @@ int crew_dict_add_i64(crew_dict d, const void *key, size_t ksize, int64_t n, int
     return rc < 0 ? rc : 0;
 }
 
+static ptrdiff_t get_far(crew_dict d, const void *key, size_t ksize, struct cw_out *out, bool take,
+                         double timeout) {
+    struct cw_far far = {.ask = {.call = take ? CW_CALL_DICT_POP : CW_CALL_DICT_GET,
+                                 .place = d.place,
+                                 .check = d.check,
+                                 .timeout = timeout,
+                                 .cap = out->made ? UINT64_MAX : out->cap},
+                         .in = {{key, ksize}},
+                         .out = out};
+    return (ptrdiff_t)cw_far_call(&far);
+}
+
 static ptrdiff_t get(crew_dict d, const void *key, size_t ksize, struct cw_out *out, bool take,
                      double timeout) {
     struct cw_self *self;
@@ -105,7 +136,7 @@ static ptrdiff_t get(crew_dict d, const void *key, size_t ksize, struct cw_out *
         return rc;
     struct cw_dict *dict = enter(d, &self);
     if (!dict)
-        return crew_last_error()->code;
+        return get_far(d, key, ksize, out, take, timeout);
     rc = cw_dict_get(self, dict, d.check, (struct cw_bytes){key, ksize}, out, take, timeout);
     if (rc == CREW_ETOOSMALL || rc == CREW_ENOMEM)
         return cw_out_failed(out, rc);
@@ -141,8 +172,18 @@ ptrdiff_t crew_dict_pop_alloc(crew_dict d, const void *key, size_t ksize, void *
     return get_alloc(d, key, ksize, val, true, timeout);
 }
 
+static ptrdiff_t has_far(crew_dict d, const void *key, size_t ksize) {
+    struct cw_far far = {
+        .ask = {.call = CW_CALL_DICT_HAS, .place = d.place, .check = d.check},
+        .in = {{key, ksize}}};
+    int rc = cw_bytes_check(key, ksize, "key");
+    return rc < 0 ? rc : (ptrdiff_t)cw_far_call(&far);
+}
+
 ptrdiff_t crew_dict_has(crew_dict d, const void *key, size_t ksize) {
     struct cw_out out = {0};
+    if (cw_far_is(d.check))
+        return has_far(d, key, ksize);
     ptrdiff_t rc = get(d, key, ksize, &out, false, 0);
     if (rc != CREW_ETOOSMALL)
         return rc;
@@ -156,7 +197,7 @@ int64_t crew_dict_size(crew_dict d) {
     struct cw_self *self;
     struct cw_dict *dict = enter(d, &self);
     if (!dict)
-        return crew_last_error()->code;
+        return cw_far_number(CW_CALL_DICT_SIZE, d.place, d.check, 0);
     int64_t n = cw_dict_size(self, dict, d.check);
     told(d, n < 0 ? (int)n : 0);
     return n;
@@ -165,7 +206,8 @@ int64_t crew_dict_size(crew_dict d) {
 int crew_dict_clear(crew_dict d) {
     struct cw_self *self;
     struct cw_dict *dict = enter(d, &self);
-    return dict ? told(d, cw_dict_clear(self, dict, d.check)) : crew_last_error()->code;
+    return dict ? told(d, cw_dict_clear(self, dict, d.check))
+                : cw_far(CW_CALL_DICT_CLEAR, d.place, d.check, 0);
 }
 
 struct visit {
@@ -188,7 +230,8 @@ int crew_dict_each(crew_dict d,
         return cw_error_set(NULL, CREW_EINVAL, 0, "the function to call is NULL");
     struct cw_dict *dict = enter(d, &self);
     if (!dict)
-        return crew_last_error()->code;
+        return cw_far_each(CW_CALL_DICT_EACH, d.place, d.check, visit,
+                           &(struct visit){fn, ctx});
     int rc = told(d, cw_dict_copy(self, dict, d.check, &copy));
     if (rc == 0)
         rc = cw_copy_each(&copy, visit, &(struct visit){fn, ctx});

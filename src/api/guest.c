@@ -6,6 +6,7 @@
 #include "api/lease.h"
 #include "api/node.h"
 #include "api/process_impl.h"
+#include "api/remote.h"
 #include "api/stop.h"
 #include "backend/ranks/ranks.h"
 #include "base/error.h"
@@ -68,7 +69,6 @@ static struct guest {
     int64_t looked_ns; /* the agent's: for tasks that wait */
     int64_t told_ns, every_ns; /* the agent's: of ranges that run; how often */
     bool running; /* there were such ranges then */
-    _Atomic uint32_t word;
 } guest = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 void cw_guest_post(struct cw_parcel *parcel) {
@@ -428,8 +428,10 @@ static void end(int how) {
 
 static void letter(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest) {
     (void)ctx;
-    if (node != 0)
+    if (cw_remote_letter(node, letter, &rest) || node != 0)
         return;
+    if (letter->word == CW_W_LOST && letter->lo > 0 && letter->lo < guest.agent->place.nodes)
+        cw_agent_abandon(guest.agent, (int)letter->lo);
     struct guest_pool *g = guest.pools;
     while (g && g->id != letter->pool)
         g = g->next;
@@ -482,6 +484,7 @@ static bool work(void *ctx, bool *waits) {
     if (signal)
         cw_agent_say(guest.agent, 0, &(struct cw_letter){.word = CW_W_STOPPED, .code = signal});
     bool any = post != NULL || signal;
+    any = cw_remote_work(waits) || any;
     for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
         send_back(g, now);
     guest.looked_ns = now - guest.looked_ns > BACK_NS / 4 ? now : guest.looked_ns;
@@ -499,7 +502,7 @@ static bool lie_down(void *ctx) {
     pthread_mutex_lock(&guest.lock);
     bool nothing = !guest.first;
     pthread_mutex_unlock(&guest.lock);
-    return nothing;
+    return nothing && cw_remote_idle();
 }
 
 static void get_up(void *ctx) {
@@ -508,6 +511,7 @@ static void get_up(void *ctx) {
 
 static void lost(void *ctx, int node) {
     (void)ctx;
+    cw_remote_lost(node);
     if (node == 0)
         end(ALONE);
 }
@@ -603,7 +607,8 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
                                             .get_up = get_up,
                                             .lost = lost};
     begin(s, agent);
-    cw_agent_serve(agent, &ops, NULL, &guest.word);
+    cw_remote_begin(s, agent);
+    cw_agent_serve(agent, &ops, NULL, cw_remote_word());
     say(&(struct cw_letter){.word = CW_W_HELLO, .lo = workers}, NULL, 0);
     if (agent->driven)
         drive();

@@ -2,6 +2,7 @@
 
 #include "api/joint.h"
 #include "api/process_impl.h"
+#include "api/remote.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -65,13 +66,7 @@ int cw_home_serve(struct cw_session *s, struct cw_agent *agent, int *due, double
                                             .lie_down = cw_home_lie_down,
                                             .get_up = cw_home_get_up,
                                             .lost = cw_home_lost};
-    /* Of an earlier job of this session: who is about to wake it may still do so. */
-    bool another = cw_homes.session == s && cw_homes.made == s->own.id.inode;
-    if (!another)
-        cw_homes.word = cw_alloc_zero(&s->arena, sizeof(uint32_t), NULL, err);
-    if (!cw_homes.word)
-        return err->code;
-    cw_homes.made = s->own.id.inode;
+    cw_homes.word = (cw_off)((char *)cw_remote_word() - s->own.base);
     cw_homes.session = s;
     cw_homes.mustered = 0;
     cw_homes.less = false;
@@ -79,7 +74,8 @@ int cw_home_serve(struct cw_session *s, struct cw_agent *agent, int *due, double
     cw_homes.due = due;
     if (cw_process_home_begin(s, agent, cw_homes.word, err) < 0)
         return err->code;
-    cw_agent_serve(agent, &ops, NULL, cw_ptr(&s->arena, cw_homes.word));
+    cw_remote_begin(s, agent);
+    cw_agent_serve(agent, &ops, NULL, cw_remote_word());
     return await_hellos(seconds, err);
 }
 

@@ -87,7 +87,6 @@ struct cw_home {
 extern struct cw_homes {
     struct cw_agent *agent;
     struct cw_session *session;
-    uint64_t made; /* the inode of that one's segment */
     cw_off word; /* in the segment: what proxies sleep on */
     pthread_mutex_t lock; /* guards the list, and who is in it */
     pthread_cond_t changed;

@@ -1,5 +1,6 @@
 /* What other nodes answer, stored as members store it; and that they are lost. */
 #include "api/home_impl.h"
+#include "api/remote.h"
 #include "api/stop.h"
 
 #include "api/places.h"
@@ -250,6 +251,9 @@ void cw_home_lost(void *ctx, int node) {
     (void)ctx;
     cw_error_set(&err, CREW_EBROKEN, 0, "node %s was lost", cw_homes.agent->nodes[node].host);
     cw_process_home_lost(node);
+    cw_remote_lost(node);
+    for (int other = 1; other < cw_homes.agent->place.nodes; other++)
+        cw_agent_say(cw_homes.agent, other, &(struct cw_letter){.word = CW_W_LOST, .lo = node});
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
         for (int k = 0; k < h->count; k++)
@@ -319,6 +323,8 @@ void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct 
         cw_process_home_letter(node, letter, &rest);
         return;
     }
+    if (cw_remote_letter(node, letter, &rest))
+        return;
     pthread_mutex_lock(&cw_homes.lock);
     if (letter->word == CW_W_HELLO) {
         cw_homes.due[node] = letter->lo > 0 ? (int)letter->lo : 1;

@@ -1,5 +1,6 @@
 /* What other nodes get to do: the agent is their proxies, and claims for them. */
 #include "api/home_impl.h"
+#include "api/remote.h"
 
 #include "api/places.h"
 #include "api/process_impl.h"
@@ -368,6 +369,7 @@ static void say_to_all(enum cw_word word, bool *wanted) {
 
 bool cw_home_work(void *ctx, bool *waits) {
     bool any = cw_process_home_work();
+    any = cw_remote_work(waits) || any;
     (void)ctx;
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)

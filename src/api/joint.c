@@ -5,6 +5,7 @@
 #include "api/launch.h"
 #include "api/node.h"
 #include "api/pool_impl.h"
+#include "api/remote.h"
 #include "backend/fork/nursery.h"
 #include "backend/mpi/core.h"
 #include "backend/ranks/ranks.h"
@@ -68,6 +69,10 @@ void cw_joint_wait(_Atomic uint32_t *word, uint32_t seen, double timeout) {
     }
 }
 
+struct cw_nursery *cw_joint_nursery(void) {
+    return &joint.nursery;
+}
+
 /* ---- begin and end ------------------------------------------------------- */
 
 static void finalizing(void) {
@@ -126,6 +131,7 @@ static int leave(const crew_error *mine, bool orderly, crew_error *err) {
     free(l->due);
     if (joint.nursery.socket >= 0)
         cw_nursery_stop(&joint.nursery);
+    cw_remote_end(true);
     if (s) {
         s->node = 0;
         cw_free(&s->arena, joint.quay);

@@ -14,12 +14,17 @@
 #ifndef CW_API_JOINT_H
 #define CW_API_JOINT_H
 
+#include "backend/fork/nursery.h"
+
 #include <crew/pool.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 /* The pool was freed: all ranks go home. why: it could not be opened; else NULL. */
 void cw_joint_end(const crew_error *why);
+
+/* What forks this rank's workers meanwhile. */
+struct cw_nursery *cw_joint_nursery(void);
 
 /* True on the thread that has to do the agent's work. */
 bool cw_joint_drives(void);

@@ -3,6 +3,7 @@
 #include "api/guest.h"
 #include "api/home.h"
 #include "api/node.h"
+#include "api/remote.h"
 #include "api/session.h"
 #include "api/stop.h"
 #include "backend/ranks/ranks.h"
@@ -187,7 +188,8 @@ void cw_launch_dismiss(void) {
 static void end_job(void) {
     cw_launch_dismiss();
     cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? CW_ENDS_WITH_LESS : 0, GO);
-    cw_agent_leave(&launch.agent, !launch.less, GO);
+    if (cw_agent_leave(&launch.agent, !launch.less, GO))
+        cw_remote_end(false);
 }
 
 /* Without crew_finalize, too, the other ranks end. The memory stays: there may be pools,

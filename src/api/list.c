@@ -3,6 +3,7 @@
 
 #include <crew/manager.h>
 
+#include "api/far.h"
 #include "api/values.h"
 
 /* The list, and this thread; NULL with the reason. */
@@ -36,10 +37,18 @@ int crew_list_create(crew_list *l) {
 int crew_list_destroy(crew_list l) {
     struct cw_self *self;
     struct cw_list *list = enter(l, &self);
-    return list ? told(l, cw_list_end(self, list, l.place, l.check)) : crew_last_error()->code;
+    return list ? told(l, cw_list_end(self, list, l.place, l.check))
+                : (int)cw_far_number(CW_CALL_END, l.place, l.check, CW_LIST);
 }
 
 /* ---- one item ---- */
+
+static int put_far(crew_list l, int64_t place, const void *val, size_t size, enum cw_call call) {
+    struct cw_far far = {
+        .ask = {.call = call, .place = l.place, .check = l.check, .a = place},
+        .in = {cw_bytes_of(val, size)}};
+    return (int)cw_far_call(&far);
+}
 
 static int put(crew_list l, int64_t place, const void *val, size_t size,
                int (*how)(struct cw_self *self, struct cw_list *list, uint64_t check, int64_t index,
@@ -50,7 +59,8 @@ static int put(crew_list l, int64_t place, const void *val, size_t size,
         return rc;
     struct cw_list *list = enter(l, &self);
     if (!list)
-        return crew_last_error()->code;
+        return put_far(l, place, val, size,
+                       how == cw_list_set ? CW_CALL_LIST_SET : CW_CALL_LIST_INSERT);
     return told(l, how(self, list, l.check, place, cw_bytes_of(val, size), cw_error_last()));
 }
 
@@ -66,6 +76,16 @@ int crew_list_set(crew_list l, int64_t place, const void *val, size_t size) {
     return put(l, place, val, size, cw_list_set);
 }
 
+static ptrdiff_t get_far(crew_list l, int64_t place, struct cw_out *out, bool take) {
+    struct cw_far far = {.ask = {.call = take ? CW_CALL_LIST_POP : CW_CALL_LIST_GET,
+                                 .place = l.place,
+                                 .check = l.check,
+                                 .a = place,
+                                 .cap = out->made ? UINT64_MAX : out->cap},
+                         .out = out};
+    return (ptrdiff_t)cw_far_call(&far);
+}
+
 static ptrdiff_t get(crew_list l, int64_t place, struct cw_out *out, bool take) {
     struct cw_self *self;
     int rc = cw_out_check(out);
@@ -73,7 +93,7 @@ static ptrdiff_t get(crew_list l, int64_t place, struct cw_out *out, bool take) 
         return rc;
     struct cw_list *list = enter(l, &self);
     if (!list)
-        return crew_last_error()->code;
+        return get_far(l, place, out, take);
     rc = cw_list_get(self, list, l.check, place, out, take, cw_error_last());
     if (rc == CREW_ETOOSMALL || rc == CREW_ENOMEM)
         return cw_out_failed(out, rc);
@@ -110,7 +130,7 @@ int64_t crew_list_size(crew_list l) {
     struct cw_self *self;
     struct cw_list *list = enter(l, &self);
     if (!list)
-        return crew_last_error()->code;
+        return cw_far_number(CW_CALL_LIST_SIZE, l.place, l.check, 0);
     int64_t n = cw_list_size(self, list, l.check);
     told(l, n < 0 ? (int)n : 0);
     return n;
@@ -119,7 +139,8 @@ int64_t crew_list_size(crew_list l) {
 int crew_list_clear(crew_list l) {
     struct cw_self *self;
     struct cw_list *list = enter(l, &self);
-    return list ? told(l, cw_list_clear(self, list, l.check)) : crew_last_error()->code;
+    return list ? told(l, cw_list_clear(self, list, l.check))
+                : cw_far(CW_CALL_LIST_CLEAR, l.place, l.check, 0);
 }
 
 struct visit {
@@ -142,7 +163,8 @@ int crew_list_each(crew_list l, int (*fn)(void *ctx, int64_t place, const void *
         return cw_error_set(NULL, CREW_EINVAL, 0, "the function to call is NULL");
     struct cw_list *list = enter(l, &self);
     if (!list)
-        return crew_last_error()->code;
+        return cw_far_each(CW_CALL_LIST_EACH, l.place, l.check, visit,
+                           &(struct visit){fn, ctx, 0});
     int rc = told(l, cw_list_copy(self, list, l.check, &copy));
     if (rc == 0)
         rc = cw_copy_each(&copy, visit, &(struct visit){fn, ctx, 0});

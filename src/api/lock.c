@@ -1,6 +1,6 @@
 /* Locks, as their callers see them. The two kinds differ in who may release, and in
  * what the same thread's next acquire means. */
-#include "api/objects.h"
+#include "api/far.h"
 #include "share/lock.h"
 
 #include <crew/sync.h>
@@ -38,14 +38,14 @@ int crew_lock_create(crew_lock *l) {
 int crew_lock_acquire(crew_lock l, double timeout) {
     struct use use = {CW_LOCK, l.place, l.check, NULL, NULL};
     if (!find(&use))
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_LOCK_ACQUIRE, l.place, l.check, timeout);
     return acquired(&use, cw_lock_acquire(use.self, use.lock, l.check, timeout));
 }
 
 int crew_lock_release(crew_lock l) {
     struct use use = {CW_LOCK, l.place, l.check, NULL, NULL};
     if (!find(&use))
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_LOCK_RELEASE, l.place, l.check, 0);
     if (cw_lock_release(use.self, use.lock, l.check) == 0)
         return cw_error_clear(NULL);
     return cw_object_same(&use.lock->head, l.check)
@@ -66,14 +66,14 @@ int crew_rlock_create(crew_rlock *l) {
 int crew_rlock_acquire(crew_rlock l, double timeout) {
     struct use use = {CW_RLOCK, l.place, l.check, NULL, NULL};
     if (!find(&use))
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_RLOCK_ACQUIRE, l.place, l.check, timeout);
     return acquired(&use, cw_rlock_acquire(use.self, use.lock, l.check, timeout));
 }
 
 int crew_rlock_release(crew_rlock l) {
     struct use use = {CW_RLOCK, l.place, l.check, NULL, NULL};
     if (!find(&use))
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_RLOCK_RELEASE, l.place, l.check, 0);
     int rc = cw_rlock_release(use.self, use.lock, l.check);
     if (rc == CREW_EPERM)
         return cw_error_set(NULL, rc, 0, "this thread does not hold the rlock");

@@ -2,6 +2,7 @@
  * with one. */
 #include "api/objects.h"
 
+#include "api/far.h"
 #include "api/session.h"
 
 struct cw_self *cw_self_join(crew_error *err) {
@@ -54,6 +55,8 @@ int cw_handle_end(enum cw_kind_of kind, uint64_t place, uint64_t check) {
     if (!self)
         return crew_last_error()->code;
     if (cw_object_end(self->share, kind, place, check) < 0)
-        return cw_handle_stale(kind, place, check);
+        return cw_handle_stale(kind, place, check) < 0
+                   ? (int)cw_far_number(CW_CALL_END, place, check, kind)
+                   : 0;
     return cw_error_clear(NULL);
 }

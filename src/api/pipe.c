@@ -1,7 +1,7 @@
 /* Pipes, as their callers see them. */
 #include "api/pipe.h"
 
-#include "api/objects.h"
+#include "api/far.h"
 #include "os/clock.h"
 #include "share/pipe.h"
 
@@ -12,8 +12,9 @@
 #include <poll.h>
 #include <stdlib.h>
 
-/* How long a wait for several trusts that somebody else sees deaths. */
-static const double LOOK_AGAIN = 0.5;
+/* How long a wait for several trusts that somebody else sees deaths; and how long it does
+ * not look at ends of another node's pipes, which have no descriptor here. */
+static const double LOOK_AGAIN = 0.5, LOOK_FAR = 0.005;
 
 static int stale(crew_conn c) {
     return cw_handle_stale(CW_PIPE, c.place, c.check);
@@ -60,13 +61,22 @@ int crew_pipe_create(crew_conn *a, crew_conn *b, bool duplex) {
     return rc;
 }
 
+static int send_far(crew_conn handle, const void *data, size_t size, double timeout) {
+    struct cw_far far = {.ask = {.call = CW_CALL_CONN_SEND,
+                                 .place = handle.place,
+                                 .check = handle.check,
+                                 .timeout = timeout},
+                         .in = {{data, size}}};
+    return (int)cw_far_call(&far);
+}
+
 int crew_conn_send(crew_conn handle, const void *data, size_t size, double timeout) {
     struct cw_conn c;
     if (size && !data)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the message is NULL, its size is %zu", size);
     int rc = find(handle, &c);
     if (rc < 0)
-        return rc;
+        return send_far(handle, data, size, timeout);
     rc = cw_conn_send(&c, data, size, timeout, cw_error_last());
     if (rc == 0)
         return cw_error_clear(NULL);
@@ -76,11 +86,28 @@ int crew_conn_send(crew_conn handle, const void *data, size_t size, double timeo
     return tell(handle, &c, rc, "the pipe has no room for the message yet");
 }
 
+static ptrdiff_t receive_far(crew_conn handle, struct cw_sink *sink, double timeout) {
+    void *made = NULL;
+    struct cw_out out = {.buf = sink->buf, .cap = sink->cap, .made = sink->alloc ? &made : NULL};
+    struct cw_far far = {.ask = {.call = CW_CALL_CONN_RECV,
+                                 .place = handle.place,
+                                 .check = handle.check,
+                                 .timeout = timeout,
+                                 .cap = sink->alloc ? UINT64_MAX : sink->cap},
+                         .out = &out};
+    ptrdiff_t size = (ptrdiff_t)cw_far_call(&far);
+    if (size == 0)
+        free(made);
+    else if (sink->alloc)
+        sink->buf = made;
+    return size;
+}
+
 static ptrdiff_t receive(crew_conn handle, struct cw_sink *sink, double timeout) {
     struct cw_conn c;
     int rc = find(handle, &c);
     if (rc < 0)
-        return rc;
+        return receive_far(handle, sink, timeout);
     rc = cw_conn_recv(&c, sink, timeout);
     switch (rc) {
     case 0:
@@ -120,7 +147,7 @@ int crew_conn_poll(crew_conn handle, double timeout) {
     struct cw_conn c;
     int rc = find(handle, &c);
     if (rc < 0)
-        return rc;
+        return cw_far(CW_CALL_CONN_POLL, handle.place, handle.check, timeout);
     rc = cw_conn_poll(&c, timeout);
     return rc == 0 ? cw_error_clear(NULL) : tell(handle, &c, rc, "no message has come");
 }
@@ -129,7 +156,8 @@ int crew_conn_fd(crew_conn handle) {
     struct cw_conn c;
     int rc = find(handle, &c);
     if (rc < 0)
-        return rc;
+        return cw_far_not(handle.check, "a descriptor tells of a pipe of its own node only: use "
+                                        "crew_conn_poll or crew_conn_wait");
     rc = cw_conn_fd(&c, cw_error_last());
     if (rc < 0)
         return tell(handle, &c, rc, "");
@@ -141,7 +169,7 @@ int crew_conn_close(crew_conn handle) {
     struct cw_conn c;
     int rc = find(handle, &c);
     if (rc < 0)
-        return rc;
+        return cw_far(CW_CALL_CONN_CLOSE, handle.place, handle.check, 0);
     rc = cw_conn_close(&c);
     return rc == 0 ? cw_error_clear(NULL) : tell(handle, &c, rc, "");
 }
@@ -161,8 +189,19 @@ static int look_at_all(const crew_conn *conns, int count, bool *ready) {
     return found;
 }
 
+/* True: some are another node's. */
+static bool any_far(const crew_conn *conns, int count) {
+    for (int i = 0; i < count; i++)
+        if (cw_far_is(conns[i].check))
+            return true;
+    return false;
+}
+
 static int find_descriptors(const crew_conn *conns, int count, struct pollfd *polls) {
     for (int i = 0; i < count; i++) {
+        polls[i] = (struct pollfd){.fd = -1};
+        if (cw_far_is(conns[i].check))
+            continue;
         int fd = crew_conn_fd(conns[i]);
         if (fd < 0)
             return fd;
@@ -175,13 +214,14 @@ static int wait_for_any(const crew_conn *conns, int count, bool *ready, double t
                         struct pollfd *polls) {
     struct cw_deadline deadline = cw_deadline_in(timeout);
     int found = 0, rc = find_descriptors(conns, count, polls);
+    const double most = any_far(conns, count) ? LOOK_FAR : LOOK_AGAIN;
     while (rc == 0 && found == 0) {
         found = look_at_all(conns, count, ready);
         if (found != 0 || cw_deadline_over(&deadline))
             break;
         double slice = cw_deadline_slice(&deadline);
-        if (slice < 0 || slice > LOOK_AGAIN)
-            slice = LOOK_AGAIN;
+        if (slice < 0 || slice > most)
+            slice = most;
         if (poll(polls, (nfds_t)count, (int)(slice * 1e3) + 1) == 0 && slice == LOOK_AGAIN)
             cw_party_bury(cw_share_here());
     }
@@ -213,7 +253,9 @@ int cw_conns_check(const crew_conn *conns, int count, crew_error *err) {
     for (int i = 0; i < count; i++) {
         struct cw_conn c;
         int rc = find(conns[i], &c);
-        if (rc == 0 && cw_conn_look(&c) < 0)
+        if (rc < 0)
+            rc = cw_far(CW_CALL_CONN_LOOK, conns[i].place, conns[i].check, 0);
+        else if (cw_conn_look(&c) < 0)
             rc = tell(conns[i], &c, CREW_EINVAL, "");
         if (rc < 0)
             return cw_error_copy(err, crew_last_error());
@@ -226,5 +268,7 @@ void cw_conns_take(const crew_conn *conns, int count) {
         struct cw_conn c;
         if (find(conns[i], &c) == 0)
             cw_conn_own(&c, CREW_FOREVER);
+        else
+            cw_far(CW_CALL_CONN_OWN, conns[i].place, conns[i].check, 0);
     }
 }

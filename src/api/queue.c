@@ -1,5 +1,5 @@
 /* Queues, as their callers see them. */
-#include "api/objects.h"
+#include "api/far.h"
 #include "share/queue.h"
 
 #include <crew/channel.h>
@@ -49,15 +49,36 @@ int crew_queue_create(crew_queue *q, int64_t max, const crew_queue_opts *opts) {
                           q ? &q->check : NULL);
 }
 
+static int put_far(crew_queue q, const void *data, size_t size, double timeout) {
+    struct cw_far far = {.ask = {.call = CW_CALL_QUEUE_PUT,
+                                 .place = q.place,
+                                 .check = q.check,
+                                 .timeout = timeout},
+                         .in = {{data, size}}};
+    return (int)cw_far_call(&far);
+}
+
+static ptrdiff_t get_far(crew_queue q, struct cw_out *out, uint64_t cap, double timeout) {
+    struct cw_far far = {.ask = {.call = CW_CALL_QUEUE_GET,
+                                 .place = q.place,
+                                 .check = q.check,
+                                 .timeout = timeout,
+                                 .cap = cap},
+                         .out = out};
+    return (ptrdiff_t)cw_far_call(&far);
+}
+
 int crew_queue_put(crew_queue q, const void *data, size_t size, double timeout) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
-    if (!queue)
+    if (!queue && !cw_far_is(q.check))
         return not_found();
     if (!data && size)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the message to put is NULL, but not empty");
     if (size > PTRDIFF_MAX)
         return cw_error_set(NULL, CREW_EINVAL, 0, "a message cannot have %zu bytes", size);
+    if (!queue)
+        return put_far(q, data, size, timeout);
     int rc = cw_queue_put(self, queue, q.check, data, size, timeout, cw_error_last());
     return end_with(rc, q, "there was no room in the queue");
 }
@@ -65,10 +86,12 @@ int crew_queue_put(crew_queue q, const void *data, size_t size, double timeout) 
 ptrdiff_t crew_queue_get(crew_queue q, void *buf, size_t cap, double timeout) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
-    if (!queue)
+    if (!queue && !cw_far_is(q.check))
         return not_found();
     if (!buf && cap)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the buffer for a message is NULL");
+    if (!queue)
+        return get_far(q, &(struct cw_out){.buf = buf, .cap = cap}, cap, timeout);
     size_t size = 0;
     int rc = cw_queue_get(self, queue, q.check, buf, cap, timeout, &size);
     if (rc == CREW_ETOOSMALL)
@@ -101,15 +124,26 @@ static int get_growing(struct cw_self *self, struct cw_queue *queue, uint64_t ch
     }
 }
 
+static ptrdiff_t get_alloc_far(crew_queue q, void **data, double timeout) {
+    ptrdiff_t size = get_far(q, &(struct cw_out){.made = data}, UINT64_MAX, timeout);
+    if (size == 0) {
+        free(*data);
+        *data = NULL;
+    }
+    return size;
+}
+
 ptrdiff_t crew_queue_get_alloc(crew_queue q, void **data, double timeout) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
     if (data)
         *data = NULL;
-    if (!queue)
+    if (!queue && !cw_far_is(q.check))
         return not_found();
     if (!data)
         return cw_error_set(NULL, CREW_EINVAL, 0, "where to leave the message is NULL");
+    if (!queue)
+        return get_alloc_far(q, data, timeout);
     size_t cap = CW_QUEUE_INLINE, size = 0;
     void *buf = malloc(cap);
     if (!buf)
@@ -132,7 +166,7 @@ int64_t crew_queue_size(crew_queue q) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
     if (!queue)
-        return not_found();
+        return cw_far_number(CW_CALL_QUEUE_SIZE, q.place, q.check, 0);
     int64_t size = (int64_t)cw_queue_size(queue);
     int rc = end_with(cw_object_same(&queue->cell, q.check) ? 0 : CREW_EINVAL, q, "");
     return rc < 0 ? rc : size;
@@ -142,7 +176,7 @@ int crew_queue_full(crew_queue q) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
     if (!queue)
-        return not_found();
+        return cw_far(CW_CALL_QUEUE_FULL, q.place, q.check, 0);
     uint64_t max = atomic_load_explicit(&queue->max, memory_order_relaxed);
     bool full = max && cw_queue_size(queue) == max;
     int rc = end_with(cw_object_same(&queue->cell, q.check) ? 0 : CREW_EINVAL, q, "");
@@ -158,7 +192,7 @@ int crew_queue_task_done(crew_queue q) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
     if (!queue)
-        return not_found();
+        return cw_far(CW_CALL_QUEUE_TASK_DONE, q.place, q.check, 0);
     int rc = cw_queue_task_done(self, queue, q.check);
     if (rc == CREW_EPERM)
         return cw_error_set(NULL, CREW_EINVAL, 0, "every message that was put is done already");
@@ -169,35 +203,37 @@ int crew_queue_join(crew_queue q, double timeout) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
     if (!queue)
-        return not_found();
+        return cw_far(CW_CALL_QUEUE_JOIN, q.place, q.check, timeout);
     return end_with(cw_queue_join(self, queue, q.check, timeout), q, "not all messages were done");
 }
 
 int crew_queue_close(crew_queue q) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
-    return queue ? end_with(cw_queue_close(self, queue, q.check), q, "") : not_found();
+    return queue ? end_with(cw_queue_close(self, queue, q.check), q, "")
+                 : cw_far(CW_CALL_QUEUE_CLOSE, q.place, q.check, 0);
 }
 
 int crew_queue_produce(crew_queue q) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
     if (!queue)
-        return not_found();
+        return cw_far(CW_CALL_QUEUE_PRODUCE, q.place, q.check, 0);
     return end_with(cw_queue_produce(self, queue, q.check, cw_error_last()), q, "");
 }
 
 int crew_queue_leave(crew_queue q) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
-    return queue ? end_with(cw_queue_leave(self, queue, q.check), q, "") : not_found();
+    return queue ? end_with(cw_queue_leave(self, queue, q.check), q, "")
+                 : cw_far(CW_CALL_QUEUE_LEAVE, q.place, q.check, 0);
 }
 
 int crew_queue_destroy(crew_queue q) {
     struct cw_self *self;
     struct cw_queue *queue = find(q, &self);
     if (!queue)
-        return not_found();
+        return (int)cw_far_number(CW_CALL_END, q.place, q.check, CW_QUEUE);
     if (cw_queue_end(self, queue, q.check) < 0)
         return cw_handle_stale(CW_QUEUE, q.place, q.check);
     return cw_handle_end(CW_QUEUE, q.place, q.check);

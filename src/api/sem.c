@@ -1,7 +1,7 @@
 /* Semaphores and events, as their callers see them. */
 #include "share/sem.h"
 
-#include "api/objects.h"
+#include "api/far.h"
 #include "share/event.h"
 
 #include <crew/sync.h>
@@ -25,7 +25,7 @@ int crew_sem_acquire(crew_sem s, double timeout) {
     struct cw_self *self;
     struct cw_sem *sem = cw_handle_use(CW_SEM, s.place, s.check, &self);
     if (!sem)
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_SEM_ACQUIRE, s.place, s.check, timeout);
     int rc = cw_sem_acquire(self, sem, s.check, timeout);
     cw_handle_met();
     if (rc == CREW_ETIMEDOUT)
@@ -37,7 +37,7 @@ int crew_sem_release(crew_sem s) {
     struct cw_self *self;
     struct cw_sem *sem = cw_handle_use(CW_SEM, s.place, s.check, &self);
     if (!sem)
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_SEM_RELEASE, s.place, s.check, 0);
     int rc = cw_sem_release(sem, s.check);
     if (rc == CREW_ELIMIT)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the semaphore has all its permits");
@@ -48,7 +48,7 @@ int64_t crew_sem_value(crew_sem s) {
     struct cw_self *self;
     const struct cw_sem *sem = cw_handle_use(CW_SEM, s.place, s.check, &self);
     if (!sem)
-        return crew_last_error()->code;
+        return cw_far_number(CW_CALL_SEM_VALUE, s.place, s.check, 0);
     uint64_t word = atomic_load(&sem->word);
     if (!cw_sem_is(word, s.check))
         return cw_handle_stale(CW_SEM, s.place, s.check);
@@ -71,7 +71,7 @@ static int turn(crew_event e, bool on) {
     struct cw_self *self;
     struct cw_event *event = cw_handle_use(CW_EVENT, e.place, e.check, &self);
     if (!event)
-        return crew_last_error()->code;
+        return cw_far(on ? CW_CALL_EVENT_SET : CW_CALL_EVENT_CLEAR, e.place, e.check, 0);
     if (cw_event_turn(event, e.check, on) < 0)
         return cw_handle_stale(CW_EVENT, e.place, e.check);
     return cw_error_clear(NULL);
@@ -89,7 +89,7 @@ int crew_event_is_set(crew_event e) {
     struct cw_self *self;
     const struct cw_event *event = cw_handle_use(CW_EVENT, e.place, e.check, &self);
     if (!event)
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_EVENT_IS_SET, e.place, e.check, 0);
     int rc = cw_event_is_set(event, e.check);
     if (rc < 0)
         return cw_handle_stale(CW_EVENT, e.place, e.check);
@@ -101,7 +101,7 @@ int crew_event_wait(crew_event e, double timeout) {
     struct cw_self *self;
     struct cw_event *event = cw_handle_use(CW_EVENT, e.place, e.check, &self);
     if (!event)
-        return crew_last_error()->code;
+        return cw_far(CW_CALL_EVENT_WAIT, e.place, e.check, timeout);
     int rc = cw_event_wait(self, event, e.check, timeout);
     cw_handle_met();
     if (rc == CREW_ETIMEDOUT)

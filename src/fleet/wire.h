@@ -54,7 +54,19 @@ enum cw_word {
     CW_W_CLOSED,
     CW_W_MUSTERED, /* code 1: some are not */
     CW_W_STOPPED,    /* a process of that node has had the signal of this code */
+    /* from any node to any: objects, see share/desk.h. pool, turn: a process there (its party's
+     * number + 1 and generation); slot, generation: its thread's desk. What has lo and hi is
+     * [lo, ...) of hi bytes. Those that end with _PART follow when a READY came. */
+    CW_W_ASK, /* to the home of an object: cw_ask; its bytes if they are few */
+    CW_W_ASK_PART,
+    CW_W_ANSWER, /* from there: cw_told; its bytes if they are few */
+    CW_W_ANSWER_PART,
+    CW_W_ASK_READY,    /* from there: there is room for the question's bytes */
+    CW_W_ANSWER_READY, /* to there: for those of the answer; code not 0: there is none */
+    CW_W_LEFT,         /* to there: that thread has ended */
+    CW_W_GONE,         /* to there: that process is dead */
     /* from both */
+    CW_W_LOST, /* from home: node lo is lost */
     CW_W_BEAT, /* still here */
     CW_W_WORDS
 };

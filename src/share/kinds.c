@@ -22,6 +22,7 @@ static const struct cw_kind *const kinds[CW_KINDS] = {
     [CW_VALUE] = &cw_kind_value,
     [CW_ARRAY] = &cw_kind_array,
     [CW_SHM] = &cw_kind_shm,
+    [CW_DESK] = &cw_kind_desk,
 };
 
 const struct cw_kind *cw_kind(enum cw_kind_of kind) {

@@ -7,6 +7,7 @@
 extern const struct cw_kind cw_kind_array;
 extern const struct cw_kind cw_kind_barrier;
 extern const struct cw_kind cw_kind_cond;
+extern const struct cw_kind cw_kind_desk;
 extern const struct cw_kind cw_kind_dict;
 extern const struct cw_kind cw_kind_event;
 extern const struct cw_kind cw_kind_list;

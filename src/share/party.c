@@ -1,5 +1,5 @@
 /* Parties and hands: who is there, and what becomes of the dead. */
-#include "share/share.h"
+#include "share/desk.h"
 
 #include "base/error.h"
 #include "os/futex.h"
@@ -196,6 +196,8 @@ static void thread_ends(void *self) {
     if (mine->hand && mine->era == cw_share_era && mine->share->party) {
         bool holds = mine->hand->holds > 0;
         mine->hand->over = 1;
+        if (mine->hand->desk)
+            cw_desk_leave(mine->share, mine->hand);
         if (!holds)
             free_hand(mine->share, mine->hand);
         if (holds || kept)
@@ -217,6 +219,7 @@ static int make_hand(struct cw_share *share, struct cw_head *head, void *arg, cr
     hand->over = 0;
     atomic_store(&hand->at, 0);
     atomic_store(&hand->waits_for, 0);
+    hand->desk = 0;
     return 0;
 }
 

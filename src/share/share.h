@@ -55,6 +55,7 @@ enum cw_kind_of {
     CW_LIST,
     CW_PROCESS,
     CW_SHM,
+    CW_DESK,
     CW_KINDS
 };
 
@@ -74,12 +75,21 @@ struct cw_shelf {
     _Atomic cw_off chunk[CW_CHUNKS];
 };
 
+/* Between threads and their node's agent: see share/desk.h. */
+struct cw_post {
+    _Atomic uint32_t word; /* what the agent sleeps on: not 0 while it may */
+    _Atomic uint32_t open; /* there is an agent */
+    _Atomic uint32_t pile; /* desks (+ 1) with something for it, the newest first */
+    _Atomic uint32_t over; /* there may be desks whose threads have ended */
+};
+
 struct cw_commons {
     uint64_t magic;
     uint32_t session;        /* what handles carry: of the program (16) | its node (16) */
     uint32_t nodes;          /* of the program; 0 where nothing was said: one */
     struct cw_shm_owner owner; /* of named memory: the program */
     pthread_mutex_t making;  /* robust */
+    struct cw_post post;
     struct cw_shelf shelf[CW_KINDS];
 };
 
@@ -114,6 +124,7 @@ struct cw_hand {
     /* conditions: see share/cond.c */
     _Atomic uint64_t waits_for, ticket;
     _Atomic uint32_t nap;
+    uint32_t desk; /* number + 1: where it asks about objects of other nodes */
 };
 
 /* This thread, and its process. */
