@@ -136,8 +136,9 @@ void cw_process_name(const char *name) {
 }
 
 /* Which of a job's ranks or tasks this is: all that backend/mpi/launcher.c looks at,
- * and what MPI itself would take for its launcher's. */
-static bool is_of_a_launcher(const char *variable) {
+ * and what MPI itself would take for its launcher's. And where the manager has its
+ * journals, of which another program's would be refused. */
+static bool is_the_managers(const char *variable) {
     static const char *const prefixes[] = {
         "OMPI_",
         "PMIX_",
@@ -159,6 +160,7 @@ static bool is_of_a_launcher(const char *variable) {
         "SLURM_PROCID=",
         "SLURM_LOCALID=",
         "SLURM_GTIDS=",
+        "CREW_JOURNAL=",
     };
     /* The user's: a program that a task starts may need it as this one did. */
     static const char *const kept[] = {"OMPI_ALLOW_RUN_AS_ROOT"};
@@ -174,7 +176,7 @@ static bool is_of_a_launcher(const char *variable) {
 void cw_process_clean_environment(void) {
     char **to = environ;
     for (char **from = environ; from && *from; from++)
-        if (!is_of_a_launcher(*from))
+        if (!is_the_managers(*from))
             *to++ = *from;
     if (to)
         *to = NULL;

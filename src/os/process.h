@@ -36,7 +36,8 @@ int cw_process_thread(pthread_t *thread, void *(*run)(void *arg), void *arg);
 void cw_process_name(const char *name);
 
 /* Takes the MPI launchers' variables away, so that a program started by a task
- * may start MPI itself, and a crew of its own is no rank's. Of a process that has
+ * may start MPI itself, and a crew of its own is no rank's; and CREW_JOURNAL, whose
+ * files are the manager's. Of a process that has
  * one thread. */
 void cw_process_clean_environment(void);
 

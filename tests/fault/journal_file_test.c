@@ -160,6 +160,8 @@ static int nested(crew_call *call) {
     int rc = p ? crew_map_index(p, twice, 10, out, NULL, &err) : err.code;
     crew_pool_free(p);
     *CREW_OUT(call, int64_t) = 1;
+    if (getenv("CREW_JOURNAL")) /* programs that it starts have none */
+        return crew_fail(call, 2, "the worker has CREW_JOURNAL");
     return rc ? crew_fail(call, 1, "%.150s", err.text) : 0;
 }
 
