@@ -394,3 +394,17 @@ if(TARGET primes)
   crew_mpi_program_test(mpi nodes3 mpi_clean $<TARGET_FILE:primes>)
   crew_mpi_program_test(mpi_long two mpi_clean $<TARGET_FILE:primes>)
 endif()
+
+# Arrays over several nodes: tests/mpi/arrays.c.
+add_executable(mpi_arrays ${PROJECT_SOURCE_DIR}/tests/mpi/arrays.c)
+target_link_libraries(mpi_arrays PRIVATE crew_test_support crew_test_base)
+set_target_properties(mpi_arrays PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+add_executable(mpi_arrays_room ${PROJECT_SOURCE_DIR}/tests/mpi/arrays.c)
+target_link_libraries(mpi_arrays_room PRIVATE crew_test_support crew_test_base)
+set_target_properties(mpi_arrays_room PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program_test(mpi nodes3 mpi_arrays)
+crew_mpi_program_test(mpi nodes3 mpi_arrays_room room)
+crew_mpi_program_test(mpi hosts3 mpi_arrays)
+crew_mpi_program_test(mpi_long nodes3x2 mpi_arrays)

@@ -58,8 +58,11 @@ CREW_API bool crew_value_cas_f64(crew_value v, double *expected, double next);
 
 /* ---- arrays ----
  *
- * C numbers in memory that every process of the program sees: row-major, zeroed,
- * aligned to 64 bytes. Any process and thread may call these, with any handle.
+ * C numbers in memory that every process of the node sees: row-major, zeroed,
+ * aligned to 64 bytes. Any process and thread of any node may call these, with any
+ * handle: in an item, in `common`, in a result. Where a node that is asked was lost, the
+ * call is CREW_EBROKEN and names it; nothing waits for one for longer than
+ * CREW_NODE_TIMEOUT.
  *
  * An array lasts until crew_array_destroy or crew_finalize, not until its maker's
  * end: one made by a task that dies before it destroys it stays, too.
@@ -81,11 +84,14 @@ typedef struct crew_array {
     uint64_t place, check;
 } crew_array;
 
-/* NODE: on each node it is its own, the same for all workers of the node.
+/* NODE: on each node it is its own, the same for all workers of the node, zeroed when the
+ * handle is first used there (where it then may be refused: no room). As a map's results
+ * it gets those of all nodes, on the node of the map's caller.
  * REPLICATED: the same on each node, but each node writes to its own copy: either
  * read-only after crew_array_bcast, or an accumulator, see crew_array_reduce.
- * PARTITIONED: one array over all nodes, each has a part of its rows. On one node
- * all three are one copy there, and programs for several nodes do the same on one. */
+ * PARTITIONED: one array over all nodes, each has a part of its rows, neighbours, as
+ * many as the others or one more. On one node all three are one copy there, and programs
+ * for several nodes do the same on one. */
 enum { CREW_ARRAY_NODE = 0, CREW_ARRAY_REPLICATED, CREW_ARRAY_PARTITIONED };
 enum { CREW_ARRAY_DIMS = 8 }; /* the most dimensions an array may have */
 
@@ -100,8 +106,9 @@ typedef struct crew_array_opts {
     bool interleave;
 } crew_array_opts;
 
-/* Its memory is there when this returns: one for which there is no room is
- * CREW_ENOMEM. Each worker of the largest open pool finds its contiguous share on
+/* Its memory is there when this returns (REPLICATED and PARTITIONED: on all nodes): one
+ * for which there is no room is CREW_ENOMEM, with the figures, the setting to change, and
+ * the node if it is another one. Each worker of the largest open pool finds its contiguous share on
  * its NUMA node; with opts.interleave all nodes have parts. Behind an array of 32 KiB
  * and more lies a page that ends who touches it. */
 CREW_API int crew_array_create(crew_array *a, int type, int ndim, const int64_t *shape,
@@ -127,8 +134,8 @@ CREW_API int64_t crew_array_size(crew_array a);
 CREW_API bool crew_array_contiguous(crew_array a);
 
 /* A lock beside the elements, as crew_value_lock: a thread may take it again; 0, or
- * CREW_OWNERDEAD: its holder died holding it. A view's is that of its array. Nothing
- * here takes it. */
+ * CREW_OWNERDEAD: its holder died holding it. A view's is that of its array. Each node
+ * has one of its own, for what it has of the array. Nothing here takes it. */
 CREW_API int crew_array_lock(crew_array a);
 CREW_API int crew_array_unlock(crew_array a);
 
@@ -145,7 +152,8 @@ CREW_API int crew_array_slice(crew_array *view, crew_array a, int dim, int64_t f
 /* n elements from the first-th on, counted row by row, out of or into an array of any
  * scope or view, whose elements lie on whatever node. CREW_EINVAL, and nothing is
  * done, if there are not as many. `add` changes each element in one atomic step, as
- * the others' adds; integers wrap around. `get` and `put` copy: what others write to
+ * the others' adds, wherever they call (it is always a processor of the element's node
+ * that adds); integers wrap around. `get` and `put` copy: what others write to
  * the same elements meanwhile is theirs or yours, element by element. When put and add
  * return the caller's memory is its own again, and a get of any process that comes
  * later sees them. */
@@ -157,16 +165,29 @@ CREW_API int crew_array_add(crew_array a, int64_t first, int64_t n, const void *
 CREW_API int crew_array_part(crew_array a, int64_t *first, int64_t *rows);
 
 /* REPLICATED, read-only: this node's copy (of a view: its elements) is every node's
- * when this returns. One process calls; nobody uses the array meanwhile. */
+ * when this returns. One process calls; nobody uses the array meanwhile. CREW_EBROKEN: a
+ * node was lost in the middle; again, and it is done without that one. */
 CREW_API int crew_array_bcast(crew_array a);
 
 /* REPLICATED, as an accumulator: workers add to their node's copy (crew_array_add, or
  * with the lock, or each its own elements), then one process calls crew_array_reduce,
  * while nobody uses the array: the elements of all copies, combined, are in this
  * node's copy, and those of the others are at the identity again. So it may go on,
- * and be reduced again. Combined in the order of the nodes; `own` (CREW_OWN: anything
- * associative) gets n elements of two copies, puts what they give into the one, and
- * fails the reduce by anything but 0; it is not called where there is one node.
+ * and be reduced again. Combined in the order of the nodes, in the process that calls;
+ * `own` (CREW_OWN: anything associative) gets n elements of two copies, puts what they
+ * give into the one, and fails the reduce by anything but 0; it is not called where there
+ * is one node.
+ *
+ * What comes out does not depend on how many nodes there are, nor on who did what, to
+ * the bit: for CREW_MIN and CREW_MAX (of two zeros -0 is the smaller, NaN stays NaN), for
+ * all operations on whole numbers, for CREW_OWN if it is associative, and for CREW_SUM
+ * and CREW_PROD of floating point where no step has to round (whole numbers below 2^53,
+ * say) or each element is one worker's. Other sums of floating point differ in their
+ * last bits with the order of the additions, on one node as on many: where that matters,
+ * crew_reduce has one order, by index, on any number of workers.
+ *
+ * A node that is lost takes its copy with it: CREW_EBROKEN, and crew_array_reset begins
+ * anew with the copies that are left. The same after any reduce that has failed.
  *
  * crew_array_reset begins anew: all elements of all copies are the operation's
  * identity (zero, one, the type's largest and smallest number or infinity; for

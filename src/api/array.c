@@ -18,8 +18,12 @@ static bool live(struct cw_array *array, uint64_t *life) {
 
 bool cw_array_use(crew_array a, struct cw_array_use *use) {
     struct cw_share *share = cw_share_here();
+    uint64_t own = a.check;
     use->share = share;
     use->array = share ? cw_object(share, CW_ARRAY, a.place, a.check) : NULL;
+    if (!use->array && share && cw_handle_far(share, a.check) &&
+        !(use->array = cw_array_of_another(share, a, &own)))
+        return false;
     if (!live(use->array, &use->life)) {
         cw_handle_stale(CW_ARRAY, a.place, a.check);
         return false;
@@ -27,7 +31,7 @@ bool cw_array_use(crew_array a, struct cw_array_use *use) {
     uint64_t place = atomic_load_explicit(&use->array->base_place, memory_order_relaxed);
     uint64_t check = atomic_load_explicit(&use->array->base_check, memory_order_relaxed);
     use->base = place ? cw_object(share, CW_ARRAY, place, check) : use->array;
-    use->base_check = place ? check : a.check;
+    use->base_check = place ? check : own;
     if (!live(use->base, &use->base_life)) {
         cw_error_set(NULL, CREW_EINVAL, 0, "there is no such array any more: this is a view of "
                      "one that was destroyed");
@@ -86,15 +90,7 @@ bool cw_array_at(const void *at, size_t size, struct cw_within *object) {
 
 /* ---- making ---- */
 
-struct plan {
-    struct cw_array_form form;
-    uint64_t bytes;
-    crew_shm shm;
-    uint32_t maker;
-    cw_off block, data, guard;
-};
-
-static int measure(struct plan *plan, int type, int ndim, const int64_t *shape) {
+static int measure(struct cw_array_plan *plan, int type, int ndim, const int64_t *shape) {
     size_t row = cw_type_size(type), all;
     if (!row)
         return cw_error_set(NULL, CREW_EINVAL, 0, "type %d: CREW_I8 to CREW_F64 are possible",
@@ -121,7 +117,17 @@ static int measure(struct plan *plan, int type, int ndim, const int64_t *shape) 
     return 0;
 }
 
-static int look_at(struct plan *plan, const crew_array_opts *opts) {
+/* How much of it lies on this node. */
+static void divide(const struct cw_share *share, struct cw_array_plan *plan) {
+    int64_t first = 0, rows = plan->form.shape[0], all = rows;
+    if (plan->form.scope == CREW_ARRAY_PARTITIONED && share->commons->nodes > 1)
+        cw_array_part(all, cw_node_here(share), (int)share->commons->nodes, &first, &rows);
+    int64_t row = all ? (int64_t)plan->bytes / all : 0;
+    plan->part_from = first * row;
+    plan->part_to = plan->part_from + rows * row;
+}
+
+static int look_at(struct cw_array_plan *plan, const crew_array_opts *opts) {
     if (!opts)
         return 0;
     if (opts->scope < CREW_ARRAY_NODE || opts->scope > CREW_ARRAY_PARTITIONED)
@@ -146,11 +152,12 @@ static int look_at(struct plan *plan, const crew_array_opts *opts) {
 }
 
 /* Its block, in the hand's cell. Memory that another array has left is not zero. */
-static bool make_room(struct cw_self *self, struct plan *plan, bool spread, crew_error *err) {
+static bool make_room(struct cw_self *self, struct cw_array_plan *plan, bool spread, crew_error *err) {
     cw_arena *a = &self->share->arrays;
     const size_t head = sizeof(struct cw_array_block);
-    size_t data = (plan->bytes + 63) / 64 * 64;
-    if (plan->bytes < GUARDED_FROM) {
+    const size_t here = (size_t)(plan->part_to - plan->part_from);
+    size_t data = (here + 63) / 64 * 64;
+    if (here < GUARDED_FROM) {
         plan->block = cw_alloc(a, head + data, &self->hand->array, err);
         plan->data = plan->block + head;
         if (plan->block) {
@@ -186,31 +193,70 @@ void cw_array_set_form(struct cw_array *array, const struct cw_array_form *form)
 
 static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
     struct cw_array *array = (struct cw_array *)head;
-    const struct plan *plan = arg;
+    const struct cw_array_plan *plan = arg;
     (void)err;
     if (plan->block) {
         struct cw_array_block *block = cw_ptr(&share->arrays, plan->block);
         atomic_store(&block->array, cw_share_off(share, array));
     }
     cw_array_set_form(array, &plan->form);
+    cw_array_set_far(array, plan->origin, plan->part_from, plan->part_to);
     atomic_store_explicit(&array->maker, plan->maker, memory_order_relaxed);
-    atomic_store_explicit(&array->data, plan->data, memory_order_relaxed);
+    /* Element 0 may lie elsewhere: this is where it would. */
+    atomic_store_explicit(&array->data, plan->data - (uint64_t)plan->part_from,
+                          memory_order_relaxed);
     atomic_store_explicit(&array->guard, plan->guard, memory_order_relaxed);
     atomic_store_explicit(&array->base_place, 0, memory_order_relaxed);
     atomic_store_explicit(&array->shm_place, plan->shm.place, memory_order_relaxed);
     atomic_store_explicit(&array->shm_check, plan->shm.check, memory_order_relaxed);
     atomic_store_explicit(&array->use, 0, memory_order_relaxed);
+    atomic_store_explicit(&array->identity, 0, memory_order_relaxed);
+    const struct cw_ferry *ferry = cw_ferry(share);
+    atomic_store_explicit(&array->without, ferry ? atomic_load(&ferry->lost) : 0,
+                          memory_order_relaxed);
     atomic_store_explicit(&array->block, plan->block, memory_order_relaxed);
     /* Pairs with the acquire in live. */
     atomic_store_explicit(&array->life, cw_array_life(share), memory_order_release);
     return 0;
 }
 
+void cw_array_set_far(struct cw_array *array, crew_array origin, int64_t from, int64_t to) {
+    atomic_store_explicit(&array->abroad, 0, memory_order_relaxed);
+    atomic_store_explicit(&array->stuck, 0, memory_order_relaxed);
+    atomic_store_explicit(&array->origin_place, origin.place, memory_order_relaxed);
+    atomic_store_explicit(&array->origin_check, origin.check, memory_order_relaxed);
+    atomic_store_explicit(&array->part_from, from, memory_order_relaxed);
+    atomic_store_explicit(&array->part_to, to, memory_order_relaxed);
+}
+
+int cw_array_make(struct cw_self *self, struct cw_array_plan *plan, bool spread, crew_array *made,
+                  crew_error *err) {
+    divide(self->share, plan);
+    plan->maker = self->number + 1;
+    if (!plan->shm.place && !make_room(self, plan, spread, err)) {
+        cw_arena_shrink(&self->share->arena, UINT64_MAX); /* it may hold what it does not need */
+        if (!make_room(self, plan, spread, err))
+            return err->code;
+    }
+    int rc = cw_object_make(self->share, CW_ARRAY, fill, plan, &made->place, &made->check, err);
+    if (rc < 0) {
+        cw_free_cell(&self->share->arrays, &self->hand->array);
+        return rc;
+    }
+    atomic_store(&self->hand->array, 0);
+    return cw_error_clear(err); /* of the first try, too */
+}
+
+int cw_array_plan(struct cw_array_plan *plan, const struct cw_array_form *form) {
+    int rc = measure(plan, form->type, form->ndim, form->shape);
+    plan->form.scope = form->scope;
+    return rc;
+}
+
 int crew_array_create(crew_array *a, int type, int ndim, const int64_t *shape,
                       const crew_array_opts *opts) {
-    struct plan plan = {0};
+    struct cw_array_plan plan = {0};
     crew_array made;
-    crew_error *err = cw_error_last();
     if (!a)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the handle is NULL");
     int rc = measure(&plan, type, ndim, shape);
@@ -219,41 +265,45 @@ int crew_array_create(crew_array *a, int type, int ndim, const int64_t *shape,
     struct cw_self *self = cw_self_get();
     if (!self)
         return crew_last_error()->code;
-    bool spread = opts && opts->interleave;
-    plan.maker = self->number + 1;
-    if (!plan.shm.place && !make_room(self, &plan, spread, err)) {
-        cw_arena_shrink(&self->share->arena, UINT64_MAX); /* it may hold what it does not need */
-        if (!make_room(self, &plan, spread, err))
-            return crew_last_error()->code;
-    }
-    rc = cw_object_make(self->share, CW_ARRAY, fill, &plan, &made.place, &made.check, err);
-    if (rc < 0) {
-        cw_free_cell(&self->share->arrays, &self->hand->array);
+    rc = cw_array_make(self, &plan, opts && opts->interleave, &made, cw_error_last());
+    if (rc < 0)
         return rc;
-    }
-    atomic_store(&self->hand->array, 0);
+    if (plan.form.scope != CREW_ARRAY_NODE && self->share->commons->nodes > 1 &&
+        (rc = cw_array_make_elsewhere(self, made, &plan.form)) < 0)
+        return rc;
     *a = made;
     if (!plan.shm.place)
         crew_array_data(made); /* its guard */
     return cw_error_clear(NULL);
 }
 
+/* From here on it is gone, for all of this node. False: it was before. */
+bool cw_array_end(struct cw_self *self, struct cw_array *array, crew_array a) {
+    uint64_t life;
+    if (!live(array, &life) ||
+        !atomic_compare_exchange_strong(&array->life, &life, life | (self->number + 1)))
+        return false;
+    cw_array_empty(self->share, array);
+    cw_object_end(self->share, CW_ARRAY, a.place, a.check);
+    return true;
+}
+
 int crew_array_destroy(crew_array a) {
-    struct cw_array_use use;
-    struct cw_self *self = NULL;
     struct cw_share *share = cw_share_here();
-    use.array = share ? cw_object(share, CW_ARRAY, a.place, a.check) : NULL;
-    if (!live(use.array, &use.life))
+    struct cw_array *array = share ? cw_object(share, CW_ARRAY, a.place, a.check) : NULL;
+    uint64_t life;
+    if (!array && share && cw_handle_far(share, a.check))
+        return cw_array_end_at_home(a);
+    if (!live(array, &life))
         return cw_handle_stale(CW_ARRAY, a.place, a.check);
-    self = cw_self_get();
+    struct cw_self *self = cw_self_get();
     if (!self)
         return crew_last_error()->code;
-    /* From here on it is gone, for all. */
-    if (!atomic_compare_exchange_strong(&use.array->life, &use.life,
-                                        use.life | (self->number + 1)))
+    if (!cw_array_end(self, array, a))
         return cw_handle_stale(CW_ARRAY, a.place, a.check);
-    cw_array_empty(share, use.array);
-    cw_object_end(share, CW_ARRAY, a.place, a.check);
+    /* Pairs with the agent's: it sets `abroad`, then looks at `life`. */
+    if (atomic_load(&array->abroad))
+        return cw_array_end_elsewhere(self);
     return cw_error_clear(NULL);
 }
 

@@ -1,16 +1,15 @@
-/* Parts of arrays, wherever they lie; and what several copies of an array do. There
- * is one node, so all of it lies here, and there is one copy. */
+/* Parts of arrays, wherever they lie: here they are read and written as they are, what
+ * lies on another node is for that one's agent (array_agent.c), which does the same: so
+ * `add` is one atomic step of a processor of the node that has the element, whoever adds. */
 #include "api/array_impl.h"
 #include "api/objects.h"
 #include "share/value.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- elements in order ---- */
 
-/* `n` elements `stride` elements apart, from `at` on, and the caller's. */
-typedef void run_fn(int type, char *at, int64_t stride, char *mine, int64_t n);
+/* Each: `n` elements `stride` elements apart, from `at` on, and the caller's. */
 
 static void get_run(int type, char *at, int64_t stride, char *mine, int64_t n) {
     size_t size = cw_type_size(type);
@@ -75,25 +74,137 @@ static void add_run(int type, char *at, int64_t stride, char *mine, int64_t n) {
     }
 }
 
+/* ---- elements of other nodes ---- */
+
+void cw_array_run(enum cw_freight_op op, int type, char *at, int64_t stride, char *mine, int64_t n) {
+    if (op == CW_F_GET)
+        get_run(type, at, stride, mine, n);
+    else if (op == CW_F_PUT)
+        put_run(type, at, stride, mine, n);
+    else
+        add_run(type, at, stride, mine, n);
+}
+
+/* A way to an array's elements, wherever they lie. */
+struct way {
+    const struct cw_array_use *use;
+    struct cw_self *self;
+    struct cw_boat *boat; /* NULL: nothing was asked yet */
+    enum cw_freight_op op;
+    int type, nodes;
+    bool tells;           /* what lies here goes to all other nodes' copies */
+    int code;             /* cw_freight's */
+    char *data;           /* element 0 of what is used */
+    int64_t row, rows, from, to; /* of the array: bytes a row; what lies here */
+    int64_t beyond;       /* bytes from the array's element 0 to `data` */
+    int rc;
+};
+
+static void begin_way(struct way *way, const struct cw_array_use *use, enum cw_freight_op op,
+                      int type, char *data) {
+    const struct cw_array *base = use->base;
+    *way = (struct way){.use = use, .op = op, .type = type, .nodes = 1, .data = data};
+    int nodes = (int)use->share->commons->nodes;
+    if (nodes < 2)
+        return;
+    struct cw_array_form all;
+    cw_array_form(base, &all);
+    if (all.scope == CREW_ARRAY_PARTITIONED)
+        way->nodes = nodes;
+    way->rows = all.shape[0];
+    way->row = way->rows ? cw_array_count(&all) / way->rows * (int64_t)cw_type_size(type) : 0;
+    way->from = atomic_load_explicit(&base->part_from, memory_order_relaxed);
+    way->to = atomic_load_explicit(&base->part_to, memory_order_relaxed);
+    way->beyond = cw_array_beyond(use);
+}
+
+static void end_way(struct way *way) {
+    if (way->boat)
+        cw_boat_leave(way->use->share, way->boat);
+}
+
+/* Has the node's agent do it, a boat full at a time. at: from the array's element 0 on. */
+static void ferry(struct way *way, int node, int64_t at, int64_t stride, char *mine, int64_t n) {
+    int64_t size = (int64_t)cw_type_size(way->type), most = CW_BOAT_ROOM / size;
+    const crew_array a = cw_array_known_as(way->use);
+    if (!way->boat && (!(way->self = cw_self_get()) ||
+                       !(way->boat = cw_boat_take(way->self, cw_error_last()))))
+        way->rc = crew_last_error()->code;
+    while (n > 0 && way->rc == 0) {
+        int64_t now = n < most ? n : most;
+        char *room = cw_boat_room(way->use->share, way->boat);
+        way->boat->ask = (struct cw_freight){.op = way->op,
+                                             .node = node,
+                                             .place = a.place,
+                                             .check = a.check,
+                                             .at = at,
+                                             .n = now,
+                                             .stride = stride,
+                                             .type = way->type,
+                                             .code = way->code,
+                                             .bytes = way->op == CW_F_GET ? 0
+                                                                          : (uint64_t)(now * size)};
+        if (way->tells)
+            get_run(way->type, way->data + (at - way->beyond), stride, room, now);
+        else if (way->op != CW_F_GET)
+            memcpy(room, mine, (size_t)(now * size));
+        way->rc = cw_boat_ask(way->self, way->boat, cw_error_last());
+        if (way->op == CW_F_GET && way->rc == 0)
+            memcpy(mine, room, (size_t)(now * size));
+        at += now * stride * size;
+        mine += now * size;
+        n -= now;
+    }
+}
+
+/* A run of elements, part by part, as they lie on nodes. */
+static void follow(struct way *way, int64_t offset, int64_t stride, char *mine, int64_t n) {
+    int64_t size = (int64_t)cw_type_size(way->type), step = stride * size;
+    if (way->tells) {
+        ferry(way, CW_TO_OTHERS, way->beyond + offset, stride, mine, n);
+        return;
+    }
+    if (way->nodes == 1) {
+        cw_array_run(way->op, way->type, way->data + offset, stride, mine, n);
+        return;
+    }
+    while (n > 0 && way->rc == 0) {
+        int64_t at = way->beyond + offset, from, to;
+        int node = cw_array_owner(way->rows, way->nodes, at / way->row);
+        cw_array_part(way->rows, node, way->nodes, &from, &to);
+        from *= way->row;
+        to = from + to * way->row;
+        int64_t now = step > 0 ? (to - 1 - at) / step + 1 : (at - from) / -step + 1;
+        now = now < n ? now : n;
+        if (from == way->from && to == way->to)
+            cw_array_run(way->op, way->type, way->data + offset, stride, mine, now);
+        else
+            ferry(way, node, at, stride, mine, now);
+        offset += now * step;
+        mine += now * size;
+        n -= now;
+    }
+}
+
 /* Elements [first, first + n), counted row by row, in runs of neighbours. */
-static void walk(const struct cw_array_form *form, char *data, int64_t first, int64_t n,
-                 char *mine, run_fn *run) {
+static void walk(struct way *way, const struct cw_array_form *form, int64_t first, int64_t n,
+                 char *mine) {
     int64_t size = (int64_t)cw_type_size(form->type), index[CREW_ARRAY_DIMS];
     int last = form->ndim - 1;
     if (cw_array_contiguous(form)) {
-        run(form->type, data + first * size, 1, mine, n);
+        follow(way, first * size, 1, mine, n);
         return;
     }
     for (int d = last; d >= 0; d--) {
         index[d] = first % form->shape[d];
         first /= form->shape[d];
     }
-    while (n > 0) {
+    while (n > 0 && way->rc == 0) {
         int64_t here = form->shape[last] - index[last], at = 0;
         here = here < n ? here : n;
         for (int d = 0; d <= last; d++)
             at += index[d] * form->strides[d];
-        run(form->type, data + at * size, form->strides[last], mine, here);
+        follow(way, at * size, form->strides[last], mine, here);
         mine += here * size;
         n -= here;
         index[last] += here;
@@ -104,9 +215,10 @@ static void walk(const struct cw_array_form *form, char *data, int64_t first, in
     }
 }
 
-static int move(crew_array a, int64_t first, int64_t n, const void *mine, run_fn *run) {
+static int move(crew_array a, int64_t first, int64_t n, const void *mine, enum cw_freight_op op) {
     struct cw_array_use use;
     struct cw_array_form form;
+    struct way way;
     if (!cw_array_use(a, &use))
         return CREW_EINVAL;
     cw_array_form(use.array, &form);
@@ -121,25 +233,50 @@ static int move(crew_array a, int64_t first, int64_t n, const void *mine, run_fn
     if (n > 0 && !mine)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the memory for %lld elements is NULL",
                             (long long)n);
+    begin_way(&way, &use, op, form.type, data);
     if (n > 0)
-        walk(&form, data, first, n, (char *)mine, run);
-    return cw_error_clear(NULL);
+        walk(&way, &form, first, n, (char *)mine);
+    end_way(&way);
+    return way.rc < 0 ? way.rc : cw_error_clear(NULL);
+}
+
+int cw_array_tell(const struct cw_array_use *use, char *data, int code) {
+    struct cw_array_form form;
+    struct way way;
+    cw_array_form(use->array, &form);
+    begin_way(&way, use, CW_F_PUT, form.type, data);
+    way.tells = true;
+    way.code = code;
+    if (cw_array_count(&form) > 0)
+        walk(&way, &form, 0, cw_array_count(&form), data);
+    end_way(&way);
+    return way.rc;
+}
+
+int cw_array_get_copy(const struct cw_array_use *use, int node, int64_t first, int64_t n,
+                      char *to) {
+    int type = atomic_load(&use->base->type);
+    struct way way;
+    begin_way(&way, use, CW_F_GET, type, NULL);
+    ferry(&way, node, first * (int64_t)cw_type_size(type), 1, to, n);
+    end_way(&way);
+    return way.rc;
 }
 
 int crew_array_get(crew_array a, int64_t first, int64_t n, void *to) {
     /* Pairs with the fence of who has put or added. */
     atomic_thread_fence(memory_order_seq_cst);
-    return move(a, first, n, to, get_run);
+    return move(a, first, n, to, CW_F_GET);
 }
 
 int crew_array_put(crew_array a, int64_t first, int64_t n, const void *from) {
-    int rc = move(a, first, n, from, put_run);
+    int rc = move(a, first, n, from, CW_F_PUT);
     atomic_thread_fence(memory_order_seq_cst);
     return rc;
 }
 
 int crew_array_add(crew_array a, int64_t first, int64_t n, const void *from) {
-    int rc = move(a, first, n, from, add_run);
+    int rc = move(a, first, n, from, CW_F_ADD);
     atomic_thread_fence(memory_order_seq_cst);
     return rc;
 }
@@ -150,120 +287,17 @@ int crew_array_part(crew_array a, int64_t *first, int64_t *rows) {
         return CREW_EINVAL;
     if (use.array != use.base)
         return cw_error_set(NULL, CREW_EINVAL, 0, "this is a view: ask the array that it is of");
-    int64_t all = atomic_load_explicit(&use.array->shape[0], memory_order_relaxed);
+    int64_t all = atomic_load_explicit(&use.array->shape[0], memory_order_relaxed), begin = 0;
+    bool parts = atomic_load_explicit(&use.array->scope, memory_order_relaxed) ==
+                     CREW_ARRAY_PARTITIONED && use.share->commons->nodes > 1;
     if (!cw_array_same(a, &use))
         return CREW_EINVAL;
+    if (parts)
+        cw_array_part(all, cw_node_here(use.share),
+                      (int)use.share->commons->nodes, &begin, &all);
     if (first)
-        *first = 0;
+        *first = begin;
     if (rows)
         *rows = all;
-    return cw_error_clear(NULL);
-}
-
-/* ---- copies ---- */
-
-/* False: the error is set. */
-static bool use_copies(crew_array a, struct cw_array_use *use, const char *what) {
-    if (!cw_array_use(a, use))
-        return false;
-    int scope = atomic_load_explicit(&use->base->scope, memory_order_relaxed);
-    if (!cw_array_same(a, use))
-        return false;
-    if (scope != CREW_ARRAY_REPLICATED)
-        cw_error_set(NULL, CREW_EINVAL, 0, "%s is for arrays of scope CREW_ARRAY_REPLICATED", what);
-    return scope == CREW_ARRAY_REPLICATED;
-}
-
-static bool is_whole(const struct cw_array_use *use, const char *what) {
-    if (use->array != use->base)
-        cw_error_set(NULL, CREW_EINVAL, 0, "%s is for whole arrays, this is a view of one", what);
-    return use->array == use->base;
-}
-
-int crew_array_bcast(crew_array a) {
-    struct cw_array_use use;
-    if (!use_copies(a, &use, "a broadcast"))
-        return CREW_EINVAL;
-    int32_t was = 0;
-    if (!atomic_compare_exchange_strong(&use.base->use, &was, CW_ARRAY_READ) &&
-        was != CW_ARRAY_READ)
-        return cw_error_set(NULL, CREW_EINVAL, 0,
-                            "the array is an accumulator: each node has its own part of the sum");
-    return cw_error_clear(NULL);
-}
-
-/* ---- identities ---- */
-
-static double real_identity(int op) {
-    return op == CREW_MIN ? (double)INFINITY : op == CREW_MAX ? -(double)INFINITY
-                                             : op == CREW_PROD ? 1 : 0;
-}
-
-static uint64_t whole_identity(int type, int op) {
-    size_t bits = 8 * cw_type_size(type);
-    bool has_sign = type == CREW_I8 || type == CREW_I16 || type == CREW_I32 || type == CREW_I64;
-    uint64_t all = UINT64_MAX >> (64 - bits), top = (uint64_t)1 << (bits - 1);
-    if (op == CREW_MIN)
-        return has_sign ? all >> 1 : all;
-    if (op == CREW_MAX)
-        return has_sign ? top : 0;
-    return op == CREW_PROD ? 1 : 0;
-}
-
-static void identity_of(int type, int op, char element[8]) {
-    double d = real_identity(op);
-    float f = (float)d;
-    uint64_t u = whole_identity(type, op);
-    uint32_t u32 = (uint32_t)u;
-    uint16_t u16 = (uint16_t)u;
-    uint8_t u8 = (uint8_t)u;
-    const void *from[9] = {[1] = &u8, [2] = &u16, [4] = &u32, [8] = &u};
-    size_t size = cw_type_size(type);
-    memcpy(element, type == CREW_F64 ? &d : type == CREW_F32 ? (const void *)&f : from[size], size);
-}
-
-static bool is_op(int op, bool own) {
-    bool known = op >= CREW_SUM && op <= CREW_OWN;
-    if (!known)
-        cw_error_set(NULL, CREW_EINVAL, 0, "operation %d: CREW_SUM to CREW_OWN are possible", op);
-    else if (own != (op == CREW_OWN))
-        cw_error_set(NULL, CREW_EINVAL, 0, op == CREW_OWN ? "CREW_OWN needs what is its own"
-                                           : "what is given is for CREW_OWN only");
-    return known && own == (op == CREW_OWN);
-}
-
-int crew_array_reset(crew_array a, int op, const void *identity) {
-    struct cw_array_use use;
-    struct cw_array_form form;
-    char element[8];
-    if (!use_copies(a, &use, "a reset") || !is_whole(&use, "a reset") ||
-        !is_op(op, identity != NULL))
-        return CREW_EINVAL;
-    cw_array_form(use.array, &form);
-    char *data = cw_array_memory(a, &use);
-    if (!data)
-        return crew_last_error()->code;
-    size_t size = cw_type_size(form.type);
-    if (identity)
-        memcpy(element, identity, size);
-    else
-        identity_of(form.type, op, element);
-    for (int64_t i = 0, n = cw_array_count(&form); i < n; i++)
-        memcpy(data + (size_t)i * size, element, size);
-    atomic_store(&use.array->use, op);
-    return cw_error_clear(NULL);
-}
-
-int crew_array_reduce(crew_array a, int op, crew_combine_fn *own) {
-    struct cw_array_use use;
-    if (!use_copies(a, &use, "a reduce") || !is_whole(&use, "a reduce") || !is_op(op, own != NULL))
-        return CREW_EINVAL;
-    int32_t was = 0; /* as reset for sums */
-    if (op == CREW_SUM && atomic_compare_exchange_strong(&use.array->use, &was, op))
-        return cw_error_clear(NULL);
-    was = atomic_load(&use.array->use);
-    if (was != op)
-        return cw_error_set(NULL, CREW_EINVAL, 0, "the array %s: crew_array_reset begins anew",
-                            was == CW_ARRAY_READ ? "was broadcast" : "is for another operation");
     return cw_error_clear(NULL);
 }

@@ -44,9 +44,31 @@ static bool look(crew_array a, struct cw_array_form *form) {
     return true;
 }
 
+int64_t cw_array_beyond(const struct cw_array_use *use) {
+    return (int64_t)(atomic_load_explicit(&use->array->data, memory_order_relaxed) -
+                     atomic_load_explicit(&use->base->data, memory_order_relaxed));
+}
+
+/* Where the byte so far behind element 0 of the view is; NULL: on another node. */
+static char *at_home(const struct cw_array_use *use, char *data, int64_t offset) {
+    int64_t from = atomic_load_explicit(&use->base->part_from, memory_order_relaxed);
+    int64_t to = atomic_load_explicit(&use->base->part_to, memory_order_relaxed);
+    int64_t at = cw_array_beyond(use) + offset;
+    if (atomic_load_explicit(&use->base->scope, memory_order_relaxed) != CREW_ARRAY_PARTITIONED ||
+        use->share->commons->nodes < 2 || (at >= from && at < to))
+        return data + offset;
+    cw_error_set(NULL, CREW_EINVAL, 0, "this part of the array lies on another node: "
+                 "crew_array_part says what lies here, crew_array_get and put reach all of it");
+    return NULL;
+}
+
 void *crew_array_data(crew_array a) {
     struct cw_array_use use;
     char *data = cw_array_use(a, &use) ? cw_array_memory(a, &use) : NULL;
+    if (data && use.array == use.base)
+        data += atomic_load_explicit(&use.base->part_from, memory_order_relaxed);
+    else if (data)
+        data = at_home(&use, data, 0);
     if (data)
         cw_error_clear(NULL);
     return data;
@@ -67,8 +89,10 @@ void *crew_array_row(crew_array a, int64_t row) {
                      (long long)rows);
         return NULL;
     }
-    cw_error_clear(NULL);
-    return data + row * stride * (int64_t)cw_type_size(type);
+    data = at_home(&use, data, row * stride * (int64_t)cw_type_size(type));
+    if (data)
+        cw_error_clear(NULL);
+    return data;
 }
 
 static int tell(crew_array a, bool strides, int64_t *to, int cap) {
@@ -124,18 +148,12 @@ static int64_t how_many(int64_t from, int64_t to, int64_t step) {
     return none ? 0 : (int64_t)((wide - 1) / by + 1);
 }
 
-struct look {
-    crew_array of; /* the array itself, never a view */
-    struct cw_array_form form;
-    uint64_t data;
-    crew_shm shm;
-};
-
 static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_error *err) {
     struct cw_array *array = (struct cw_array *)head;
-    const struct look *look = arg;
+    const struct cw_array_look *look = arg;
     (void)err;
     cw_array_set_form(array, &look->form);
+    cw_array_set_far(array, look->origin, 0, 0);
     atomic_store_explicit(&array->maker, 0, memory_order_relaxed);
     atomic_store_explicit(&array->data, look->data, memory_order_relaxed);
     atomic_store_explicit(&array->guard, 0, memory_order_relaxed);
@@ -149,7 +167,12 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
     return 0;
 }
 
-static bool look_at(crew_array a, struct look *look) {
+int cw_array_make_view(struct cw_share *share, const struct cw_array_look *look, crew_array *view,
+                       crew_error *err) {
+    return cw_object_make(share, CW_ARRAY, fill, (void *)look, &view->place, &view->check, err);
+}
+
+static bool look_at(crew_array a, struct cw_array_look *look) {
     struct cw_array_use use;
     if (!cw_array_use(a, &use))
         return false;
@@ -158,17 +181,14 @@ static bool look_at(crew_array a, struct look *look) {
     look->data = atomic_load_explicit(&array->data, memory_order_relaxed);
     look->shm.place = atomic_load_explicit(&array->shm_place, memory_order_relaxed);
     look->shm.check = atomic_load_explicit(&array->shm_check, memory_order_relaxed);
-    look->of = a;
-    if (use.array != use.base) {
-        look->of.place = atomic_load_explicit(&array->base_place, memory_order_relaxed);
-        look->of.check = atomic_load_explicit(&array->base_check, memory_order_relaxed);
-    }
+    look->of = cw_array_handle(use.share, use.base, use.base_check);
+    look->origin = (crew_array){0};
     return cw_array_same(a, &use);
 }
 
 int crew_array_slice(crew_array *view, crew_array a, int dim, int64_t from, int64_t to,
                      int64_t step) {
-    struct look look;
+    struct cw_array_look look;
     if (!view)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the handle is NULL");
     if (!look_at(a, &look))

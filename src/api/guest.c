@@ -1,5 +1,6 @@
 #include "api/guest.h"
 
+#include "api/array_agent.h"
 #include "api/future_impl.h"
 #include "api/gang.h"
 #include "api/launch.h"
@@ -428,7 +429,8 @@ static void end(int how) {
 
 static void letter(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest) {
     (void)ctx;
-    if (cw_remote_letter(node, letter, &rest) || node != 0)
+    if (cw_remote_letter(node, letter, &rest) || cw_array_agent_letter(node, letter, rest) ||
+        node != 0)
         return;
     if (letter->word == CW_W_LOST && letter->lo > 0 && letter->lo < guest.agent->place.nodes)
         cw_agent_abandon(guest.agent, (int)letter->lo);
@@ -475,6 +477,7 @@ static bool work(void *ctx, bool *waits) {
     for (struct guest_pool *g = guest.pools; g && !*waits; g = g->next)
         *waits = g->pool && cw_guest_gang_waits(g->pool);
     cw_process_guest_work();
+    bool any = cw_array_agent_work(waits);
     pthread_mutex_lock(&guest.lock);
     struct post *post = guest.first;
     guest.first = NULL;
@@ -483,7 +486,7 @@ static bool work(void *ctx, bool *waits) {
     int signal = cw_stop_heard(guest.session);
     if (signal)
         cw_agent_say(guest.agent, 0, &(struct cw_letter){.word = CW_W_STOPPED, .code = signal});
-    bool any = post != NULL || signal;
+    any = any || post || signal;
     any = cw_remote_work(waits) || any;
     for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
         send_back(g, now);
@@ -502,7 +505,7 @@ static bool lie_down(void *ctx) {
     pthread_mutex_lock(&guest.lock);
     bool nothing = !guest.first;
     pthread_mutex_unlock(&guest.lock);
-    return nothing && cw_remote_idle();
+    return nothing && cw_remote_idle() && cw_array_agent_idle();
 }
 
 static void get_up(void *ctx) {
@@ -512,6 +515,7 @@ static void get_up(void *ctx) {
 static void lost(void *ctx, int node) {
     (void)ctx;
     cw_remote_lost(node);
+    cw_array_agent_lost(node);
     if (node == 0)
         end(ALONE);
 }
@@ -606,8 +610,11 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
                                             .lie_down = lie_down,
                                             .get_up = get_up,
                                             .lost = lost};
+    crew_error err;
     begin(s, agent);
     cw_remote_begin(s, agent);
+    if (cw_array_agent_begin(cw_share_here(), agent, &err) < 0)
+        return CW_PART_LOST; /* home finds that this node does not answer */
     cw_agent_serve(agent, &ops, NULL, cw_remote_word());
     say(&(struct cw_letter){.word = CW_W_HELLO, .lo = workers}, NULL, 0);
     if (agent->driven)
@@ -620,6 +627,7 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
                                                  : CW_PART_WHOLE;
     pthread_mutex_unlock(&guest.lock);
     cw_process_guest_end();
+    cw_array_agent_end();
     if (agent->joint) /* this program goes on */
         forget_home();
     return parting;

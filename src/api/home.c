@@ -1,3 +1,4 @@
+#include "api/array_agent.h"
 #include "api/home_impl.h"
 
 #include "api/joint.h"
@@ -72,7 +73,8 @@ int cw_home_serve(struct cw_session *s, struct cw_agent *agent, int *due, double
     cw_homes.less = false;
     cw_homes.agent = agent;
     cw_homes.due = due;
-    if (cw_process_home_begin(s, agent, cw_homes.word, err) < 0)
+    if (cw_process_home_begin(s, agent, cw_homes.word, err) < 0 ||
+        cw_array_agent_begin(cw_share_here(), agent, err) < 0)
         return err->code;
     cw_remote_begin(s, agent);
     cw_agent_serve(agent, &ops, NULL, cw_remote_word());

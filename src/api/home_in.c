@@ -1,4 +1,5 @@
 /* What other nodes answer, stored as members store it; and that they are lost. */
+#include "api/array_agent.h"
 #include "api/home_impl.h"
 #include "api/remote.h"
 #include "api/stop.h"
@@ -252,6 +253,7 @@ void cw_home_lost(void *ctx, int node) {
     cw_error_set(&err, CREW_EBROKEN, 0, "node %s was lost", cw_homes.agent->nodes[node].host);
     cw_process_home_lost(node);
     cw_remote_lost(node);
+    cw_array_agent_lost(node);
     for (int other = 1; other < cw_homes.agent->place.nodes; other++)
         cw_agent_say(cw_homes.agent, other, &(struct cw_letter){.word = CW_W_LOST, .lo = node});
     pthread_mutex_lock(&cw_homes.lock);
@@ -323,7 +325,7 @@ void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct 
         cw_process_home_letter(node, letter, &rest);
         return;
     }
-    if (cw_remote_letter(node, letter, &rest))
+    if (cw_remote_letter(node, letter, &rest) || cw_array_agent_letter(node, letter, rest))
         return;
     pthread_mutex_lock(&cw_homes.lock);
     if (letter->word == CW_W_HELLO) {

@@ -1,4 +1,5 @@
 /* What other nodes get to do: the agent is their proxies, and claims for them. */
+#include "api/array_agent.h"
 #include "api/home_impl.h"
 #include "api/remote.h"
 
@@ -371,6 +372,7 @@ bool cw_home_work(void *ctx, bool *waits) {
     bool any = cw_process_home_work();
     any = cw_remote_work(waits) || any;
     (void)ctx;
+    any = cw_array_agent_work(waits) || any;
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
         any = work_for(h, waits) || any;

@@ -1,5 +1,6 @@
 #include "api/launch.h"
 
+#include "api/array_agent.h"
 #include "api/guest.h"
 #include "api/home.h"
 #include "api/node.h"
@@ -180,6 +181,7 @@ static _Noreturn void follow(void) {
 void cw_launch_dismiss(void) {
     if (is_manager()) {
         launch.less = !cw_agent_whole(&launch.agent) || !cw_berths_whole(launch.berths);
+        cw_array_agent_end();
         launch.less = cw_home_goodbye(launch.less);
     }
     launched = 0;

@@ -65,6 +65,12 @@ enum cw_word {
     CW_W_ANSWER_READY, /* to there: for those of the answer; code not 0: there is none */
     CW_W_LEFT,         /* to there: that thread has ended */
     CW_W_GONE,         /* to there: that process is dead */
+    /* from all, also to each other: arrays (api/array_agent.c) */
+    CW_W_FREIGHT,      /* a question: slot, turn: of which boat; cw_freight, its data */
+    CW_W_FREIGHT_BACK, /* the answer: the same, code; crew_error if that is not 0, else data */
+    CW_W_CAST,         /* slot, turn; cw_cast_order, the nodes of the chain */
+    CW_W_ARRAY_GONE,   /* the array (lo, hi) has ended at its home */
+    CW_W_ARRAY_GONE_BACK, /* it is forgotten here */
     /* from both */
     CW_W_LOST, /* from home: node lo is lost */
     CW_W_BEAT, /* still here */

@@ -16,6 +16,8 @@ void cw_array_empty(struct cw_share *share, struct cw_array *array) {
     /* Before the memory is anybody else's: see team/guard.h. */
     if (atomic_load(&array->guard))
         atomic_fetch_add(&cw_head(&share->root)->ends, 1);
+    if (atomic_load(&array->stuck))
+        atomic_store(&array->block, 0);
     cw_free_cell(&share->arrays, &array->block);
 }
 
@@ -42,11 +44,11 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
 
 const struct cw_kind cw_kind_array = {
     .name = "array",
-    .bytes = 256,
+    .bytes = 320,
     .turn = turn,
     .bury = bury,
     .names = names,
 };
 
-_Static_assert(sizeof(struct cw_array) <= 256, "a cell");
+_Static_assert(sizeof(struct cw_array) <= 320, "a cell");
 _Static_assert(sizeof(struct cw_array_block) == 64, "data start on a cache line");

@@ -9,7 +9,9 @@
  * | lock        | as in share/lock.h (a view's is never used)                     |
  * | life        | its maker; who destroys it, once                                |
  * | block       | its maker; afterwards who destroys it                           |
- * | use         | who broadcasts or resets it                                     |
+ * | use, identity, without | who broadcasts or resets it                          |
+ * | abroad      | the agent, before it tells another node of it                   |
+ * | stuck       | the agent: MPI may still write to it, its memory is not used again |
  * | the others  | its maker, before there is a handle                             |
  *
  * All are read by everybody, also through a handle that is stale while the cell
@@ -18,7 +20,12 @@
  * A death in between: a maker's block is in its hand's cell until the object is
  * there (block and hand then both name it: the object's counts), so `bury` clears
  * the hand's. Who destroys says so in `life`, by which all handles are stale; then
- * the count of ends, the block, the cell: `bury` does what is left of it. */
+ * the count of ends, the block, the cell: `bury` does what is left of it.
+ *
+ * What another node's handle means here is an array (or view) of this node's, with the
+ * handle in `origin`: it lies and dies as any other, when the node that it was made on
+ * says so. Of a PARTITIONED array only [part_from, part_to) lies here; `data` is where
+ * its element 0 would be if all did. */
 #ifndef CW_SHARE_ARRAY_H
 #define CW_SHARE_ARRAY_H
 
@@ -51,6 +58,11 @@ struct cw_array {
     /* REPLICATED: the operation that it gathers for (CREW_SUM ..., CREW_OWN); 0: none yet;
      * CW_ARRAY_READ: it was broadcast. */
     _Atomic int32_t use;
+    _Atomic uint64_t identity; /* bytes of its element, since it was reset */
+    _Atomic uint32_t without;  /* so many nodes had been lost then */
+    _Atomic uint32_t abroad, stuck;
+    _Atomic uint64_t origin_place, origin_check; /* as another node calls it; 0: made here */
+    _Atomic int64_t part_from, part_to;          /* bytes from element 0 on that lie here */
 };
 
 /* At the beginning of a block; 64 bytes. */

@@ -1,5 +1,6 @@
 /* Parties and hands: who is there, and what becomes of the dead. */
 #include "share/desk.h"
+#include "share/ferry.h"
 
 #include "base/error.h"
 #include "os/futex.h"
@@ -57,6 +58,7 @@ int cw_party_join(struct cw_share *share, crew_error *err) {
 }
 
 static void free_hand(struct cw_share *share, struct cw_hand *hand) {
+    cw_ferry_forget(share, hand->head.number + 1);
     for (int i = 0; i < CW_HAND_BLOCKS; i++)
         cw_free_cell(&share->arena, &hand->block[i]);
     cw_free_cell(&share->arrays, &hand->array);

@@ -87,6 +87,7 @@ struct cw_commons {
     uint64_t magic;
     uint32_t session;        /* what handles carry: of the program (16) | its node (16) */
     uint32_t nodes;          /* of the program; 0 where nothing was said: one */
+    _Atomic cw_off ferry;    /* see share/ferry.h; 0: the program has one node */
     struct cw_shm_owner owner; /* of named memory: the program */
     pthread_mutex_t making;  /* robust */
     struct cw_post post;
@@ -228,6 +229,10 @@ bool cw_object_with(struct cw_share *share, enum cw_kind_of kind, uint64_t place
 /* The second half of a handle of this node. */
 static inline uint64_t cw_handle_check(const struct cw_share *share, uint32_t generation) {
     return generation | (uint64_t)share->commons->session << 32;
+}
+/* Which of the program's nodes this is. */
+static inline int cw_node_here(const struct cw_share *share) {
+    return (int)(share->commons->session & 0xffff);
 }
 /* The node whose handle it is, if it is one of this program. */
 static inline uint32_t cw_handle_node(uint64_t check) {

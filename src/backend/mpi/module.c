@@ -43,6 +43,7 @@
 
 enum {
     TAG = 1,
+    LENT_TAG = 2, /* the first of many */
     SENDING_PARCELS = 16, /* to a node, in MPI's hands */
 };
 static const size_t SENDING_BYTES = (size_t)CW_MPI_MESSAGE_MOST + (1 << 20);
@@ -56,6 +57,13 @@ struct parcel {
 
 struct list {
     struct parcel *first, *last;
+};
+
+/* What MPI reads from or writes to in the caller's memory. */
+struct ticket {
+    MPI_Request request;
+    int node; /* -1: free */
+    bool borrowed;
 };
 
 struct peer {
@@ -82,6 +90,8 @@ static struct {
     int key;       /* of the attribute by which MPI_Finalize tells us; MPI_KEYVAL_INVALID */
     bool finalizes; /* it has */
     void (*at_finalize)(void);
+    struct ticket *tickets;
+    int ticket_count, tag_most;
 } mpi;
 
 /* ---- errors and lists ---------------------------------------------------- */
@@ -236,6 +246,9 @@ static int join_leaders(crew_error *err) {
     if (mpi.leaders == MPI_COMM_NULL)
         return 0;
     MPI_Comm_set_errhandler(mpi.leaders, MPI_ERRORS_RETURN);
+    int *most, known = 0;
+    MPI_Comm_get_attr(mpi.leaders, MPI_TAG_UB, &most, &known);
+    mpi.tag_most = known ? *most : 32767;
     mpi.peers = calloc((size_t)place->nodes, sizeof *mpi.peers);
     mpi.busy = calloc((size_t)place->nodes, sizeof *mpi.busy);
     if (!mpi.peers || !mpi.busy)
@@ -612,6 +625,75 @@ static void disband(void *comm) {
     MPI_Comm_free(&made);
 }
 
+/* ---- lending ------------------------------------------------------------- */
+
+static int new_ticket(void) {
+    for (int i = 0; i < mpi.ticket_count; i++)
+        if (mpi.tickets[i].node < 0)
+            return i;
+    int count = mpi.ticket_count ? 2 * mpi.ticket_count : 32;
+    struct ticket *more = realloc(mpi.tickets, (size_t)count * sizeof *more);
+    if (!more)
+        return CREW_ENOMEM;
+    for (int i = mpi.ticket_count; i < count; i++)
+        more[i] = (struct ticket){.request = MPI_REQUEST_NULL, .node = -1};
+    mpi.tickets = more;
+    int first = mpi.ticket_count;
+    mpi.ticket_count = count;
+    return first;
+}
+
+static int lent_tag(int tag) {
+    return LENT_TAG + tag % (mpi.tag_most - LENT_TAG);
+}
+
+static int lend(int node, int tag, const void *data, size_t size) {
+    int i = peer_of(node)->abandoned ? CREW_EBROKEN : new_ticket();
+    if (i < 0)
+        return i;
+    if (MPI_Isend(data, (int)size, MPI_BYTE, node, lent_tag(tag), mpi.leaders,
+                  &mpi.tickets[i].request) != MPI_SUCCESS)
+        return CREW_EBROKEN;
+    mpi.tickets[i].node = node;
+    mpi.tickets[i].borrowed = false;
+    return i;
+}
+
+static int borrow(int node, int tag, void *to, size_t size) {
+    int i = peer_of(node)->abandoned ? CREW_EBROKEN : new_ticket();
+    if (i < 0)
+        return i;
+    if (MPI_Irecv(to, (int)size, MPI_BYTE, node, lent_tag(tag), mpi.leaders,
+                  &mpi.tickets[i].request) != MPI_SUCCESS)
+        return CREW_EBROKEN;
+    mpi.tickets[i].node = node;
+    mpi.tickets[i].borrowed = true;
+    return i;
+}
+
+/* Nobody asks for that request any more, but MPI may be at it. */
+static void lose_request(MPI_Request request) {
+    struct parcel *parcel = malloc(sizeof *parcel);
+    if (!parcel)
+        return;
+    *parcel = (struct parcel){.request = request};
+    put(&mpi.lost, parcel);
+}
+
+static int settled(int number) {
+    struct ticket *ticket = &mpi.tickets[number];
+    int done = 0, rc = MPI_Test(&ticket->request, &done, MPI_STATUS_IGNORE);
+    if (rc == MPI_SUCCESS && !done && !mpi.peers[ticket->node].abandoned)
+        return 0;
+    if (rc == MPI_SUCCESS && !done) {
+        if (ticket->borrowed)
+            MPI_Cancel(&ticket->request);
+        lose_request(ticket->request);
+    }
+    ticket->node = -1;
+    return rc == MPI_SUCCESS && done ? 1 : CREW_EBROKEN;
+}
+
 /* ---- end ----------------------------------------------------------------- */
 
 /* Between leaders: sends what there is to send and swallows what comes, until all
@@ -676,6 +758,9 @@ const struct cw_mpi cw_mpi_module = {
     .unsent = unsent,
     .abandon = abandon,
     .broken = broken,
+    .lend = lend,
+    .borrow = borrow,
+    .settled = settled,
     .end = end,
     .abort = abort_all,
     .many_threads = many_threads,

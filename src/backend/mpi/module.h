@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 enum {
-    CW_MPI_TABLE = 3,               /* the version of this header */
+    CW_MPI_TABLE = 4,               /* the version of this header */
     CW_MPI_MESSAGE_MOST = 64 << 20, /* bytes; what is longer is the caller's to cut */
 };
 
@@ -107,6 +107,17 @@ struct cw_mpi {
     /* True if a message to or from there failed (MPI said so, or there was no memory
      * for one that came): the node has been abandoned. A dead one need not show here. */
     bool (*broken)(int node);
+
+    /* Memory of the caller's own to and from a node, with no copy on the way: what is lent
+     * there under a number (`tag`, from 0 on) comes to what was borrowed for it here, in the
+     * order of the calls, of the same sizes (up to CW_MPI_MESSAGE_MOST). Neither blocks.
+     * A ticket from 0 on, for `settled`; or CREW_EBROKEN, CREW_ENOMEM. The memory is MPI's
+     * until the ticket is settled. */
+    int (*lend)(int node, int tag, const void *data, size_t size);
+    int (*borrow)(int node, int tag, void *to, size_t size);
+    /* 1: done. 0: not yet. CREW_EBROKEN: the node was abandoned, or MPI failed: what was
+     * borrowed may still be written to at any time. The ticket ends with 1 and CREW_EBROKEN. */
+    int (*settled)(int ticket);
 
     /* Ends MPI. Orderly: collective, all ranks; messages that are still on their way
      * may be lost, so whoever wants them delivered waits for an answer first; waits
