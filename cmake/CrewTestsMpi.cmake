@@ -156,8 +156,8 @@ if(TARGET bench AND TARGET crew_mpi_openmpi)
   set_tests_properties(mpi.bench PROPERTIES LABELS mpi TIMEOUT ${bench_limit} RESOURCE_LOCK mpi)
 endif()
 
-# Tasks that take several ranks: tests/mpi/gang.c, which calls MPI. crew_mpi_gang_tests(<label>
-# <flavour> <config>...)
+# Tasks that take several ranks: tests/mpi/gang.c, which calls MPI.
+# crew_mpi_gang_tests(<label> <flavour> <config>...)
 foreach(flavour openmpi mpich)
   if(TARGET crew_mpi_${flavour})
     add_executable(mpi_gang_${flavour} ${PROJECT_SOURCE_DIR}/tests/mpi/gang.c)
@@ -184,6 +184,10 @@ function(crew_mpi_gang_tests label flavour)
 endfunction()
 crew_mpi_gang_tests(mpi openmpi two aboard1 aboard2 aboard4 aboard3 aboard3x2)
 crew_mpi_gang_tests(mpi mpich aboardmpich2)
+crew_mpi_gang_tests(mpi openmpi crewaboard3x2) # a rank is lost
+if(TEST mpi.gang.crewaboard3x2)
+  set_property(TEST mpi.gang.crewaboard3x2 APPEND PROPERTY ENVIRONMENT CREW_TEST_LOSS=1)
+endif()
 
 # What is lost in the middle of maps: tests/mpi/lost.c.
 add_executable(mpi_lost ${PROJECT_SOURCE_DIR}/tests/mpi/lost.c)

@@ -152,6 +152,12 @@ static void all_ended(crew_pool *p, struct entry *r) {
     forget(p, r);
 }
 
+/* Those who run it may see that by crew_cancelled. */
+static void drop(crew_pool *p, const struct entry *r) {
+    if (r->gang)
+        atomic_store(&((struct cw_gang *)cw_ptr(&p->maps.arena, r->gang))->cancelled, 1);
+}
+
 static void one_lost(crew_pool *p, struct entry *r, int member) {
     bool ending = p->state >= CW_POOL_ENDING || atomic_load(&p->team->quit) != CW_RUN;
     struct cw_failure f = failure_of(p, r->number, ending ? CREW_ECANCELLED : CREW_EDIED);
@@ -159,6 +165,7 @@ static void one_lost(crew_pool *p, struct entry *r, int member) {
     snprintf(f.text, sizeof f.text, "%s", ending ? "the pool was ended" : "lost with its rank");
     r->told = true;
     end_record(p, r->number, &f);
+    drop(p, r);
 }
 
 static void too_few(crew_pool *p, struct entry *r) {
@@ -326,11 +333,6 @@ void cw_pool_gang_cancel(crew_pool *p, uint32_t number) {
         return;
     forget(p, r);
     cw_pool_tend_gangs(p);
-}
-
-static void drop(crew_pool *p, const struct entry *r) {
-    if (r->gang)
-        atomic_store(&((struct cw_gang *)cw_ptr(&p->maps.arena, r->gang))->cancelled, 1);
 }
 
 void cw_pool_gang_drop(crew_pool *p, uint32_t number) {

@@ -4,6 +4,8 @@
  * The number of ranks is CREW_TEST_WORKERS. */
 #include "crewtest.h"
 
+#include "beside.h"
+
 #include <crew/mpi.h>
 
 #include <stdio.h>
@@ -12,9 +14,7 @@
 #include <unistd.h>
 
 enum {
-    CELL_PEAK = 24,  /* the most gangs that ran at once */
-    CELL_RUNNING,
-    CELL_OVERLAPS,   /* a worker that ran two things at once */
+    CELL_OVERLAPS = 24, /* a worker that ran two things at once */
     CELL_CANCELLED,
     CELL_BUSY = CELL_WORKER
 };
@@ -213,25 +213,32 @@ static void gang__among_single_tasks_and_a_map__each_worker_is_at_one_thing(void
     crewtest_free(p);
 }
 
+/* The first items wait for one gate, the others for another one, which opens when the gang
+ * is over. On other nodes a worker may have begun one of these before it is called. */
 static void gang__while_a_long_map_runs__does_not_wait_for_its_end(void **state) {
+    enum { ITEMS = 64 };
     crew_error err;
-    int64_t gate = CELL_GATE, slow[64];
+    int64_t gates[ITEMS];
     (void)state;
-    for (int i = 0; i < 64; i++)
-        slow[i] = i < ranks - 1 ? gate : CELL_GATE + 1; /* some wait for gate 0, the rest for 1 */
+    crewtest_need(CREWTEST_ONE_NODE);
+    crewtest_need_workers(2);
+    for (int i = 0; i < ITEMS; i++)
+        gates[i] = i < ranks ? CELL_GATE : CELL_GATE + 1;
     crewtest_set(CELL_STARTED, 0);
     crewtest_set(CELL_GATE, 0);
     crewtest_set(CELL_GATE + 1, 0);
     crew_pool *p = crewtest_open(0);
     const crew_map_opts opts = {.chunk = 1};
-    crew_job *job = crew_map_async(p, crewtest_gated_task, slow, 8, 64, NULL, 0, &opts, &err);
+    crew_job *job =
+        crew_map_async(p, crewtest_gated_task, gates, sizeof *gates, ITEMS, NULL, 0, &opts, &err);
     assert_non_null(job);
-    assert_true(crewtest_reached(CELL_STARTED, 1, 20));
+    assert_true(crewtest_reached(CELL_STARTED, ranks, 20));
     crew_future *f = submit(p, sum_of, 1, ranks);
     assert_false(crew_future_done(f));
     crewtest_set(CELL_GATE, 1);
-    crewtest_set(CELL_GATE + 1, 1);
     take_sum(f, 1, ranks);
+    assert_false(crew_job_ready(job));
+    crewtest_set(CELL_GATE + 1, 1);
     assert_int_equal(crew_job_get(job, 60, &err), 0);
     crew_job_free(job);
     crewtest_free(p);
@@ -239,8 +246,7 @@ static void gang__while_a_long_map_runs__does_not_wait_for_its_end(void **state)
 
 static void gang__two_that_fit__run_at_the_same_time(void **state) {
     (void)state;
-    if (ranks < 4)
-        skip();
+    crewtest_need_workers(4);
     crewtest_set(CELL_STARTED, 0);
     crew_pool *p = crewtest_open(0);
     crew_future *a = submit(p, meet, ranks, ranks / 2), *b = submit(p, meet, ranks, ranks - ranks / 2);
@@ -378,12 +384,41 @@ static int spawns(crew_call *call) {
 static void gang__spawning__is_refused(void **state) {
     crew_error err;
     (void)state;
-    if (ranks < 2)
-        skip();
+    crewtest_need_workers(2);
     crew_pool *p = crewtest_open(0);
     crew_future *f = submit(p, spawns, 0, 2);
     assert_int_equal(crew_future_result(f, NULL, 0, 60, &err), CREW_ENOTSUP);
     crew_future_free(f);
+    crewtest_free(p);
+}
+
+/* ---- a rank is lost (CREW_TEST_LOSS) ------------------------------------- */
+
+/* The lowest rank of the last node, which goes with it. What runs fails at once, and its
+ * other ranks see that; those that are left go on. */
+static void gang__rank_lost__fails_and_the_others_go_on(void **state) {
+    crew_error err;
+    int64_t item = 0;
+    (void)state;
+    crewtest_set(CELL_STARTED, 0);
+    crewtest_set(CELL_CANCELLED, 0);
+    crew_pool *p = crewtest_open(0);
+    crew_future *f = submit(p, until_cancelled, 0, ranks);
+    assert_true(crewtest_reached(CELL_STARTED, ranks, 20));
+    crew_future *next = submit(p, sum_of, 5, ranks - 2), *all = submit(p, sum_of, 5, ranks);
+    assert_true(beside_kill_rank(ranks - 2));
+    assert_int_equal(crew_future_result(f, NULL, 0, 20, &err), CREW_EDIED);
+    assert_non_null(strstr(err.text, "lost with its rank"));
+    take_sum(next, 5, ranks - 2);
+    assert_int_equal(crew_future_result(all, NULL, 0, 20, &err), CREW_EDIED);
+    assert_non_null(strstr(err.text, "4 are left"));
+    assert_int_equal(crewtest_get(CELL_CANCELLED), ranks - 2);
+    const crew_submit_opts opts = {.ranks = ranks - 1};
+    assert_null(crew_submit(p, sum_of, &item, sizeof item, &opts, &err));
+    assert_int_equal(err.code, CREW_EINVAL);
+    assert_non_null(strstr(err.text, "4 are left"));
+    crew_future_free(f);
+    crew_future_free(all);
     crewtest_free(p);
 }
 
@@ -410,6 +445,8 @@ static void gang__where_workers_are_processes__is_refused_with_the_way_out(void 
 }
 
 int main(int argc, char **argv) {
+    if (getenv("CREW_TEST_LOSS"))
+        beside_sign();
     crewtest_begin(&argc, &argv);
     ranks = (int)crewtest_env("CREW_TEST_WORKERS", 1);
     const struct CMUnitTest aboard[] = {
@@ -430,6 +467,11 @@ int main(int argc, char **argv) {
     const struct CMUnitTest beside[] = {
         CREWTEST(gang__where_workers_are_processes__is_refused_with_the_way_out),
     };
+    const struct CMUnitTest lost[] = {
+        CREWTEST(gang__rank_lost__fails_and_the_others_go_on),
+    };
+    if (getenv("CREW_TEST_LOSS"))
+        return crewtest_end(cmocka_run_group_tests(lost, NULL, NULL));
     if (crewtest_has(CREWTEST_PROCESSES))
         return crewtest_end(cmocka_run_group_tests(beside, NULL, NULL));
     return crewtest_end(cmocka_run_group_tests(aboard, NULL, NULL));
