@@ -98,17 +98,17 @@ crew_mpi_pool_tests(mpich2 120 mpi map pool future failure array lock)
 crew_mpi_pool_tests(hosts3 120 mpi map pool future imap failure)
 # Tasks that run in the ranks themselves: CREW_ISOLATE=0.
 crew_mpi_pool_tests(aboard2 120 mpi map failure)
-crew_mpi_pool_tests(aboard4 120 mpi pool future imap)
-crew_mpi_pool_tests(aboard3x2 120 mpi map imap)
+crew_mpi_pool_tests(aboard4 120 mpi pool future)
+crew_mpi_pool_tests(aboard3x2 120 mpi imap)
 # Each takes its time only where CREW_TEST_LONG is set, and is skipped elsewhere.
 crew_mpi_pool_tests(one 120 mpi_long ${pool_tests} ${object_tests})
 crew_mpi_pool_tests(four 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
   python_futures python_pool array_scope array_view barrier cond dict event guard list pipe sem shm)
 crew_mpi_pool_tests(nodes3x2 120 mpi_long ${pool_tests})
 crew_mpi_pool_tests(aboard2 120 mpi_long pool future imap task bytes jobs)
-crew_mpi_pool_tests(aboard4 120 mpi_long map failure task bytes for_reduce jobs slices stats edges
+crew_mpi_pool_tests(aboard4 120 mpi_long map failure imap task bytes for_reduce jobs slices stats edges
   lock queue)
-crew_mpi_pool_tests(aboard3x2 120 mpi_long pool future failure task bytes for_reduce jobs slices
+crew_mpi_pool_tests(aboard3x2 120 mpi_long map pool future failure task bytes for_reduce jobs slices
   stats edges)
 crew_mpi_pool_tests(mpich2 120 mpi_long task bytes for_reduce jobs imap slices stats edges wait_inside
   python_futures python_pool dict queue pipe process sem shm)
@@ -182,8 +182,9 @@ function(crew_mpi_gang_tests label flavour)
       ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
   endforeach()
 endfunction()
-crew_mpi_gang_tests(mpi openmpi two aboard1 aboard2 aboard4 aboard3 aboard3x2)
+crew_mpi_gang_tests(mpi openmpi two aboard2 aboard4 aboard3 aboard3x2)
 crew_mpi_gang_tests(mpi mpich aboardmpich2)
+crew_mpi_gang_tests(mpi_long openmpi aboard1)
 crew_mpi_gang_tests(mpi openmpi crewaboard3x2) # a rank is lost
 if(TEST mpi.gang.crewaboard3x2)
   set_property(TEST mpi.gang.crewaboard3x2 APPEND PROPERTY ENVIRONMENT CREW_TEST_LOSS=1)
