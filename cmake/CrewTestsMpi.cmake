@@ -249,12 +249,25 @@ function(crew_mpi_remote_tests label config)
       ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
   endforeach()
 endfunction()
-foreach(name remote remote_ends)
+foreach(name remote remote_ends remote_lost)
   add_executable(mpi_${name} ${PROJECT_SOURCE_DIR}/tests/mpi/${name}.c)
   target_link_libraries(mpi_${name} PRIVATE crew_test_support crew_test_base)
   set_target_properties(mpi_${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
 endforeach()
+function(crew_mpi_remote_lost_test label config loss)
+  string(REPLACE " " "_" name ${loss})
+  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "20 * ${limit}") # of so many in long runs
+  add_test(NAME mpi.remote_lost.${config}.${name}
+    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_remote_lost>)
+  set_tests_properties(mpi.remote_lost.${config}.${name} PROPERTIES
+    LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_LOSS=${loss};CREW_TEST_TIMES=1 20")
+endfunction()
+crew_mpi_remote_lost_test(mpi crewrun3x2 "leader 1")
+crew_mpi_remote_lost_test(mpi crewhosts3 kill)
+crew_mpi_remote_lost_test(mpi_long crewhosts3 unplug)
 crew_mpi_remote_tests(mpi nodes3)
 crew_mpi_remote_tests(mpi hosts3)
 crew_mpi_remote_tests(mpi_long nodes3x2)
