@@ -31,7 +31,11 @@ int cw_handle_stale(enum cw_kind_of kind, uint64_t place, uint64_t check) {
     if (other > 0 && other < CW_KINDS && other != (uint64_t)kind)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the handle is that of a %s, not of a %s",
                             cw_kind((enum cw_kind_of)other)->name, name);
-    if (share && check >> 32 != share->commons->session && !cw_handle_far(share, check))
+    bool far = share && cw_handle_far(share, check);
+    if (far && (kind == CW_PROCESS || kind == CW_SHM))
+        return cw_error_set(NULL, CREW_EINVAL, 0, "the %s is on node %u, and of use there only",
+                            name, cw_handle_node(check));
+    if (share && !far && check >> 32 != share->commons->session)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the %s belongs to another program, or to an "
                             "earlier session of this one", name);
     return cw_error_set(NULL, CREW_EINVAL, 0, "there is no such %s any more", name);

@@ -367,6 +367,44 @@ static void waiter__killed_on_any_node__is_forgotten(void **state) {
     over_victims(check_death_waiting);
 }
 
+/* What is not to happen: who stands for it dies, and not it. */
+static int lose_deputy(crew_call *call) {
+    const struct all *a = CREW_IN(call, struct all);
+    if (!is_victim(call, a))
+        return 0;
+    TRY(crew_lock_acquire(a->lock, SOON));
+    crewtest_add(CELL_STARTED, 1);
+    WANT(crew_event_wait(a->event, SOON), CREW_EBROKEN);
+    WANT(strstr(crew_last_error()->text, "signal 9") != NULL, 1);
+    WANT(crew_lock_acquire(a->lock, SOON), CREW_OWNERDEAD);
+    TRY(crew_lock_release(a->lock));
+    return 0;
+}
+
+static void deputy__killed__who_waits_hears_of_it_and_may_ask_again(void **state) {
+    crewtest_need(CREWTEST_PROCESSES);
+    (void)state;
+    if (nodes() == 1)
+        skip(); /* there are none */
+    crew_pool *p = crewtest_open(WORKERS);
+    struct all a = objects_of(p, 0);
+    struct beside b;
+    pid_t pids[64];
+    a.node = nodes() - 1;
+    crewtest_set(CELL_READY, 0);
+    crewtest_set(CELL_STARTED, 0);
+    begin_beside(&b, p, lose_deputy, &a);
+    assert_true(crewtest_reached(CELL_STARTED, 1, SOON));
+    int n = deputies(pids, 64);
+    assert_true(n > 0);
+    for (int i = 0; i < n; i++)
+        kill(pids[i], SIGKILL);
+    end_beside(&b);
+    assert_int_equal(end_all(&a), 0);
+    crewtest_free(p);
+    remote_begin(); /* the manager's own was among them */
+}
+
 /* ---- how fast -------------------------------------------------------------- */
 
 static int take_turns(crew_call *call) {
@@ -414,6 +452,7 @@ int main(int argc, char **argv) {
         CREWTEST(threads__of_workers_of_all_nodes__hold_for_themselves),
         CREWTEST(holder__killed_on_any_node__the_next_is_told),
         CREWTEST(waiter__killed_on_any_node__is_forgotten),
+        CREWTEST(deputy__killed__who_waits_hears_of_it_and_may_ask_again),
         CREWTEST(lock__nobody_else_wants_it__a_call_from_each_node_takes),
     };
     return crewtest_end(cmocka_run_group_tests(tests, begin, NULL));

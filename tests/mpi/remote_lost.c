@@ -79,24 +79,6 @@ static int ask_again(crew_call *call) {
     return 0;
 }
 
-static bool is_deputy(pid_t pid) {
-    char path[64], name[32] = "";
-    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-    FILE *file = fopen(path, "r");
-    bool read = file && fgets(name, sizeof name, file);
-    if (file)
-        fclose(file);
-    return read && strcmp(name, "crew-deputy\n") == 0;
-}
-
-static int deputies(void) {
-    pid_t pids[256];
-    int n = crewtest_family(pids, 256), found = 0;
-    for (int i = 0; i < n && i < 256; i++)
-        found += is_deputy(pids[i]);
-    return found;
-}
-
 static void check_mine(struct all *a) {
     char buf[8];
     double from = crewtest_now();
@@ -115,6 +97,7 @@ static void node__lost_while_it_holds_waits_and_is_waited_for__all_go_on(void **
     (void)state;
     crewtest_may_take(120);
     crew_error err;
+    pid_t left[64];
     crew_pool *p = crewtest_open(WORKERS);
     struct both b = {.mine = objects_of(p, 0), .lost = objects_of(p, 1)};
     struct beside tasks = {.p = p, .fn = meet_or_miss, .a = (struct all *)(void *)&b};
@@ -137,7 +120,7 @@ static void node__lost_while_it_holds_waits_and_is_waited_for__all_go_on(void **
     p = crewtest_open(4);
     assert_ok(crew_pool_each(p, ask_again, &b, sizeof b, &err), &err);
     crewtest_free(p);
-    CREWTEST_WAIT(deputies() == 0, 10);
+    CREWTEST_WAIT(deputies(left, 64) == 0, 10);
     assert_int_equal(end_all(&b.mine), 0);
     assert_int_equal(crew_lock_destroy(b.lost.lock), CREW_EBROKEN);
 }
