@@ -8,6 +8,7 @@
  *     crashes    SIGSEGV in the manager
  *     killed     SIGKILL of the manager
  *     leader     SIGKILL of rank 1; the launcher is not to go on without it
+ *     host       host h1 is killed; the launcher is not to go on without it
  *     last N     of six: SIGKILL of rank N, and at once crew_finalize, which is not held up
  *     terminated SIGTERM of the manager */
 #include "beside.h"
@@ -90,8 +91,19 @@ static void look_who_finalized(void) {
         give_up("MPI was ended as if all ranks were there");
 }
 
+/* By tests/mpi/under. */
+static void have_killed(void) {
+    FILE *file = beside_open("ask", "w");
+    if (!file || fprintf(file, "kill\n") < 0 || fclose(file) != 0)
+        give_up("there can be no file ask");
+    pause_ms(WAIT_MS);
+    give_up("the job goes on without a host");
+}
+
 static int end(const char *how, int which) {
     beside_make("struck", 1);
+    if (strcmp(how, "host") == 0)
+        have_killed();
     if (strcmp(how, "exits") == 0)
         exit(3);
     if (strcmp(how, "last") == 0 && !beside_kill_rank(which))
