@@ -152,7 +152,7 @@ if(TARGET bench AND TARGET crew_mpi_openmpi)
   math(EXPR bench_limit "120 * ${CREW_TEST_SLOWNESS}")
   add_test(NAME mpi.bench COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/bench.sh $<TARGET_FILE:bench>
     mpi-item mpi-textbook mpi-hosts mpi-hosts-64b mpi-hosts-100us mpi-hosts-random mpi-makespan
-    mpi-manager mpi-idle mpi-idle-nodes)
+    mpi-manager mpi-bcast mpi-idle mpi-idle-nodes)
   set_tests_properties(mpi.bench PROPERTIES LABELS mpi TIMEOUT ${bench_limit} RESOURCE_LOCK mpi)
 endif()
 
@@ -423,6 +423,13 @@ add_executable(mpi_arrays_room ${PROJECT_SOURCE_DIR}/tests/mpi/arrays.c)
 target_link_libraries(mpi_arrays_room PRIVATE crew_test_support crew_test_base)
 set_target_properties(mpi_arrays_room PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+foreach(what bcast reduce parts)
+  add_executable(mpi_arrays_lost_${what} ${PROJECT_SOURCE_DIR}/tests/mpi/arrays_lost.c)
+  target_link_libraries(mpi_arrays_lost_${what} PRIVATE crew_test_support crew_test_base)
+  set_target_properties(mpi_arrays_lost_${what} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+  crew_mpi_program_test(mpi crewrun3x2 mpi_arrays_lost_${what} ${what})
+endforeach()
 crew_mpi_program_test(mpi nodes3 mpi_arrays)
 crew_mpi_program_test(mpi nodes3 mpi_arrays_room room)
 crew_mpi_program_test(mpi hosts3 mpi_arrays)

@@ -34,7 +34,8 @@ measure measure_open64, measure_idle, measure_idle_memory, measure_imap_memory;
 measure measure_journal;
 measure measure_speedups, measure_sieve;
 measure measure_peers;
-measure measure_ranks_item, measure_ranks_textbook, measure_ranks_hosts, measure_ranks_idle;
+measure measure_ranks_item, measure_ranks_textbook, measure_ranks_hosts, measure_ranks_bcast,
+    measure_ranks_idle;
 
 /* ---- time ---- */
 

@@ -50,6 +50,7 @@ static const struct measurement {
      measure_ranks_textbook},
     {"mpi-hosts", "maps over three emulated hosts: rates, balance, the manager's own time",
      measure_ranks_hosts},
+    {"mpi-bcast", "256 MiB to three hosts, and MPI_Bcast of the same", measure_ranks_bcast},
     {"mpi-idle", "processor time of an idle job of 4 ranks", measure_ranks_idle},
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };

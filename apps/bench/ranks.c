@@ -194,6 +194,36 @@ int measure_ranks_hosts(const struct bench *b) {
     return result;
 }
 
+int measure_ranks_bcast(const struct bench *b) {
+    const char *name = "mpi-bcast";
+    char what[64], program[64], folder[2048], path[2200];
+    double crew[FIGURES_MOST], plain[FIGURES_MOST];
+    struct race race = {0};
+    int bytes = b->quick ? 8 << 20 : 256 << 20;
+    if (!own_folder(folder, sizeof folder) || !ready(b, name, true))
+        return 0;
+    snprintf(path, sizeof path, "%s/bench-bcast-%s", folder, b->flavour);
+    if (access(path, X_OK) < 0) {
+        report_skipped(name, "the yardstick was not built: this MPI was not there");
+        return 0;
+    }
+    snprintf(what, sizeof what, "bcast %d 1 %d", bytes, HOSTS);
+    snprintf(program, sizeof program, "bench-bcast-%s %d 1", b->flavour, bytes);
+    race_enter(&race, "crew");
+    race_enter(&race, "MPI_Bcast among the leaders");
+    for (int round = 0; round < b->rounds; round++) {
+        if (inside(b, name, "", 0, what, crew, 1))
+            return 1;
+        if (figures(b, "", 0, program, plain, 1) < 0)
+            return broke_because(name, "the job of plain MPI failed");
+        side_add(&race.side[0], crew[0]);
+        side_add(&race.side[1], plain[0]);
+    }
+    report(name, &race.side[0], &race.side[1], UNIT_TIME, (struct bound){BOUND_SHARE, 0.8},
+           b->quick ? "8 MiB to 3 hosts" : "256 MiB to 3 hosts");
+    return 0;
+}
+
 /* ---- idle ---- */
 
 int measure_ranks_idle(const struct bench *b) {

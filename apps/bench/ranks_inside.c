@@ -241,6 +241,44 @@ static int makespan(struct job *j) {
     return 0;
 }
 
+/* ---- a broadcast ---- */
+
+static int last_byte(crew_call *call) {
+    const unsigned char *data = crew_array_data(*CREW_IN(call, crew_array));
+    unsigned char last = data ? data[crew_array_size(*CREW_IN(call, crew_array)) - 1] : 0;
+    return crew_reply(call, &last, sizeof last);
+}
+
+/* COUNT is bytes. */
+static int bcast(struct job *j) {
+    const crew_array_opts copies = {.scope = CREW_ARRAY_REPLICATED};
+    crew_array a;
+    if (open_pools(j, false))
+        return 1;
+    if (crew_array_create(&a, CREW_U8, 1, &j->count, &copies) < 0)
+        return complain(crew_last_error()->text);
+    unsigned char *data = crew_array_data(a);
+    memset(data, 255, (size_t)j->count);
+    for (int round = -1; round < j->rounds; round++) { /* the first one warms up */
+        data[j->count - 1] = (unsigned char)(round + 1);
+        settle();
+        double start = now();
+        if (crew_array_bcast(a) < 0)
+            return complain(crew_last_error()->text);
+        double seconds = now() - start;
+        for (int i = 0; i < 2 * j->workers; i++) {
+            unsigned char last = 255;
+            crew_error err;
+            if (crew_apply(j->pool, last_byte, &a, sizeof a, &last, 1, &err) < 0 ||
+                last != (unsigned char)(round + 1))
+                return complain("a node has something else");
+        }
+        if (round >= 0)
+            printf("%.12g\n", seconds);
+    }
+    return crew_array_destroy(a) < 0;
+}
+
 /* ---- idle ---- */
 
 /* COUNT is seconds. */
@@ -264,7 +302,7 @@ int ranks_inside(int argc, char **argv) {
         int (*run)(struct job *j);
     } all[] = {{"item", item},    {"rate", rate},   {"manager", manager},
                {"bytes", bytes},  {"fixed", fixed}, {"random", random_lengths},
-               {"sleep", makespan}, {"idle", idle}};
+               {"sleep", makespan}, {"idle", idle},   {"bcast", bcast}};
     if (argc != 6)
         return complain("it is for bench itself to call it so");
     struct job j = {.count = atoll(argv[3]), .rounds = atoi(argv[4]), .workers = atoi(argv[5])};

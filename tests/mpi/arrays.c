@@ -2,7 +2,7 @@
  * middle: mpi/arrays_lost.c. */
 #include "crewtest.h"
 
-#include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -590,6 +590,49 @@ static void partitioned__much_of_it__is_moved_in_parts(void **state) {
     crewtest_free(p);
 }
 
+/* ---- deaths ------------------------------------------------------------------ */
+
+static void *kills(void *arg) {
+    for (double end = crewtest_now() + *(double *)arg; crewtest_now() < end;)
+        ;
+    raise(SIGKILL);
+    return arg;
+}
+
+/* It has the whole of some elements, on other nodes, in its hands when it dies. */
+static int dies_in_an_add(crew_call *call) {
+    struct gathering g = *CREW_COMMON(call, struct gathering);
+    static int32_t ones[1000];
+    double wait = (double)(crewtest_mix((uint64_t)call->index) % 1000) * 1e-6;
+    pthread_t killer;
+    if (call->attempt > 1)
+        return 0;
+    for (int i = 0; i < 1000; i++)
+        ones[i] = 1;
+    crewtest_add(CELL_DEATHS, 1);
+    CHECK(pthread_create(&killer, NULL, kills, &wait) == 0);
+    for (int64_t at = (call->node + 1) % NODES * 1000;;)
+        CHECK(crew_array_add(g.a, at, 1000, ones) == 0);
+}
+
+static void worker__killed_in_an_add__leaves_it_whole(void **state) {
+    enum { DEATHS = 80 }; /* more than there are boats: each is free again */
+    struct gathering g = {.n = 3000};
+    crew_pool *p = crewtest_open_opts(&(crew_pool_opts){.workers = WORKERS, .retries = 3});
+    int32_t all[3000];
+    crew_error err;
+    (void)state;
+    g.a = make(CREW_I32, CREW_ARRAY_PARTITIONED, g.n, 1);
+    const crew_map_opts opts = {.chunk = 1, .common = &g, .common_size = sizeof g};
+    assert_ok(crew_pool_map(p, dies_in_an_add, NULL, 0, DEATHS, NULL, 0, &opts, &err), &err);
+    assert_true(crewtest_get(CELL_DEATHS) >= DEATHS);
+    assert_ok(crew_array_get(g.a, 0, 3000, all), NULL);
+    for (int i = 0; i < 3000; i++)
+        assert_int_equal(all[i], all[i / 1000 * 1000]);
+    assert_ok(crew_array_destroy(g.a), NULL);
+    crewtest_free(p);
+}
+
 /* ---- room ------------------------------------------------------------------ */
 
 /* All three wait for each other, so each node has one. */
@@ -660,6 +703,7 @@ int main(int argc, char **argv) {
         CREWTEST(reduce__by_a_function_of_ones_own__is_in_the_order_of_nodes),
         CREWTEST(partitioned__whoever_asks__has_all_of_it),
         CREWTEST(add__from_all_nodes_at_once__loses_nothing),
-        CREWTEST(partitioned__much_of_it__is_moved_in_parts)};
+        CREWTEST(partitioned__much_of_it__is_moved_in_parts),
+        CREWTEST(worker__killed_in_an_add__leaves_it_whole)};
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
