@@ -493,8 +493,9 @@ void cw_journals_flush(void) {
 int cw_journal_path(struct cw_session *s, const char *asked, bool skips, const char *name,
                     char *path, size_t size, crew_error *err) {
     const char *folder = s->config.journal;
-    /* What is done inside a task has no number that is the same in every run. */
-    if (!folder || skips || s->depth > 0 || crew_this_call()) {
+    /* What is done inside a task has no number that is the same in every run, and what a
+     * forked child of the program does would have one of its parent's. */
+    if (!folder || skips || s->depth > 0 || cw_epoch > 0 || crew_this_call()) {
         if (!asked)
             return 0;
         if ((size_t)snprintf(path, size, "%s", asked) >= size)

@@ -132,7 +132,8 @@ static const struct row rows[] = {
      .standard = "the code's choice",
      .meaning = "Each map and stream with results has a journal there: the first in the file 1, "
                 "the second in 2, and so on; submitted calls with a key in the file keys. The "
-                "program, started again, goes on where it was. Not for maps inside tasks."},
+                "program, started again, goes on where it was. Not for maps inside tasks, nor in "
+                "children that the program forks."},
     {"CREW_RESUME", WORDS(resume_words), .offset = FIELD(resume), .standard = "done",
      .meaning = "What is taken from a journal: items that were done, or all that were finished, "
                 "those that failed included."},

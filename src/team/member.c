@@ -233,7 +233,8 @@ static void claim_on(struct cw_run *run) {
             if (!job->resumed)
                 seen = (struct cw_chunk_seen){.items = hi - lo, .ns = now - before};
             else if (calls > 0)
-                seen = (struct cw_chunk_seen){.items = calls, .ns = now - before};
+                seen = (struct cw_chunk_seen){.items = (calls - 1) / job->grain + 1,
+                                              .ns = now - before};
             before = now;
         }
     }

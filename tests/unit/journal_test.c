@@ -78,7 +78,8 @@ static void append(struct journal *j, const void *body, size_t size) {
     r.body = cw_journal_body(NULL, 0, body, size);
     cw_journal_seal(&r, j->head.nonce, j->size);
     memcpy(j->bytes + j->size, &r, sizeof r);
-    memcpy(j->bytes + j->size + sizeof r, body, size);
+    if (size)
+        memcpy(j->bytes + j->size + sizeof r, body, size);
     j->records[j->count++] = (struct original){r, j->size + sizeof r};
     j->size = cw_journal_next(&r, j->size);
 }
