@@ -56,6 +56,7 @@ struct cw_journal {
     struct batch out;
     uint64_t at; /* where `out` is to be written */
     bool dirty;  /* written, but not known to be on the disk */
+    bool fresh;  /* nor is its name */
 };
 
 /* Those of this process. Lock order: `listed`, then a journal's lock. */
@@ -147,9 +148,10 @@ static void pass(struct cw_journal *jn) {
     }
     if (jn->dirty) {
         pthread_mutex_unlock(&jn->lock);
-        int sync = cw_logfile_sync(jn->fd);
+        int sync = jn->fresh ? cw_logfile_sync_name(jn->fd, jn->path) : cw_logfile_sync(jn->fd);
         pthread_mutex_lock(&jn->lock);
         jn->dirty = sync < 0;
+        jn->fresh = jn->fresh && sync < 0;
         rc = rc < 0 ? rc : sync;
     }
     note_result(jn, rc);
@@ -212,13 +214,12 @@ static int begin_file(struct cw_journal *jn, const struct cw_journal_head *want,
     memcpy(copies + CW_JOURNAL_COPY, &head, sizeof head);
     struct iovec piece = {copies, sizeof copies};
     int rc = cw_logfile_write(jn->fd, 0, &piece, 1, NULL);
-    if (rc == 0)
-        rc = cw_logfile_sync_name(jn->fd, jn->path);
     if (rc < 0)
         return cw_error_set(err, -rc == ENOSPC || -rc == EDQUOT ? CREW_ENOMEM : CREW_EINVAL, -rc,
                             "the journal %.150s cannot be begun", jn->path);
     jn->nonce = head.nonce;
     jn->at = jn->end = CW_JOURNAL_START;
+    jn->dirty = jn->fresh = true; /* that it lasts, its thread sees to */
     return 0;
 }
 
