@@ -1,5 +1,5 @@
 /* A fleet in virtual time: see fleetsim.h. */
-#include "support/fleetsim.h"
+#include "support/fleetsim_parts.h"
 
 #include "sched/chunk.h"
 #include "sched/fleet.h"
@@ -14,13 +14,6 @@
 enum { SLOTS = 16 }; /* at most */
 
 enum kind { WORKER, DELIVER, HANDLE, REPORT, TICK, LOSE, NOTICE, BACK };
-
-/* 16 bytes: there is one for each worker. */
-struct event {
-    int64_t at;
-    uint32_t turn; /* equal times: first in, first out */
-    uint32_t kind : 4, arg : 28;
-};
 
 struct run {
     int64_t lo, hi;
@@ -81,24 +74,17 @@ struct sim {
     struct fleetsim_result *result;
     struct node *nodes;
     struct worker *workers;
-    struct event *heap;
-    size_t heap_count, heap_cap;
+    struct fleetsim_events events;
     struct message *messages;
     int messages_count, messages_cap, free_message;
-    uint32_t turn;
     int64_t now, finished_at;
     int64_t added, finished, prefix;
     bool stopped;
     int slots;
 };
 
-static void *room(void *old, size_t size) {
-    void *more = realloc(old, size);
-    if (!more) {
-        fprintf(stderr, "no memory for the simulation\n");
-        abort();
-    }
-    return more;
+static void event(struct sim *s, int64_t at, enum kind kind, int arg) {
+    fleetsim_at(&s->events, at, (int)kind, arg);
 }
 
 static void wrong(struct sim *s, const char *fmt, ...) {
@@ -110,119 +96,6 @@ static void wrong(struct sim *s, const char *fmt, ...) {
     va_end(args);
 }
 
-/* ---- lengths ---- */
-
-const char *const fleetsim_cost_names[] = {"constant", "uniform", "exponential",
-                                           "heavy",    "growing", "falling"};
-
-static double chance(uint64_t seed, int64_t item) {
-    uint64_t x = seed * 0xd1342543de82ef95ull + (uint64_t)item * 0x9e3779b97f4a7c15ull;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-    x ^= x >> 31;
-    return ((double)(x >> 11) + 0.5) * 0x1p-53;
-}
-
-double fleetsim_cost_ns(const struct fleetsim *how, int64_t item) {
-    double at = how->count > 1 ? (double)item / (double)(how->count - 1) : 0;
-    double grown = 6.907755278982137 / 999; /* ln 1000, through what the mean is otherwise */
-    switch (how->cost) {
-    case FLEETSIM_UNIFORM:
-        return 2 * how->mean_ns * chance(how->seed, item);
-    case FLEETSIM_EXPONENTIAL:
-        return -log(chance(how->seed, item)) * how->mean_ns;
-    case FLEETSIM_HEAVY:
-        return how->mean_ns * fmin(pow(chance(how->seed, item), -1 / 1.5) / 3, 1000);
-    case FLEETSIM_GROWING:
-        return how->mean_ns * grown * exp(6.907755278982137 * at);
-    case FLEETSIM_FALLING:
-        return how->mean_ns * grown * exp(6.907755278982137 * (1 - at));
-    default:
-        return how->mean_ns;
-    }
-}
-
-struct free_worker {
-    double at, slow;
-};
-
-static void put_back(struct free_worker *heap, size_t count) { /* the first is later now */
-    struct free_worker w = heap[0];
-    size_t i = 0;
-    for (size_t child = 1; child < count; child = 2 * i + 1) {
-        if (child + 1 < count && heap[child + 1].at < heap[child].at)
-            child++;
-        if (heap[child].at >= w.at)
-            break;
-        heap[i] = heap[child];
-        i = child;
-    }
-    heap[i] = w;
-}
-
-double fleetsim_list_ns(const struct fleetsim *how) {
-    struct free_worker *heap = NULL;
-    size_t count = 0;
-    double last = 0;
-    for (int node = 0; node < how->nodes; node++) {
-        int workers = how->workers_of ? how->workers_of[node] : how->workers;
-        heap = room(heap, (count + (size_t)workers) * sizeof *heap);
-        for (int i = 0; i < workers; i++)
-            heap[count++] = (struct free_worker){0, how->slowness ? how->slowness[node] : 1};
-    }
-    for (int64_t i = 0; i < how->count; i++) {
-        heap[0].at += heap[0].slow * fleetsim_cost_ns(how, i);
-        last = fmax(last, heap[0].at);
-        put_back(heap, count);
-    }
-    free(heap);
-    return last;
-}
-
-static double cost_of(const struct fleetsim *how, int64_t lo, int64_t hi) {
-    if (how->cost == FLEETSIM_CONSTANT)
-        return how->mean_ns * (double)(hi - lo);
-    double sum = 0;
-    for (int64_t i = lo; i < hi; i++)
-        sum += fleetsim_cost_ns(how, i);
-    return sum;
-}
-
-/* ---- events: a heap with four children a node ---- */
-
-static bool earlier(const struct event *a, const struct event *b) {
-    return a->at != b->at ? a->at < b->at : (int32_t)(a->turn - b->turn) < 0;
-}
-
-static void event(struct sim *s, int64_t at, enum kind kind, int arg) {
-    if (s->heap_count == s->heap_cap) {
-        s->heap_cap = s->heap_cap ? 2 * s->heap_cap : 1024;
-        s->heap = room(s->heap, s->heap_cap * sizeof *s->heap);
-    }
-    struct event e = {at, s->turn++, kind, (uint32_t)arg & 0xfffffff};
-    size_t i = s->heap_count++;
-    for (; i > 0 && earlier(&e, &s->heap[(i - 1) / 4]); i = (i - 1) / 4)
-        s->heap[i] = s->heap[(i - 1) / 4];
-    s->heap[i] = e;
-}
-
-static struct event first_event(struct sim *s) {
-    struct event first = s->heap[0], last = s->heap[--s->heap_count];
-    size_t i = 0;
-    for (;;) {
-        size_t low = 0, child = 4 * i + 1;
-        for (size_t c = child; c < child + 4 && c < s->heap_count; c++)
-            if (low == 0 || earlier(&s->heap[c], &s->heap[low]))
-                low = c;
-        if (low == 0 || !earlier(&s->heap[low], &last))
-            break;
-        s->heap[i] = s->heap[low];
-        i = low;
-    }
-    s->heap[i] = last;
-    return first;
-}
-
 /* ---- messages ---- */
 
 static int message(struct sim *s, enum word word, int from, int to) {
@@ -232,7 +105,7 @@ static int message(struct sim *s, enum word word, int from, int to) {
     } else {
         if (s->messages_count == s->messages_cap) {
             s->messages_cap = s->messages_cap ? 2 * s->messages_cap : 256;
-            s->messages = room(s->messages, (size_t)s->messages_cap * sizeof *s->messages);
+            s->messages = fleetsim_room(s->messages, (size_t)s->messages_cap * sizeof *s->messages);
         }
         at = s->messages_count++;
     }
@@ -345,7 +218,7 @@ static void finished(struct sim *s, int node, int slot, int64_t lo, int64_t hi, 
     if (s->how->marks) {
         if (n->runs_count == n->runs_cap) {
             n->runs_cap = n->runs_cap ? 2 * n->runs_cap : 8;
-            n->runs = room(n->runs, (size_t)n->runs_cap * sizeof *n->runs);
+            n->runs = fleetsim_room(n->runs, (size_t)n->runs_cap * sizeof *n->runs);
         }
         n->runs[n->runs_count++] = (struct run){lo, hi, slot, dropped};
     }
@@ -406,7 +279,7 @@ static bool claim(struct sim *s, int node, int worker) {
     }
     if (w->lo >= n->stop)
         wrong(s, "node %d begins item %lld, which lies behind the stop", node, (long long)w->lo);
-    double ns = s->how->claim_ns + n->slow * cost_of(s->how, w->lo, w->hi) + n->debt;
+    double ns = s->how->claim_ns + n->slow * fleetsim_range_ns(s->how, w->lo, w->hi) + n->debt;
     n->debt = 0;
     s->result->executed += w->hi - w->lo;
     w->began = s->now;
@@ -678,7 +551,7 @@ static void back(struct sim *s, int node) {
 
 /* ---- the run ---- */
 
-static void step(struct sim *s, struct event e) {
+static void step(struct sim *s, struct fleetsim_event e) {
     int node = (int)e.arg; /* or something else's number */
     switch ((enum kind)e.kind) {
     case WORKER:
@@ -846,7 +719,7 @@ static void tear_down(struct sim *s) {
     free(s->messages);
     free(s->nodes);
     free(s->workers);
-    free(s->heap);
+    free(s->events.heap);
 }
 
 bool fleetsim_run(const struct fleetsim *how, struct fleetsim_result *result) {
@@ -857,8 +730,8 @@ bool fleetsim_run(const struct fleetsim *how, struct fleetsim_result *result) {
     wake(&s, 0);
     pump(&s, 0);
     int64_t most = 200 * how->count + 100000;
-    while (s.heap_count > 0 && !result->wrong[0]) {
-        struct event e = first_event(&s);
+    while (s.events.count > 0 && !result->wrong[0]) {
+        struct fleetsim_event e = fleetsim_first(&s.events);
         s.now = e.at;
         step(&s, e);
         if (++result->events > most)
