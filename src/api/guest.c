@@ -469,15 +469,23 @@ static void tell(int64_t now) {
                 cw_known_job_tell(g->pool, g->known[slot], guest.every_ns, &guest.running);
 }
 
-static bool work(void *ctx, bool *waits) {
+/* Home answers most letters at once, but not what is told of ranges while there are others. */
+static bool awaits_answer(const struct cw_parcel *parcel) {
+    struct cw_letter letter;
+    memcpy(&letter, parcel->data, sizeof letter);
+    return letter.word != CW_W_RANGE_PART && letter.word != CW_W_RANGE_CUT &&
+           !(letter.word == CW_W_RANGE_OVER && guest.running);
+}
+
+static bool work(void *ctx, int64_t *nap_ns) {
     (void)ctx;
     int64_t now = cw_now_ns();
     tell(now);
-    *waits = guest.running; /* then it may be time to tell, or to give back */
-    for (struct guest_pool *g = guest.pools; g && !*waits; g = g->next)
-        *waits = g->pool && cw_guest_gang_waits(g->pool);
+    bool waits = guest.running; /* then it may be time to tell, or to give back */
+    for (struct guest_pool *g = guest.pools; g && !waits; g = g->next)
+        waits = g->pool && cw_guest_gang_waits(g->pool);
     cw_process_guest_work();
-    bool any = cw_array_agent_work(waits);
+    bool any = cw_array_agent_work(&waits);
     pthread_mutex_lock(&guest.lock);
     struct post *post = guest.first;
     guest.first = NULL;
@@ -486,13 +494,16 @@ static bool work(void *ctx, bool *waits) {
     int signal = cw_stop_heard(guest.session);
     if (signal)
         cw_agent_say(guest.agent, 0, &(struct cw_letter){.word = CW_W_STOPPED, .code = signal});
-    any = any || post || signal;
-    any = cw_remote_work(waits) || any;
+    any = any || signal;
+    any = cw_remote_work(&waits) || any;
+    if (waits)
+        *nap_ns = CW_NAP_WAITING_NS;
     for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
         send_back(g, now);
     guest.looked_ns = now - guest.looked_ns > BACK_NS / 4 ? now : guest.looked_ns;
     while (post) {
         struct post *next = post->next;
+        any = any || awaits_answer(&post->parcel);
         cw_agent_send(guest.agent, 0, &post->parcel);
         free(post);
         post = next;
@@ -529,7 +540,7 @@ static void begin(struct cw_session *s, struct cw_agent *agent) {
     struct cw_fleet_sums sums;
     cw_fleet_sums_init(&sums, 0, CW_LETTER_NS);
     sums.nodes = agent->place.nodes - 1;
-    guest.every_ns = cw_fleet_report_ns(&sums);
+    guest.every_ns = 2 * cw_fleet_report_ns(&sums); /* the node works for home and for itself */
     guest.last = &guest.first;
     guest.orders = NULL;
     guest.orders_end = &guest.orders;

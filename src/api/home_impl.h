@@ -107,7 +107,7 @@ static inline struct cw_maps *cw_home_maps(struct cw_home *h) {
 
 /* ---- home_out.c, for the agent ---- */
 
-bool cw_home_work(void *ctx, bool *waits);
+bool cw_home_work(void *ctx, int64_t *nap_ns);
 bool cw_home_lie_down(void *ctx);
 void cw_home_get_up(void *ctx);
 

@@ -9,11 +9,14 @@
 #include "os/clock.h"
 #include "os/stopsig.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Bytes of items, or of results, that one range may have. */
 enum { RANGE_BYTES = 32 << 20 };
+/* What the agent sleeps at most while ranges are out. */
+enum { NAP_RANGES_NS = 2 * CW_NAP_WAITING_NS };
 /* Tasks may wait at a node that it does in so many ns. */
 static const double AHEAD_NS = 1000000;
 
@@ -328,7 +331,34 @@ static bool tell_quit(struct cw_home *h) {
     return true;
 }
 
-static bool work_for(struct cw_home *h, bool *waits) {
+static void sooner(int64_t *nap_ns, int64_t ns) {
+    *nap_ns = ns < *nap_ns ? ns : *nap_ns;
+}
+
+/* A quarter of the time until a node has done all that it has, as far as is known, or since
+ * it should have. */
+static void await_ranges(const struct cw_home *h, const struct cw_accounts *l, int64_t now,
+                         int64_t *nap_ns) {
+    for (int k = 1; k <= h->count; k++) {
+        const struct cw_fleet_node *node = &l->nodes[k];
+        if (node->items == 0)
+            continue;
+        double left = node->speed > 0 ? (double)node->items / node->speed : 4.0 * CW_NAP_WAITING_NS;
+        left = fabs(left - (double)(now - node->since));
+        sooner(nap_ns, left < 4.0 * NAP_RANGES_NS ? (int64_t)left / 4 : NAP_RANGES_NS);
+    }
+}
+
+static void await(const struct cw_home *h, int64_t *nap_ns) {
+    int64_t now = 0;
+    for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
+        if (h->accounts[slot].out > 0) {
+            now = now ? now : cw_now_ns();
+            await_ranges(h, &h->accounts[slot], now, nap_ns);
+        }
+}
+
+static bool work_for(struct cw_home *h, int64_t *nap_ns) {
     bool any = tell_quit(h);
     for (int k = 0; k < h->count; k++) {
         struct cw_outpost *post = &h->posts[k];
@@ -339,23 +369,29 @@ static bool work_for(struct cw_home *h, bool *waits) {
             send_opening(h, post);
             any = true;
         }
-        *waits = *waits || h->told_quit || post->state == CW_POST_ASKED || post->counted != h->asked;
+        bool soon = h->told_quit || post->state == CW_POST_ASKED || post->counted != h->asked ||
+                    post->busy_tasks > 0 || post->envoys[0].proxy.holds != CW_PROXY_IDLE;
+        if (soon)
+            sooner(nap_ns, CW_NAP_WAITING_NS);
         if (post->state == CW_POST_OPEN && post->asked != h->asked) {
             post->asked = h->asked;
             any = cw_agent_say(cw_homes.agent, post->node,
                                &(struct cw_letter){
                                    .word = CW_W_COUNT, .pool = h->id, .turn = h->asked});
         }
-        for (int i = 0; i < post->count; i++) {
+        for (int i = 0; i < post->count; i++)
             any = tell_changes(h, post, &post->envoys[i]) || any;
-            *waits = *waits || post->envoys[i].proxy.holds != CW_PROXY_IDLE;
-        }
+        bool gangs = false;
         if (post->state == CW_POST_OPEN)
-            any = cw_home_tell_gangs(h, post, waits) || any;
+            any = cw_home_tell_gangs(h, post, &gangs) || any;
+        if (gangs)
+            sooner(nap_ns, CW_NAP_WAITING_NS);
         if (post->state == CW_POST_OPEN && !h->told_quit)
             any = claim(h, k) || any;
     }
-    return cw_home_split(h) || any;
+    any = cw_home_split(h) || any;
+    await(h, nap_ns);
+    return any;
 }
 
 static void say_to_all(enum cw_word word, bool *wanted) {
@@ -368,14 +404,16 @@ static void say_to_all(enum cw_word word, bool *wanted) {
     pthread_cond_broadcast(&cw_homes.changed);
 }
 
-bool cw_home_work(void *ctx, bool *waits) {
-    bool any = cw_process_home_work();
-    any = cw_remote_work(waits) || any;
+bool cw_home_work(void *ctx, int64_t *nap_ns) {
+    bool any = cw_process_home_work(), waits = false;
+    any = cw_remote_work(&waits) || any;
     (void)ctx;
-    any = cw_array_agent_work(waits) || any;
+    any = cw_array_agent_work(&waits) || any;
+    if (waits)
+        sooner(nap_ns, CW_NAP_WAITING_NS);
     pthread_mutex_lock(&cw_homes.lock);
     for (struct cw_home *h = cw_homes.homes; h; h = h->next)
-        any = work_for(h, waits) || any;
+        any = work_for(h, nap_ns) || any;
     cw_places_work();
     say_to_all(CW_W_MUSTER, &cw_homes.muster);
     say_to_all(CW_W_BYE, &cw_homes.goodbye);
@@ -402,11 +440,11 @@ static void all_asleep(bool asleep) {
 }
 
 bool cw_home_lie_down(void *ctx) {
-    bool waits = false;
+    int64_t nap_ns = 0;
     all_asleep(true);
     /* Pairs with the fence in cw_team_wake: what came before is seen now. */
     atomic_thread_fence(memory_order_seq_cst);
-    return !cw_home_work(ctx, &waits);
+    return !cw_home_work(ctx, &nap_ns);
 }
 
 void cw_home_get_up(void *ctx) {

@@ -19,8 +19,8 @@ enum stage { STARTING, FAILED, JOINED, SERVING, ENDED };
 enum { PIECE = 16 << 20, CW_W_PIECE = CW_W_WORDS };
 
 /* How long an agent looks without sleeping after something has happened, and how long
- * it sleeps then: first, at most, and at most while an answer is awaited. */
-enum { EAGER_NS = 30000, NAP_NS = 20000, NAP_MOST_NS = 10000000, NAP_WAITING_NS = 1000000 };
+ * it sleeps then: first, and at most. */
+enum { EAGER_NS = 30000, NAP_NS = 20000, NAP_MOST_NS = 10000000 };
 
 /* ---- sending ---- */
 
@@ -114,6 +114,7 @@ static void collect(struct cw_agent *a, int node, const char *data, size_t size)
     }
 }
 
+/* True: something came that may have an answer. */
 static bool receive_all(struct cw_agent *a) {
     int node;
     void *data;
@@ -121,9 +122,9 @@ static bool receive_all(struct cw_agent *a) {
     bool any = false;
     while (a->mpi->receive(&node, &data, &size) == 1) {
         uint32_t word = 0;
-        any = true;
         if (size >= sizeof(struct cw_letter))
             memcpy(&word, data, sizeof word);
+        any = any || !cw_word_only_tells(word);
         a->nodes[node].heard_ns = cw_now_ns();
         if (a->nodes[node].lost)
             ; /* it has come back: what it knows is stale */
@@ -247,14 +248,22 @@ static int start(struct cw_agent *a, crew_error *err) {
     return know_all(a, err);
 }
 
-static void rest(struct cw_agent *a, int64_t idle_since, bool waits) {
+static bool all_sent(struct cw_agent *a) {
+    for (int node = 0; node < a->place.nodes; node++)
+        if (node != a->place.node && !a->nodes[node].lost && a->mpi->unsent(node))
+            return false;
+    return true;
+}
+
+static void rest(struct cw_agent *a, int64_t idle_since, int64_t most) {
     int64_t idle = cw_now_ns() - idle_since;
     if (idle < EAGER_NS) {
         sched_yield();
         return;
     }
-    int64_t most = waits ? NAP_WAITING_NS : NAP_MOST_NS, nap = idle / 4;
-    nap = nap < NAP_NS ? NAP_NS : nap > most ? most : nap;
+    int64_t nap = idle / 2;
+    nap = nap > most ? most : nap;
+    nap = nap < NAP_NS || !all_sent(a) ? NAP_NS : nap;
     atomic_store(a->word, 1);
     if (a->ops->lie_down(a->ctx) && !atomic_load(&a->leaving))
         cw_futex_wait(a->word, 1, a->place.nodes > 1 ? (double)nap * 1e-9 : -1);
@@ -262,9 +271,9 @@ static void rest(struct cw_agent *a, int64_t idle_since, bool waits) {
     a->ops->get_up(a->ctx);
 }
 
-static bool look(struct cw_agent *a, bool *waits) {
+static bool look(struct cw_agent *a, int64_t *nap_ns) {
     bool did = a->place.nodes > 1 && receive_all(a);
-    did = a->ops->work(a->ctx, waits) || did;
+    did = a->ops->work(a->ctx, nap_ns) || did;
     int64_t now = cw_now_ns();
     if (a->place.nodes > 1 && now - a->looked_ns > (int64_t)(a->timeout * 1e8)) {
         a->looked_ns = now;
@@ -276,11 +285,11 @@ static bool look(struct cw_agent *a, bool *waits) {
 static void serve(struct cw_agent *a, bool (*over)(void *ctx), void *ctx) {
     int64_t idle_since = cw_now_ns();
     while (!atomic_load(&a->leaving) && !(over && over(ctx))) {
-        bool waits = false;
-        if (look(a, &waits))
+        int64_t nap_ns = NAP_MOST_NS;
+        if (look(a, &nap_ns))
             idle_since = cw_now_ns();
         else
-            rest(a, idle_since, waits);
+            rest(a, idle_since, nap_ns);
     }
 }
 
@@ -288,24 +297,17 @@ static void serve(struct cw_agent *a, bool (*over)(void *ctx), void *ctx) {
 static const int64_t AWAY_NS = 200000000;
 
 bool cw_agent_turn(struct cw_agent *a) {
-    bool waits;
+    int64_t nap_ns = NAP_MOST_NS;
     int64_t now = cw_now_ns(), away = now - a->turned_ns;
     for (int node = 0; away > AWAY_NS && node < a->place.nodes; node++)
         a->nodes[node].heard_ns = now;
-    bool did = look(a, &waits);
+    bool did = look(a, &nap_ns);
     a->turned_ns = cw_now_ns();
     return did;
 }
 
 void cw_agent_drive(struct cw_agent *a, bool (*over)(void *ctx), void *ctx) {
     serve(a, over, ctx);
-}
-
-static bool all_sent(struct cw_agent *a) {
-    for (int node = 0; node < a->place.nodes; node++)
-        if (node != a->place.node && !a->nodes[node].lost && a->mpi->unsent(node))
-            return false;
-    return true;
 }
 
 /* What was said last, BYE among it, must be out before MPI ends. */

@@ -7,8 +7,9 @@
  * to: the agent sleeps until the end.
  *
  * MPI cannot wake a sleeper, so an agent that waits for letters polls: at once after
- * something has happened, then more and more rarely, up to every 10 ms (1 ms while an
- * answer is awaited). Who wants it to look at once writes 0 to its word.
+ * something has happened, then more and more rarely, up to every 10 ms, or as its user
+ * says who awaits an answer. Going to sleep and waking is what that costs, up to 100 us
+ * a time on virtual machines. Who wants it to look at once writes 0 to its word.
  *
  * Where MPI is the program's own (cw_agent_join_program) and bears no second thread, there
  * is no agent thread: the thread that joined does its work, as long as it calls
@@ -21,6 +22,9 @@
 #include "fleet/wire.h"
 
 #include <pthread.h>
+
+/* What it sleeps at most while an answer is awaited that may come at any time. */
+enum { CW_NAP_WAITING_NS = 1000000 };
 
 struct cw_agent_node {
     int leader; /* its rank */
@@ -37,8 +41,9 @@ struct cw_agent_node {
 struct cw_agent_ops {
     /* A letter from a node, and what follows it. */
     void (*letter)(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest);
-    /* Looks for something to do. True: did something. *waits: an answer is awaited. */
-    bool (*work)(void *ctx, bool *waits);
+    /* Looks for something to do. True: did something. *nap_ns: how long it may sleep then;
+     * lowered where a letter is awaited sooner. */
+    bool (*work)(void *ctx, int64_t *nap_ns);
     /* The word is set: says whom to wake where. False: there is something to do. */
     bool (*lie_down)(void *ctx);
     void (*get_up)(void *ctx);

@@ -77,6 +77,11 @@ enum cw_word {
     CW_W_WORDS
 };
 
+/* That nobody answers, or acts upon at once. */
+static inline bool cw_word_only_tells(uint32_t word) {
+    return word == CW_W_BEAT || word == CW_W_RANGE_PART;
+}
+
 struct cw_letter {
     uint32_t word; /* enum cw_word */
     uint32_t pool; /* which of home's */
