@@ -47,7 +47,8 @@ typedef struct crew_process_opts {
  * as in crew_call.node (0 is the program's own); its call's node is that. CREW_EINVAL:
  * there is none of that number; CREW_EBROKEN: it was lost. Only the program itself can
  * start processes on other nodes, under CREW_START_SERVER (the default there), without
- * conns: else CREW_ENOTSUP, as on one node. There it is a process of that node: its
+ * conns (its argument may have ends of pipes: who uses one last has it): else
+ * CREW_ENOTSUP, as on one node. There it is a process of that node: its
  * crew_self is not this handle, and what it starts is there, too. All calls below are
  * good for it, from processes of the starter's node. If its node is lost it ends as if
  * killed: exit code -9; crew_process_wait says why. */

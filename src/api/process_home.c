@@ -78,7 +78,7 @@ int cw_process_home_check(const struct cw_process_plan *plan, crew_error *err) {
                             o->node, nodes - 1);
     if (o->nconns)
         return cw_error_set(err, CREW_ENOTSUP, 0, "ends of pipes cannot be given to a process on "
-                            "another node (%d)", o->node);
+                            "another node (%d): pass them in its argument", o->node);
     if (away.agent->nodes[o->node].lost)
         return cw_error_set(err, CREW_EBROKEN, 0, "node %s (%d) was lost",
                             away.agent->nodes[o->node].host, o->node);

@@ -73,6 +73,22 @@ static int twice(crew_call *call) {
     return *(const int *)call->in * 2;
 }
 
+struct talk {
+    crew_conn conn;
+    crew_queue queue;
+};
+
+/* Everything that comes down the pipe goes into the queue; then it ends. */
+static int passes_on(crew_call *call) {
+    const struct talk *t = call->in;
+    ptrdiff_t n;
+    char text[64];
+    while ((n = crew_conn_recv(t->conn, text, sizeof text, SOON)) > 0)
+        if (crew_queue_put(t->queue, text, (size_t)n, SOON) < 0)
+            return 96;
+    return n == 0 ? 4 : 95;
+}
+
 static int says_node(crew_call *call) {
     crewtest_set(CELL_NODE, call->node + 1000);
     return 0;
@@ -206,6 +222,25 @@ static void process__that_starts_one__has_it_on_its_own_node(void **state) {
     crewtest_free(p);
 }
 
+static void process__given_objects_in_its_argument__talks_through_them(void **state) {
+    crew_conn far;
+    struct talk t;
+    char text[64];
+    (void)state;
+    assert_int_equal(crew_pipe_create(&far, &t.conn, true), 0);
+    assert_int_equal(crew_queue_create(&t.queue, 0, NULL), 0);
+    crew_process p = start(passes_on, &t, sizeof t, 2);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(crew_conn_send(far, "across", 7, SOON), 0);
+        assert_int_equal(crew_queue_get(t.queue, text, sizeof text, SOON), 7);
+        assert_string_equal(text, "across");
+    }
+    assert_int_equal(crew_conn_send(far, NULL, 0, SOON), 0);
+    assert_int_equal(code_of(p), 4);
+    crew_conn_close(far);
+    crew_queue_destroy(t.queue);
+}
+
 static void start__of_what_cannot_be__is_an_error_in_a_sentence(void **state) {
     crew_process p;
     crew_conn a, b;
@@ -241,6 +276,7 @@ int main(int argc, char **argv) {
         CREWTEST(process__that_ends_in_other_ways__gives_its_code_or_signal),
         CREWTEST(processes__many_over_all_nodes__each_gives_its_own_code),
         CREWTEST(process__that_starts_one__has_it_on_its_own_node),
+        CREWTEST(process__given_objects_in_its_argument__talks_through_them),
         CREWTEST(start__of_what_cannot_be__is_an_error_in_a_sentence)};
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
