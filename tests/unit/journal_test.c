@@ -254,6 +254,8 @@ static void journal__that_cannot_be_read__is_said(void **unused) {
 }
 
 static void mutate(struct journal *j) {
+    if (j->size == 0)
+        return;
     size_t at = (size_t)(draw() % j->size), n = (size_t)(draw() % 200), from;
     n = n < j->size - at ? n : j->size - at;
     switch (draw() % 6) {
