@@ -188,7 +188,7 @@ static void interrupt(const char *mode, int kills) {
 }
 
 static void journal__killed_again_and_again__nothing_is_lost_or_done_twice(void **state) {
-    int kills = (int)crewtest_env("CREW_TEST_KILLS", crewtest_long() ? 200 : 8);
+    int kills = (int)crewtest_env("CREW_TEST_KILLS", crewtest_long() ? 200 : 6);
     (void)state;
     crewtest_need_helpers();
     crewtest_may_take(crewtest_long() ? 1200 : 120);
@@ -196,7 +196,7 @@ static void journal__killed_again_and_again__nothing_is_lost_or_done_twice(void 
 }
 
 static void journal__of_bytes_killed__is_the_same(void **state) {
-    int kills = (int)crewtest_env("CREW_TEST_KILLS", crewtest_long() ? 200 : 4);
+    int kills = (int)crewtest_env("CREW_TEST_KILLS", crewtest_long() ? 200 : 3);
     (void)state;
     crewtest_need_helpers();
     crewtest_may_take(crewtest_long() ? 1200 : 120);
