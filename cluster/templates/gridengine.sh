@@ -11,6 +11,8 @@
 #$ -pe mpi 32
 # EDIT: how long it may take
 #$ -l h_rt=01:00:00
+# EDIT: with CREW_JOURNAL below, when the program is told that its time is over: take one # away
+##$ -l s_rt=00:57:00
 # EDIT: your queue (qconf -sql names them): take one # away
 ##$ -q all.q
 #$ -cwd
@@ -19,6 +21,9 @@
 
 # EDIT: the program and its arguments
 program=(./primes 1 10^10)
+# EDIT: for work that may take longer than a job: take the # away here and from s_rt, and qsub
+# this file again when the program has ended with 85
+#export CREW_JOURNAL=$PWD/journal CREW_STOP_SIGNAL=USR1
 
 nodes=$(awk '{ print $1 }' "$PE_HOSTFILE" | sort -u | wc -l)
 # All workers, of all nodes together.
@@ -26,4 +31,9 @@ export CREW_WORKERS=$NSLOTS
 [[ $nodes -gt 1 ]] || exec "${program[@]}"
 # A line a node: its name, its slots, and what Open MPI does not ask for.
 awk '{ print $1, "slots=" $2 }' "$PE_HOSTFILE" >"$TMPDIR/hostfile"
-exec mpirun --hostfile "$TMPDIR/hostfile" --map-by ppr:1:node --bind-to none -x CREW_WORKERS "${program[@]}"
+# Ranks on other nodes get no variables but those that are named.
+forward=()
+for variable in "${!CREW_@}"; do
+    forward+=(-x "$variable")
+done
+exec mpirun --hostfile "$TMPDIR/hostfile" --map-by ppr:1:node --bind-to none "${forward[@]}" "${program[@]}"

@@ -12,15 +12,27 @@
 #BSUB -R "span[ptile=16]"
 # EDIT: how long it may take, in minutes
 #BSUB -W 60
+# EDIT: with CREW_JOURNAL below, how many minutes before that the program is told: take one #
+# away, in both lines
+##BSUB -wt 3
+##BSUB -wa USR2
 # EDIT: your queue (bqueues names them): take one # away
 ##BSUB -q normal
 #BSUB -o crew.%J.out
 
 # EDIT: the program and its arguments
 program=(./primes 1 10^10)
+# EDIT: for work that may take longer than a job: take the # away here and from -wt and -wa, and
+# submit this file again when the program has ended with 85
+#export CREW_JOURNAL=$LS_SUBCWD/journal CREW_STOP_SIGNAL=USR2
 
 nodes=$(sort -u "$LSB_DJOB_HOSTFILE" | wc -l)
 # All workers, of all nodes together.
 export CREW_WORKERS=$LSB_DJOB_NUMPROC
 [[ $nodes -gt 1 ]] || exec "${program[@]}"
-exec mpirun --hostfile "$LSB_DJOB_HOSTFILE" --map-by ppr:1:node --bind-to none -x CREW_WORKERS "${program[@]}"
+# Ranks on other nodes get no variables but those that are named.
+forward=()
+for variable in "${!CREW_@}"; do
+    forward+=(-x "$variable")
+done
+exec mpirun --hostfile "$LSB_DJOB_HOSTFILE" --map-by ppr:1:node --bind-to none "${forward[@]}" "${program[@]}"

@@ -18,10 +18,19 @@
 
 # EDIT: the program and its arguments
 program=(./primes 1 10^10)
+# EDIT: for work that may take longer than a job: take the # away, and qsub this file again when
+# the program has ended with 85. PBS sends SIGTERM some seconds (kill_delay) before it kills; so
+# let the program stop before that by itself, at a time that is less than walltime
+#export CREW_JOURNAL=$PBS_O_WORKDIR/journal CREW_TIME_LIMIT=55:00 CREW_STOP_SIGNAL=TERM
 
 cd "$PBS_O_WORKDIR" || exit 1
 nodes=$(sort -u "$PBS_NODEFILE" | wc -l)
 # NCPUS is what each node gives. All workers, of all nodes together:
 export CREW_WORKERS=$((nodes * NCPUS))
 [[ $nodes -gt 1 ]] || exec "${program[@]}"
-exec mpirun --hostfile "$PBS_NODEFILE" --map-by ppr:1:node --bind-to none -x CREW_WORKERS "${program[@]}"
+# Ranks on other nodes get no variables but those that are named.
+forward=()
+for variable in "${!CREW_@}"; do
+    forward+=(-x "$variable")
+done
+exec mpirun --hostfile "$PBS_NODEFILE" --map-by ppr:1:node --bind-to none "${forward[@]}" "${program[@]}"

@@ -48,8 +48,9 @@ CREW_API int crew_finalize(void);
  * that it puts in place afterwards replaces crew's. 0; CREW_EINVAL: it cannot be caught,
  * or is a fault's; CREW_ENOTSUP: in a task. */
 CREW_API int crew_stop_on(int signal);
-/* 0: the program is not to stop; else by which signal, or CREW_ETIMEDOUT: its time is
- * over; then nothing new begins any more. For loops around maps, and whoever waits for something else. */
+/* 0: the program is not to stop, or crew_finalize has been called; else by which signal, or
+ * CREW_ETIMEDOUT: its time is over. From then on nothing new begins. For loops around maps,
+ * and whoever waits for something else. */
 CREW_API int crew_stopped(void);
 
 /* ---- opening and closing ------------------------------------------------ */

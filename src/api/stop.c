@@ -173,10 +173,15 @@ enum cw_stop_phase cw_stop_phase(struct cw_session *s) {
 
 int crew_stopped(void) {
     struct cw_session *s = cw_session_if_any();
-    if (!s || cw_stop_phase(s) == CW_STOP_NOT || (cw_session_served(s) && !atomic_load(&stop.begun)))
+    if (!s || cw_stop_phase(s) == CW_STOP_NOT)
         return 0;
-    /* What is read here does not change once there is a phase. */
-    return stop.plan.cause == CW_STOP_BY_SIGNAL ? stop.plan.signal : CREW_ETIMEDOUT;
+    /* Not before the pools have heard of it, unless somebody has been told already. */
+    if (cw_session_served(s) && !atomic_load(&stop.begun) && !atomic_load(&s->stopped))
+        return 0;
+    pthread_mutex_lock(&lock);
+    int signal = stop.plan.cause == CW_STOP_BY_SIGNAL ? stop.plan.signal : CREW_ETIMEDOUT;
+    pthread_mutex_unlock(&lock);
+    return signal;
 }
 
 /* ---- in words ---- */
@@ -196,12 +201,15 @@ static const char *with_commas(int64_t n, char buf[32]) {
 
 static void why(char *buf, size_t cap) {
     char span[32];
-    switch (stop.plan.cause) {
+    pthread_mutex_lock(&lock);
+    const struct cw_stop plan = stop.plan;
+    pthread_mutex_unlock(&lock);
+    switch (plan.cause) {
     case CW_STOP_BY_SIGNAL:
-        cw_stop_signal_print(stop.plan.signal, buf, cap);
+        cw_stop_signal_print(plan.signal, buf, cap);
         break;
     case CW_STOP_BY_LIMIT:
-        cw_span_print(stop.plan.limit, span, sizeof span);
+        cw_span_print(plan.limit, span, sizeof span);
         snprintf(buf, cap, "the program's time limit of %s", span);
         break;
     default:

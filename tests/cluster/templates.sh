@@ -23,8 +23,8 @@ declare -A prefix=([slurm]='#SBATCH' [pbs]='#PBS' [lsf]='#BSUB' [gridengine]='#\
 declare -A known=(
     [slurm]='--((job-name|cpus-per-task|time|partition|nodes|ntasks|ntasks-per-node|output|array|signal|open-mode)=[^ ]+|requeue)$'
     [pbs]='-(N [a-z]+|l (select=[0-9]+:ncpus=[0-9]+:mpiprocs=[0-9]+|walltime=[0-9:]+|place=scatter)|q [a-z]+|j oe)$'
-    [lsf]='-(J [a-z]+|n [0-9]+|R "span\[ptile=[0-9]+\]"|W [0-9]+|q [a-z]+|o [a-z]+\.%J\.out)$'
-    [gridengine]='-(N [a-z]+|pe [a-z]+ [0-9]+|l h_rt=[0-9:]+|q [a-z.]+|cwd|S /bin/bash|j y)$'
+    [lsf]='-(J [a-z]+|n [0-9]+|R "span\[ptile=[0-9]+\]"|W [0-9]+|wt [0-9]+|wa [A-Z0-9]+|q [a-z]+|o [a-z]+\.%J\.out)$'
+    [gridengine]='-(N [a-z]+|pe [a-z]+ [0-9]+|l [hs]_rt=[0-9:]+|q [a-z.]+|cwd|S /bin/bash|j y)$'
 )
 
 # Lines that only the user can know, without EDIT above them.
@@ -92,6 +92,16 @@ for system in pbs lsf gridengine; do
     # shellcheck disable=SC2086 # several words
     check "template__${system}__runs_on_one_node" "0 78498" \
         "$(code env ${environment[$system]} bash "$work/$system.sh") $(cat "$work/out")"
+    # What is told to take longer than a job: its lines without the #, and it goes on.
+    sed -i -E 's/^#export CREW_JOURNAL/export CREW_JOURNAL/; s/CREW_TIME_LIMIT=[0-9:]+/CREW_TIME_LIMIT=1/' "$work/$system.sh"
+    check "template__${system}__can_have_a_journal" 1 "$(grep -c '^export CREW_JOURNAL' "$work/$system.sh")"
+    for leg in first second; do
+        # shellcheck disable=SC2086
+        check "template__${system}__${leg}_leg_with_a_journal" "0 78498" \
+            "$(code env ${environment[$system]} LS_SUBCWD="$work" bash "$work/$system.sh") $(cat "$work/out")"
+    done
+    check "template__${system}__leaves_a_journal" yes "$([[ -s journal/1 ]] && echo yes)"
+    rm -rf journal
     edited "$system" "$work/workers"
     # shellcheck disable=SC2086
     check "template__${system}__takes_the_workers_there_are" 2 "$(env ${environment[$system]} bash "$work/$system.sh")"

@@ -14,6 +14,8 @@
 enum { WORKERS = 2, COUNT = 10000 };
 enum { STOPPED = CELL_COUNT + 1, AGAIN, CALLED };
 
+static _Atomic bool ended; /* the helper has done its part */
+
 static void nap(void) {
     const struct timespec ms = {0, 1000000};
     nanosleep(&ms, NULL);
@@ -40,10 +42,14 @@ static int slow_body(crew_call *call, int64_t lo, int64_t hi) {
 
 /* Tells who waits outside that the stop is seen; then lets pass what is gated. */
 static void *opener(void *arg) {
+    int why;
     (void)arg;
-    while (!crew_stopped())
+    while (!(why = crew_stopped())) {
+        if (atomic_load(&ended)) /* crew_finalize forgets it */
+            return NULL;
         crewtest_pause();
-    crewtest_set(STOPPED, crew_stopped());
+    }
+    crewtest_set(STOPPED, why);
     crewtest_set(CELL_GATE, 1);
     return NULL;
 }
@@ -54,6 +60,27 @@ static crew_pool *begin(void) {
     crew_pool *p = crew_pool_open(&opts, &err);
     crewtest_check(p, "%s", err.text);
     return p;
+}
+
+/* Two programs after each other: what the first has done the second takes from the journal. */
+static int journal_goes_on(void) {
+    enum { ITEMS = 1000 };
+    static int64_t out[ITEMS];
+    crew_error err;
+    crew_pool *p = begin();
+    const crew_map_opts opts = {.journal = getenv("CREW_TEST_JOURNAL")};
+    int rc = crew_map_index(p, slow_task, ITEMS, out, &opts, &err);
+    if (crew_stopped()) {
+        crewtest_check(rc == CREW_ESTOPPED, "%d %s", rc, err.text);
+    } else {
+        crewtest_check(rc == 0, "%d %s", rc, err.text);
+        for (int i = 0; i < ITEMS; i++)
+            crewtest_check(out[i] == 3 * i && crewtest_get(CELL_ITEM + i) == 1,
+                           "item %d gave %ld, and ran %ld times", i, (long)out[i],
+                           (long)crewtest_get(CELL_ITEM + i));
+    }
+    crew_pool_free(p);
+    return crew_finalize();
 }
 
 /* What holds in every program that was stopped. */
@@ -68,6 +95,7 @@ static int end(crew_pool *p) {
     crew_iter *it = crew_imap(p, slow_task, crew_source_range(0, 5, 1), 8, NULL, &err);
     crewtest_check(!it && err.code == CREW_ESTOPPED, "%s", err.text);
     crew_pool_free(p);
+    crewtest_set(STOPPED, crew_stopped());
     crewtest_check(crewtest_now() - from < 5, "the end took %g s", crewtest_now() - from);
     return crew_finalize();
 }
@@ -308,6 +336,7 @@ static int whole_map_succeeds(void) {
     int rc = crew_map(p, crewtest_gated_task, &in, 1, &out, NULL, &err);
     crewtest_check(rc == 0 && out == CELL_GATE, "%d %s", rc, err.text);
     crew_pool_free(p);
+    crewtest_set(STOPPED, crew_stopped());
     int code = crew_finalize();
     crewtest_check(code == 0, "crew_finalize returned %d", code);
     return 85; /* as all others here */
@@ -337,9 +366,10 @@ static int helper(const char *mode) {
                 {"ended", gated_is_ended},       {"grace", gated_has_grace},
                 {"futures", futures_are_stopped}, {"future_ended", future_is_ended},
                 {"inner", inner_map_goes_on},    {"whole", whole_map_succeeds},
-                {"refusals", refusals}};
+                {"refusals", refusals},          {"journal", journal_goes_on}};
     pthread_t thread;
-    if (strcmp(mode, "refusals") != 0)
+    bool watched = strcmp(mode, "refusals") != 0 && strcmp(mode, "journal") != 0;
+    if (watched)
         pthread_create(&thread, NULL, opener, NULL);
     int code = -1;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -353,7 +383,8 @@ static int helper(const char *mode) {
         code = map_is_stopped("the time limit of the batch system");
     if (strcmp(mode, "stream") == 0 || strcmp(mode, "stream_any") == 0)
         code = stream_is_stopped(strcmp(mode, "stream_any") == 0);
-    if (strcmp(mode, "refusals") != 0)
+    atomic_store(&ended, true);
+    if (watched)
         pthread_join(thread, NULL);
     return code;
 }
@@ -511,6 +542,26 @@ static void map__all_done_in_the_grace__has_succeeded(void **state) {
     stopped_in_the_middle("whole", 1, false);
 }
 
+static void map__with_a_journal__goes_on_in_the_next_program(void **state) {
+    char path[64], setting[96];
+    const char *const settings[] = {setting, NULL};
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/crew-stop-%d", (int)getpid());
+    snprintf(setting, sizeof setting, "CREW_TEST_JOURNAL=%s", path);
+    unlink(path);
+    pid_t pid = start("journal", settings);
+    CREWTEST_WAIT(crewtest_get(CELL_STARTED) >= 200, 20);
+    kill(pid, SIGUSR1);
+    ends_stopped(pid, 20);
+    int64_t first = crewtest_get(CELL_STARTED);
+    int status = crewtest_helper_wait(crewtest_helper("journal", settings, NULL), 20);
+    unlink(path);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_true(first < 1000);
+    assert_int_equal(crewtest_get(CELL_STARTED), 1000);
+}
+
 static void stop_on__what_cannot_be_caught__is_refused(void **state) {
     (void)state;
     ends_stopped(start("refusals", NULL), 20);
@@ -542,6 +593,7 @@ int main(int argc, char **argv) {
         CREWTEST(future__longer_than_the_grace__is_ended),
         CREWTEST(inner_map__signal__belongs_to_what_runs),
         CREWTEST(map__all_done_in_the_grace__has_succeeded),
+        CREWTEST(map__with_a_journal__goes_on_in_the_next_program),
         CREWTEST(stop_on__what_cannot_be_caught__is_refused),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
