@@ -100,6 +100,10 @@ crew_mpi_pool_tests(hosts3 120 mpi map pool future imap failure)
 crew_mpi_pool_tests(aboard2 120 mpi map failure)
 crew_mpi_pool_tests(aboard4 120 mpi pool future)
 crew_mpi_pool_tests(aboard3x2 120 mpi imap)
+# The other provider of a node's memory: CREW_SEGMENT=window.
+crew_mpi_pool_tests(window2 120 mpi map pool array)
+crew_mpi_pool_tests(window3x2 120 mpi future)
+crew_mpi_pool_tests(windowmpich2 120 mpi array)
 # Each takes its time only where CREW_TEST_LONG is set, and is skipped elsewhere.
 crew_mpi_pool_tests(one 120 mpi_long ${pool_tests} ${object_tests})
 crew_mpi_pool_tests(four 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
@@ -110,6 +114,12 @@ crew_mpi_pool_tests(aboard4 120 mpi_long map failure imap task bytes for_reduce 
   lock queue)
 crew_mpi_pool_tests(aboard3x2 120 mpi_long map pool future failure task bytes for_reduce jobs slices
   stats edges)
+crew_mpi_pool_tests(window2 120 mpi_long task bytes for_reduce future jobs imap slices stats edges
+  failure wait_inside python_futures python_pool array_address array_scope array_view barrier cond dict
+  event guard list lock pipe process queue sem shm shm_map value)
+crew_mpi_pool_tests(window3x2 120 mpi_long map pool task bytes for_reduce jobs imap slices stats edges
+  failure wait_inside python_futures python_pool)
+crew_mpi_pool_tests(windowmpich2 120 mpi_long pool future failure lock imap)
 crew_mpi_pool_tests(mpich2 120 mpi_long task bytes for_reduce jobs imap slices stats edges wait_inside
   python_futures python_pool dict queue pipe process sem shm)
 crew_mpi_pool_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
@@ -366,6 +376,16 @@ if(TARGET primes AND TARGET ep)
       crew_mpi_test(mpi.unlike.${flavour}.${name} ${flavour} 1 10 --nodes 0,1 --says ${says} --fails any
         $<TARGET_FILE:primes> 1 100 : -n 1 $<TARGET_FILE:mpi_impostor> ${name})
     endforeach()
+  endforeach()
+endif()
+
+# What is wrong with CREW_SEGMENT is told at the start, before MPI could refuse it.
+if(TARGET primes)
+  foreach(flavour openmpi mpich)
+    crew_mpi_test(mpi.window.${flavour}.large ${flavour} 2 20 --says "set CREW_SEGMENT_SIZE"
+      --fails any env CREW_SEGMENT=window CREW_SEGMENT_SIZE=200T $<TARGET_FILE:primes> 1 100)
+    crew_mpi_test(mpi.window.${flavour}.unlike ${flavour} 1 20 --says "different settings of CREW_SEGMENT"
+      --fails any env CREW_SEGMENT=window $<TARGET_FILE:primes> 1 100 : -n 1 $<TARGET_FILE:primes> 1 100)
   endforeach()
 endif()
 

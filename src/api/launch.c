@@ -71,6 +71,30 @@ bool cw_launch_wanted(void) {
 /* ---- who this is ---- */
 
 /* On the agent's thread, once the place is known: what the others must know. */
+/* The memory of the node's ranks is to be MPI's: how much. */
+static int wish_window(const struct cw_session *s, struct cw_card *card, crew_error *err) {
+    card->window = 1;
+    if (!s->fresh)
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "CREW_SEGMENT=window: call crew_init first in main, before anything "
+                            "else of crew's");
+    if (!s->config.isolate)
+        return cw_error_set(err, CREW_ENOTSUP, 0,
+                            "CREW_SEGMENT=window and CREW_ISOLATE=0 do not go together");
+    return cw_segment_in_shm((uint64_t)s->config.segment, &card->window, err);
+}
+
+/* It is there. */
+static int use_window(struct cw_session *s, const struct cw_mpi_place *place, struct cw_card *card,
+                      crew_error *err) {
+    const struct cw_agent *a = &launch.agent;
+    uint64_t size = a->cards[a->nodes[place->node].leader].window;
+    int rc = cw_session_move(s, a->window, size, place->node_rank == 0, err);
+    if (rc == 0 && place->node_rank == 0)
+        card->session = cw_share_here()->commons->session;
+    return rc;
+}
+
 int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct cw_card *card,
                         crew_error *err) {
     struct cw_session *s = session;
@@ -80,6 +104,10 @@ int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct 
     if (rc < 0)
         return cw_error_set(err, CREW_ENOTSUP, -rc, "the affinity mask cannot be read");
     card->berth.pid = card->pid;
+    if (s->config.window && !launch.joint && !launch.agent.windowed)
+        return wish_window(s, card, err); /* this is called again */
+    if (launch.agent.window && (rc = use_window(s, place, card, err)) < 0)
+        return rc;
     if (place->node_rank != 0)
         return 0;
     cw_off at = cw_alloc_zero(&s->arena, cw_quay_bytes(place->node_size), NULL, err);
@@ -158,6 +186,7 @@ struct cw_berth_post cw_launch_post(void) {
     return (struct cw_berth_post){.leader = leader->berth,
                                   .mine = a->place.node_rank,
                                   .mask = a->cards[a->place.rank].mask,
+                                  .own = a->window ? &cw_session_self()->own : NULL,
                                   .check = cw_head_check,
                                   .adopt = aboard ? cw_rank_adopt : cw_session_adopt,
                                   .aboard = aboard,
@@ -298,7 +327,10 @@ int cw_launch(struct cw_session *s, crew_error *err) {
         return refuse(err);
     }
     const struct cw_mpi_place *place = &launch.agent.place;
-    cw_share_place(cw_share_here(), launch.agent.cards[0].session, place->node, place->nodes);
+    if (place->node_rank == 0)
+        cw_share_place(cw_share_here(), launch.agent.cards[0].session, place->node, place->nodes);
+    if (s->config.window) /* it could not be forked before there was this memory */
+        cw_session_prepare(s);
     if (place->rank == 0) {
         on_exit(at_exit, NULL);
         return (rc = cw_launch_manage(s, err)) < 0 ? refuse(err) : 0;

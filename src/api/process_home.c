@@ -42,7 +42,7 @@ static struct {
 int cw_process_home_begin(struct cw_session *s, struct cw_agent *agent, cw_off word,
                           crew_error *err) {
     static uint64_t made; /* the inode of the segment that it is in: of an earlier job, perhaps */
-    if (made != s->own.id.inode)
+    if (!away.post || made != s->own.id.inode)
         away.post = cw_alloc_zero(&s->arena, sizeof(struct cw_proc_post), NULL, err);
     if (!away.post)
         return err->code;

@@ -57,13 +57,10 @@ static void watch_forks(void) {
  * memory: little, so that an array lies on the nodes of who made it. */
 enum { HALVES = 2 << 20, KEPT = 4 << 20 };
 
-static int make_segment(struct cw_session *s, crew_error *err) {
-    int rc = cw_segment_create(&s->own, (uint64_t)s->config.segment, err);
-    if (rc < 0)
-        return rc;
+static int lay_out(struct cw_session *s, crew_error *err) {
     /* Arrays are the top manager's; their half of the addresses is nobody else's. */
     uint64_t half = s->own.size / 2 / HALVES * HALVES;
-    rc = cw_arena_create(&s->arena, &s->own, CW_ARENA_START, s->depth ? s->own.size : half, err);
+    int rc = cw_arena_create(&s->arena, &s->own, CW_ARENA_START, s->depth ? s->own.size : half, err);
     if (rc == 0 && s->depth == 0)
         rc = cw_arena_create(&s->arrays, &s->own, half, s->own.size, err);
     if (rc == 0)
@@ -76,6 +73,11 @@ static int make_segment(struct cw_session *s, crew_error *err) {
         cw_arena_shrink(&s->arrays, KEPT);
     s->bell = (struct cw_bell *)(s->own.base + CW_BELL_AT);
     return 0;
+}
+
+static int make_segment(struct cw_session *s, crew_error *err) {
+    int rc = cw_segment_create(&s->own, (uint64_t)s->config.segment, err);
+    return rc < 0 ? rc : lay_out(s, err);
 }
 
 static int make_commons(struct cw_session *s, crew_error *err) {
@@ -132,10 +134,16 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     cw_stop_begin(s);
     /* The image for START_SERVER: as early as there is one. The environment has the
      * last word, so these two will want none. */
-    if (by_init && s->config.backend != CREW_SERIAL && s->config.backend != CREW_THREADS)
-        cw_fork_server_prepare();
+    s->fresh = by_init;
+    if (by_init && !s->config.window)
+        cw_session_prepare(s);
     made = true;
     return 0;
+}
+
+void cw_session_prepare(const struct cw_session *s) {
+    if (s->config.backend != CREW_SERIAL && s->config.backend != CREW_THREADS)
+        cw_fork_server_prepare();
 }
 
 struct cw_session *cw_session_if_any(void) {
@@ -163,6 +171,27 @@ static struct cw_session *get(bool by_init, crew_error *err) {
         session.by_init = true;
     pthread_mutex_unlock(&making);
     return rc < 0 ? NULL : &session;
+}
+
+int cw_session_move(struct cw_session *s, void *memory, uint64_t size, bool leads,
+                    crew_error *err) {
+    cw_segment moved;
+    int rc = cw_segment_over(&moved, memory, size, err);
+    if (rc < 0)
+        return rc;
+    cw_stop_end();
+    cw_shm_finish();
+    cw_share_leave();
+    cw_segment_destroy(&s->own);
+    s->own = s->root = moved;
+    s->bell = (struct cw_bell *)(s->own.base + CW_BELL_AT);
+    if (leads && (rc = lay_out(s, err)) == 0) {
+        s->root = s->own;
+        s->root_arena = s->arena;
+        rc = make_commons(s, err);
+    }
+    cw_stop_begin(s);
+    return rc;
 }
 
 struct cw_session *cw_session_self(void) {
@@ -202,9 +231,12 @@ int crew_init(int *argc, char ***argv) {
     cw_worker_if_spawned();
     crew_error *err = cw_error_last();
     struct cw_session *s = get(true, err);
-    if (!s || cw_launch(s, err) < 0)
-        return err->code;
-    return cw_error_clear(NULL);
+    int rc = s ? cw_launch(s, err) : err->code;
+    if (s && s->config.window)
+        cw_session_prepare(s); /* unless the launch has done so */
+    if (s)
+        s->fresh = false;
+    return rc < 0 ? rc : cw_error_clear(NULL);
 }
 
 /* ---- the service thread ---- */

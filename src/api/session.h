@@ -23,6 +23,7 @@ enum { CW_MAX_DEPTH = 4 }; /* pools in workers of pools in workers ... */
 struct cw_session {
     struct cw_config config;
     bool by_init;       /* crew_init was called, not only needed */
+    bool fresh;         /* crew_init has made it, and has not returned */
     unsigned epoch;     /* cw_epoch when it was made: another one means a fork child */
     int depth;          /* 0: the top manager; 1: a worker of its pools; ... */
     int cores;          /* this worker's slice; 0: all that may be used */
@@ -125,6 +126,12 @@ void cw_session_become_worker(const cw_segment *root, int depth, int cores);
 /* In a follower's nursery: the segment of its leader in place of the session's own, see
  * backend/ranks/ranks.h. */
 int cw_session_adopt(int fd, cw_segment *segment, crew_error *err);
+/* In crew_init, while nothing uses the session: its memory is that of the node's window
+ * from now on, which the leader lays out. Its nursery comes afterwards. */
+int cw_session_move(struct cw_session *s, void *memory, uint64_t size, bool leads,
+                    crew_error *err);
+/* Starts the nursery, if there is to be one. */
+void cw_session_prepare(const struct cw_session *s);
 /* This process's session, made or not: its place in the tree. */
 struct cw_session *cw_session_self(void);
 

@@ -34,6 +34,7 @@ static const char *const order_words[] = {"compact", "scatter"}; /* CW_ORDER_* o
 static const char *const resume_words[] = {
     [CW_RESUME_DONE] = "done", [CW_RESUME_FINISHED] = "finished"};
 static const char *const limit_words[] = {"batch"};
+static const char *const segment_words[] = {"memfd", "window"};
 static const char *const switch_words[] = {"0", "1"};
 
 enum kind {
@@ -124,6 +125,11 @@ static const struct row rows[] = {
      .most = 256ll << 40, .accepted = "a number of bytes from 16M to 256T (suffixes K, M, G, T)",
      .standard = "twice the machine's memory",
      .meaning = "Addresses reserved for shared memory, half of them for arrays. Free."},
+    {"CREW_SEGMENT", WORDS(segment_words), .offset = FIELD(window), .standard = "memfd",
+     .meaning = "Under MPI: what the shared memory of a node's ranks is. memfd: of its lowest rank, "
+                "opened by the others in /proc. window: of MPI (MPI_Win_allocate_shared), no larger "
+                "than what /dev/shm has free; workers are then forked from ranks that have started "
+                "MPI. The same in all ranks."},
     {"CREW_SEED", .kind = SEED, .offset = FIELD(seed),
      .accepted = "a number from 0 to 18446744073709551615", .standard = "the code's choice",
      .meaning = "The seed of the random numbers of tasks."},

@@ -25,6 +25,7 @@ struct cw_config {
     int threads;        /* CREW_THREADS_PER_WORKER=1..4096; 0: not set */
     int strict;         /* CREW_STRICT=0|1: FORK behaves as SERVER */
     int core;           /* CREW_CORE=0|1: crashing workers dump core */
+    int window;         /* CREW_SEGMENT=memfd|window */
     int isolate;        /* CREW_ISOLATE=0|1: 0: tasks run in the ranks of MPI themselves */
     int report_binding; /* CREW_REPORT_BINDING=0|1: who is bound where, on stderr */
     int progress;       /* CREW_PROGRESS=0|1: bars never or always; -1: not set, as the code says */

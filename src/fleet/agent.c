@@ -230,6 +230,12 @@ static int know_all(struct cw_agent *a, crew_error *err) {
     return rc;
 }
 
+static void introduce(struct cw_agent *a) {
+    crew_error why;
+    if (a->introduce(a->introduce_ctx, &a->place, &a->card, &why) < 0)
+        snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
+}
+
 static int start(struct cw_agent *a, crew_error *err) {
     int rc = a->joint ? a->mpi->join(a->joint, a->at_finalize, &a->place, err)
                       : cw_mpi_load(a->launcher, a->module, &a->mpi, err);
@@ -242,10 +248,17 @@ static int start(struct cw_agent *a, crew_error *err) {
     a->running = true;
     if (!a->joint && (rc = cw_mpi_agrees(a->launcher, a->mpi, &a->place, err)) < 0)
         return rc;
+    introduce(a);
+    if ((rc = know_all(a, err)) < 0 || !a->card.window)
+        return rc;
     crew_error why;
-    if (a->introduce(a->introduce_ctx, &a->place, &a->card, &why) < 0)
+    a->windowed = true;
+    size_t size = (size_t)a->cards[a->nodes[a->place.node].leader].window;
+    if (a->mpi->window(size, &a->window, &why) < 0)
         snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
-    return know_all(a, err);
+    else
+        introduce(a);
+    return exchange_cards(a, err);
 }
 
 static bool all_sent(struct cw_agent *a) {

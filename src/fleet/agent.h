@@ -52,7 +52,9 @@ struct cw_agent_ops {
 };
 
 /* Fills in what of the card depends on the place, on the agent's thread. What it fails
- * with is told to all. */
+ * with is told to all. If it then says `window`, and all others do, it is called once more
+ * when there is one, in cw_agent.window (or this is its node's one rank), and the cards are
+ * exchanged again. */
 typedef int cw_agent_introduce(void *ctx, const struct cw_mpi_place *place, struct cw_card *card,
                                crew_error *err);
 
@@ -74,6 +76,8 @@ struct cw_agent {
     struct cw_card *cards;       /* by rank */
     int *order;                  /* ranks, node by node, each node's by node_rank */
     struct cw_agent_node *nodes;
+    void *window;  /* what the node's ranks share, of MPI's; NULL: nothing */
+    bool windowed; /* that was asked for: `introduce` is called for the second time */
     bool running;
     /* given by cw_agent_serve, before which no letter is read */
     const struct cw_agent_ops *ops;

@@ -71,6 +71,11 @@ int cw_card_fits(const struct cw_card *a, int rank_a, const struct cw_card *b, i
                             "%s run different programs, or builds of it: start the same file on "
                             "all nodes",
                             where);
+    if (!a->window != !b->window)
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "%s have different settings of CREW_SEGMENT: it is to be the same in all "
+                            "ranks (mpirun -x CREW_SEGMENT)",
+                            where);
     if (!a->isolate != !b->isolate)
         return cw_error_set(err, CREW_EMISMATCH, 0,
                             "%s do not agree about CREW_ISOLATE=0: set it for all ranks (mpirun -x "

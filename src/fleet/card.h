@@ -23,6 +23,7 @@ struct cw_card {
     uint64_t library;         /* of the one that holds crew */
     int32_t pid;
     int32_t cores;            /* that this rank may use */
+    uint64_t window;          /* bytes of the node's, of the leader's card; 0: it is a memfd */
     int32_t driven;           /* its silence says nothing: see struct cw_agent */
     uint32_t session;         /* what handles of its program carry: see share/share.h */
     int32_t isolate;          /* CREW_ISOLATE */

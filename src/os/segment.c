@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@
 enum { CW_MPOL_DEFAULT = 0, CW_MPOL_INTERLEAVE = 3, CW_MPOL_MEMS_ALLOWED = 4 };
 
 static const uint64_t HUGE = 2 * 1024 * 1024; /* bytes of a huge page */
+static const uint64_t LEAST_IN_SHM = 16 * 1024 * 1024;
 static const uint64_t KIB = 1024, MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
 
 const char *cw_size_text(uint64_t bytes, char buf[CW_SIZE_TEXT]) {
@@ -73,6 +75,7 @@ static uint64_t address_space_limit(void) {
 }
 
 static const char BOUND[] = "see CREW_SEGMENT_SIZE";
+static const char IN_SHM[] = "see CREW_SEGMENT_SIZE; /dev/shm is to have so much free";
 
 /* Takes the limit if it is the lower one, and notes whose it is. */
 static void bound(uint64_t *size, uint64_t limit, const char *whose, const char **by) {
@@ -183,6 +186,47 @@ int cw_segment_attach(cw_segment *seg, int fd, crew_error *err) {
                             cw_size_text(size, text));
     }
     return cw_error_clear(err);
+}
+
+int cw_segment_over(cw_segment *seg, void *memory, uint64_t size, crew_error *err) {
+    uint64_t page = page_size();
+    char *first = (char *)(((uintptr_t)memory + page - 1) / page * page);
+    void *at = aligned_place(size);
+    *seg = (cw_segment){.fd = -1};
+    /* Of a shared mapping, no bytes: another one of the same pages is made. */
+    void *p = at ? mremap(first, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at)
+                 : mremap(first, 0, size, MREMAP_MAYMOVE);
+    if (p == MAP_FAILED) {
+        int sys = errno;
+        char text[CW_SIZE_TEXT];
+        if (at)
+            munmap(at, size);
+        return cw_error_set(err, CREW_ENOMEM, sys, "cannot map the shared memory of %s that MPI made",
+                            cw_size_text(size, text));
+    }
+    madvise(p, size, MADV_DONTDUMP);
+    *seg = (cw_segment){.base = p, .size = size, .fd = -1, .bound = IN_SHM};
+    seg->id.inode = (uintptr_t)p; /* unlike any other segment's here: it is of no file system */
+    return cw_error_clear(err);
+}
+
+int cw_segment_in_shm(uint64_t want, uint64_t *size, crew_error *err) {
+    struct statvfs shm;
+    char wanted[CW_SIZE_TEXT], there[CW_SIZE_TEXT];
+    const char *by;
+    if (statvfs("/dev/shm", &shm) != 0)
+        return cw_error_set(err, CREW_ENOTSUP, errno, "CREW_SEGMENT=window needs /dev/shm");
+    uint64_t available = (uint64_t)shm.f_bavail * shm.f_frsize;
+    *size = bounded_size(want, &by);
+    if (!want && *size > available / 4 * 3)
+        *size = available / 4 * 3 / (64 * KIB) * (64 * KIB);
+    if (*size + 2 * page_size() <= available && *size >= LEAST_IN_SHM)
+        return cw_error_clear(err);
+    return cw_error_set(err, CREW_ENOMEM, 0,
+                        "CREW_SEGMENT=window: the shared memory of a node is to have %s, and /dev/shm "
+                        "has %s free: make that larger, set CREW_SEGMENT_SIZE (16M and more), or "
+                        "CREW_SEGMENT=memfd, which needs no /dev/shm",
+                        cw_size_text(*size, wanted), cw_size_text(available, there));
 }
 
 void cw_segment_destroy(cw_segment *seg) {

@@ -3,7 +3,10 @@
  * A memfd, mapped MAP_SHARED | MAP_NORESERVE at a multiple of 2 MiB: it costs
  * nothing until touched,
  * survives no process, and is inherited by forked children at the same address.
- * Not in core dumps (MADV_DONTDUMP). */
+ * Not in core dumps (MADV_DONTDUMP).
+ *
+ * Or memory of somebody else's that several processes have mapped (MPI's, under
+ * CREW_SEGMENT=window): then there is no descriptor. */
 #ifndef CW_OS_SEGMENT_H
 #define CW_OS_SEGMENT_H
 
@@ -14,7 +17,7 @@
 typedef struct cw_segment {
     char *base;
     uint64_t size; /* bytes reserved */
-    int fd;        /* close-on-exec */
+    int fd;        /* close-on-exec; -1: there is none */
     struct cw_descriptor_id id;
     const char *bound; /* in words, what its size goes by: whoever wants more changes that */
 } cw_segment;
@@ -26,6 +29,13 @@ typedef struct cw_segment {
 int cw_segment_create(cw_segment *seg, uint64_t want, crew_error *err);
 /* Maps an existing one (a spawned worker's inherited descriptor). Takes fd. */
 int cw_segment_attach(cw_segment *seg, int fd, crew_error *err);
+/* Maps once more what is mapped at `memory`, shared and at least two pages longer than
+ * `size`, from the first whole page on; of other processes with the same memory all map the
+ * same. It stays when `memory` is unmapped. */
+int cw_segment_over(cw_segment *seg, void *memory, uint64_t size, crew_error *err);
+/* How much `want` comes to of what /dev/shm has free (0: three quarters of that).
+ * CREW_ENOMEM: it has not so much, with the figures. */
+int cw_segment_in_shm(uint64_t want, uint64_t *size, crew_error *err);
 void cw_segment_destroy(cw_segment *seg);
 
 /* Makes [offset, offset + size) real, so that touching it cannot fail. Refused

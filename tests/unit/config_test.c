@@ -373,7 +373,7 @@ static void config__every_printed_variable__is_parsed(void **state) {
         assert_int_equal(load(&config, line, "?", &err), CREW_EINVAL);
         assert_int_equal(strncmp(err.text, line, strlen(line)), 0);
     }
-    assert_int_equal(names, 22);
+    assert_int_equal(names, 23);
     free(text);
 }
 

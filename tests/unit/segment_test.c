@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -323,8 +324,66 @@ static void available__in_a_container__is_read_at_the_mount(void **state) {
     assert_int_equal(cw_memory_available_under(root), 4000000);
 }
 
+/* ---- memory of somebody else's ---- */
+
+static void over__shared_memory__is_the_same_and_stays(void **state) {
+    (void)state;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 2048 * page;
+    char *theirs = mmap(NULL, size + 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                        -1, 0);
+    cw_segment seg;
+    crew_error err;
+    assert_ptr_not_equal(theirs, MAP_FAILED);
+    /* As MPI has it: not at the beginning of a page. */
+    assert_int_equal(cw_segment_over(&seg, theirs + 200, size, &err), 0);
+    assert_int_equal(seg.size, size);
+    theirs[page + 5] = 'x';
+    seg.base[size - 1] = 'y';
+    assert_int_equal(seg.base[5], 'x');
+    assert_int_equal(theirs[page + size - 1], 'y');
+    munmap(theirs, size + 2 * page);
+    assert_int_equal(seg.base[5], 'x');
+    assert_int_equal(cw_segment_commit(&seg, 0, 1024 * page, &err), 0);
+    unsigned char there[1024];
+    assert_int_equal(mincore(seg.base, sizeof there * page, there), 0);
+    for (size_t i = 0; i < sizeof there; i++)
+        assert_true(there[i] & 1);
+    cw_segment_discard(&seg, 0, 4 * MIB);
+    assert_int_equal(seg.base[5], 0);
+    cw_segment_destroy(&seg);
+    assert_null(seg.base);
+}
+
+static void over__memory_that_is_not_shared__is_refused(void **state) {
+    (void)state;
+    char *theirs = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cw_segment seg;
+    crew_error err;
+    assert_ptr_not_equal(theirs, MAP_FAILED);
+    assert_int_equal(cw_segment_over(&seg, theirs, MIB, &err), CREW_ENOMEM);
+    munmap(theirs, 4 * MIB);
+}
+
+static void in_shm__more_than_it_has_free__is_refused_with_the_figures(void **state) {
+    (void)state;
+    uint64_t size;
+    crew_error err;
+    int rc = cw_segment_in_shm(0, &size, &err);
+    if (rc < 0)
+        skip(); /* /dev/shm is not to be had here, or full */
+    assert_true(size >= 16 * MIB);
+    if (cw_segment_in_shm(UINT64_C(256) << 40, &size, &err) == 0)
+        skip(); /* a limit or a sanitizer makes it fit */
+    assert_int_equal(err.code, CREW_ENOMEM);
+    assert_non_null(strstr(err.text, "/dev/shm has "));
+    assert_non_null(strstr(err.text, "set CREW_SEGMENT_SIZE"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(over__shared_memory__is_the_same_and_stays),
+        cmocka_unit_test(over__memory_that_is_not_shared__is_refused),
+        cmocka_unit_test(in_shm__more_than_it_has_free__is_refused_with_the_figures),
         cmocka_unit_test(segment__created__costs_nothing_and_reads_zero),
         cmocka_unit_test(segment__written_by_a_child__is_seen_by_the_parent),
         cmocka_unit_test(segment__attached_by_its_descriptor__is_the_same),

@@ -85,6 +85,9 @@ static struct {
     int busy_count, turn;
     struct list lost;
     bool many_threads;
+    bool has_window;
+    MPI_Win window; /* of the ranks of a node: */
+    MPI_Comm node;
     /* where MPI is the program's own */
     bool joint;
     int key;       /* of the attribute by which MPI_Finalize tells us; MPI_KEYVAL_INVALID */
@@ -363,6 +366,7 @@ static void part(bool orderly) {
         MPI_Comm_free(&mpi.world);
     free(mpi.peers);
     free(mpi.busy);
+    free(mpi.tickets);
     memset(&mpi, 0, sizeof mpi);
 }
 
@@ -392,6 +396,23 @@ static int join(const struct cw_mpi_joint *joint, void (*at_finalize)(void),
     if (rc < 0)
         part(false);
     return rc;
+}
+
+static int window(size_t size, void **memory, crew_error *err) {
+    MPI_Aint bytes = mpi.place.node_rank == 0 ? (MPI_Aint)(size + 2 * (size_t)getpagesize()) : 0;
+    void *mine;
+    *memory = NULL;
+    if (mpi.place.node_size == 1) /* MPI would take private memory */
+        return 0;
+    int unit, rc = MPI_Comm_split(mpi.world, mpi.place.node, mpi.place.rank, &mpi.node);
+    if (rc != MPI_SUCCESS)
+        return mpi_failed(err, "MPI_Comm_split", rc);
+    rc = MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, mpi.node, &mine, &mpi.window);
+    if (rc != MPI_SUCCESS)
+        return mpi_failed(err, "MPI_Win_allocate_shared", rc);
+    mpi.has_window = true;
+    rc = MPI_Win_shared_query(mpi.window, 0, &bytes, &unit, memory);
+    return rc == MPI_SUCCESS ? 0 : mpi_failed(err, "MPI_Win_shared_query", rc);
 }
 
 static int exchange(const void *mine, size_t size, void *all, crew_error *err) {
@@ -733,6 +754,10 @@ static void end(bool orderly) {
         return;
     if (mpi.leaders != MPI_COMM_NULL && mpi.place.nodes > 1)
         settle();
+    if (mpi.has_window) {
+        MPI_Win_free(&mpi.window);
+        MPI_Comm_free(&mpi.node);
+    }
     if (mpi.joint)
         part(true);
     else
@@ -752,6 +777,7 @@ const struct cw_mpi cw_mpi_module = {
     .flavour = FLAVOUR,
     .start = start,
     .join = join,
+    .window = window,
     .exchange = exchange,
     .send = send,
     .receive = receive,

@@ -81,6 +81,11 @@ struct cw_mpi {
     int (*join)(const struct cw_mpi_joint *joint, void (*at_finalize)(void),
                 struct cw_mpi_place *place, crew_error *err);
 
+    /* Memory that the ranks of a node share: the leader's `size` bytes, zero, somewhat more
+     * than that; the others' sizes mean nothing. Collective: all ranks, once, after
+     * `exchange`. Until `end`. NULL, and no error, where a node has one rank. */
+    int (*window)(size_t size, void **memory, crew_error *err);
+
     /* Everybody's `mine` to everybody, by rank: `all` has place.size times `size`
      * bytes. Collective: all ranks, with the same size, before the first message. */
     int (*exchange)(const void *mine, size_t size, void *all, crew_error *err);

@@ -74,6 +74,18 @@ static int open_segment(struct follower *f, struct stat *st, crew_error *err) {
     return 0;
 }
 
+static int find_berth(struct follower *f, const cw_segment *segment, crew_error *err) {
+    int rc = f->post->check(segment, err);
+    if (rc < 0)
+        return rc;
+    f->quay = (struct cw_quay *)(void *)(f->base + f->post->leader.at);
+    if (!cw_quay_is(f->quay, f->post->mine))
+        return cw_error_set(err, CREW_EMISMATCH, 0,
+                            "the leader of this node has no place for its rank %d", f->post->mine);
+    f->berth = &f->quay->berth[f->post->mine];
+    return 0;
+}
+
 /* Of the segment, which may be larger than what a limit leaves of this process's
  * addresses, no more than the quay is needed here. */
 static int map_quay(struct follower *f, crew_error *err) {
@@ -91,17 +103,17 @@ static int map_quay(struct follower *f, crew_error *err) {
     f->base = mmap(NULL, f->mapped, PROT_READ | PROT_WRITE, MAP_SHARED, f->segment, 0);
     if (f->base == MAP_FAILED) {
         f->base = NULL;
+        f->mapped = 0;
         return cw_error_set(err, CREW_ENOMEM, errno, "the leader's memory cannot be mapped");
     }
     const cw_segment whole = {.base = f->base, .size = size, .fd = f->segment};
-    if ((rc = f->post->check(&whole, err)) < 0)
-        return rc;
-    f->quay = (struct cw_quay *)(void *)(f->base + at);
-    if (!cw_quay_is(f->quay, f->post->mine))
-        return cw_error_set(err, CREW_EMISMATCH, 0,
-                            "the leader of this node has no place for its rank %d", f->post->mine);
-    f->berth = &f->quay->berth[f->post->mine];
-    return 0;
+    return find_berth(f, &whole, err);
+}
+
+/* This process's segment is the leader's, and was when the nursery was forked. */
+static int use_own(struct follower *f, crew_error *err) {
+    f->base = f->whole = f->post->own->base;
+    return find_berth(f, f->post->own, err);
 }
 
 static int adopt_there(struct follower *f, crew_error *err) {
@@ -128,10 +140,10 @@ static int come(struct follower *f, crew_error *err) {
     f->leader = cw_descriptor_above_standard(cw_process_descriptor(card->pid));
     if (f->leader < 0 && errno == ESRCH)
         return leader_gone(f, err);
-    int rc = map_quay(f, err);
+    int rc = f->post->own ? use_own(f, err) : map_quay(f, err);
     if (rc < 0)
         return rc;
-    if ((rc = f->post->aboard ? adopt_here(f, err) : adopt_there(f, err)) < 0)
+    if (!f->post->own && (rc = f->post->aboard ? adopt_here(f, err) : adopt_there(f, err)) < 0)
         return rc;
     f->berth->mask = f->post->mask;
     atomic_store(&f->berth->pid, getpid());
@@ -253,7 +265,7 @@ int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *er
     cw_stopsig_rings(NULL);
     if (f.berth)
         turn(&f, CW_BERTH_LEFT);
-    if (f.base)
+    if (f.mapped)
         munmap(f.base, f.mapped);
     if (f.segment >= 0)
         close(f.segment);

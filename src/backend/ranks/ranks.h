@@ -168,6 +168,7 @@ struct cw_berth_post {
     struct cw_berth_card leader;
     int mine;      /* number of its berth: its rank on the node, from 1 */
     cw_cpuset mask; /* its affinity, as it was started */
+    const cw_segment *own; /* the leader's segment, if this process, and its nursery, have it mapped; else NULL */
     struct cw_nursery *nursery; /* that forks its workers; NULL: its session's */
     /* Whether the segment is what this build of crew understands: cw_head_check. */
     int (*check)(const cw_segment *segment, crew_error *err);
