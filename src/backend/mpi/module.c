@@ -30,7 +30,8 @@
  * that it holds itself when the connection to a dead node fails in the middle of a
  * large message (btl/tcp: endpoint_close calls back into endpoint_send). With the
  * lowest level it takes none. Its own threads do not depend on them: all programs
- * that call MPI_Init run so, with threads of OpenMP or without. */
+ * that call MPI_Init run so, with threads of OpenMP or without. Where tasks call MPI, too,
+ * it has to be MPI_THREAD_MULTIPLE (many_threads), and that is to be borne. */
 #ifdef OPEN_MPI
 #define FLAVOUR "openmpi"
 #define STRANGER "MPICH" /* in the name of a library that was not meant */

@@ -6,7 +6,8 @@
  * two know of each other is this header, and `table` is its version.
  *
  * One thread of the process, the agent's, makes all calls, from `start` to `end`. It
- * need not be the process's first.
+ * need not be the process's first. But where tasks run in ranks (`many_threads`) their
+ * threads call `gather` and `disband`, and MPI itself, at the same time.
  *
  * Ranks of one node share memory and have no use for messages. Nodes do: the
  * lowest rank of each is its leader, and only leaders call `send`, `receive`,
