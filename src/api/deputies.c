@@ -1,17 +1,15 @@
 /* Processes that stand for those of other nodes: brought, dismissed, lost. */
 #include "api/deputy.h"
+#include "api/pool_impl.h"
 #include "api/remote_impl.h"
 #include "backend/fork/nursery.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
-#include "os/process.h"
 #include "os/signals.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* So many are asked for at a time: their orders find room in the nursery's socket, and
  * whoever puts them there does not wait. */
@@ -140,7 +138,7 @@ static void ended(struct cw_mission *d) {
     if (d->stage == CW_DYING) {
         cw_remote.dying--;
     } else {
-        cw_process_describe_status(atomic_load(&d->record->seat.status), how, sizeof how);
+        cw_failure_of_seat(&d->record->seat, atomic_load(&d->record->seat.status), how, sizeof how);
         cw_error_set(&err, CREW_EBROKEN, 0,
                      "the process that stands for this one at the object's node was %s; what it "
                      "held has passed on", how);

@@ -32,7 +32,7 @@ int64_t cw_far_call(struct cw_far *far) {
     desk->ask = far->ask;
     int rc = cw_desk_ask(self, desk, far->in, cw_joint_wait, cw_error_last());
     if (rc == CREW_EBROKEN)
-        return rc; /* the desk may still be on the pile */
+        return rc; /* the desk is gone */
     int64_t result = rc;
     if (rc == 0) {
         far->a = desk->told.a;

@@ -128,14 +128,15 @@ static int put(struct cw_clerk *clerk, struct cw_reader *r, crew_error *err) {
     bool there = cw_read_into(r, &ask, sizeof ask), eager = there && ask.bytes <= CW_REMOTE_EAGER;
     if (!there || (eager && !(from = cw_read(r, ask.bytes))))
         return cw_error_set(err, CREW_EMISMATCH, 0, "a question was shorter than it said");
+    cw_free_cell(&cw_remote.share->arena, &tray->in); /* of one whose bytes never came */
     tray->ask = ask;
-    clerk->busy = true;
     char *to = eager ? cw_desk_room(cw_remote.share, tray->small_in, &tray->in, ask.bytes, err)
                      : NULL;
     if (eager && !to)
         return CREW_ENOMEM;
     if (to && ask.bytes)
         memcpy(to, from, ask.bytes);
+    clerk->busy = true;
     cw_desk_turn(tray, eager ? CW_DESK_ASKED : CW_DESK_ROOM);
     return 0;
 }

@@ -35,6 +35,12 @@ static void answer_with(struct cw_desk *desk, const crew_error *why) {
     answer(desk);
 }
 
+static void answer_no_memory(struct cw_desk *desk) {
+    crew_error err;
+    cw_error_set(&err, CREW_ENOMEM, 0, "no memory for a question to another node");
+    answer_with(desk, &err);
+}
+
 static void answer_lost(struct cw_desk *desk, int node) {
     crew_error err;
     cw_error_set(&err, CREW_EBROKEN, 0, "node %d (%s), which this object is on, was lost", node,
@@ -78,10 +84,8 @@ static void ask(struct cw_desk *desk) {
     if (cw_remote.agent->nodes[node].lost)
         answer_lost(desk, node);
     else if (!cw_remote_send(node, &letter, &q->ask, sizeof q->ask,
-                             cw_desk_in(cw_remote.share, desk), bytes)) {
-        cw_error_set(&err, CREW_ENOMEM, 0, "no memory for a question to another node");
-        answer_with(desk, &err);
-    }
+                             cw_desk_in(cw_remote.share, desk), bytes))
+        answer_no_memory(desk);
 }
 
 /* There is room for the answer, or there was none to be had. */
@@ -160,7 +164,9 @@ void cw_out_letter(int node, const struct cw_letter *letter, struct cw_reader *r
             answer(desk);
         break;
     default:
-        cw_remote_ship(node, &part, letter->slot, cw_desk_in(cw_remote.share, desk), q->ask.bytes);
+        if (!cw_remote_ship(node, &part, letter->slot, cw_desk_in(cw_remote.share, desk),
+                            q->ask.bytes))
+            answer_no_memory(desk);
     }
 }
 

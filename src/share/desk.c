@@ -148,10 +148,19 @@ static int put_bytes(struct cw_self *self, struct cw_desk *desk, const struct cw
     return to ? 0 : CREW_ENOMEM;
 }
 
+static int nobody_is_there(crew_error *err) {
+    return cw_error_set(err, CREW_EBROKEN, 0, "other nodes cannot be asked any more: the program, "
+                        "or its pool over them, ends");
+}
+
 int cw_desk_ask(struct cw_self *self, struct cw_desk *desk, const struct cw_bytes *in,
                 cw_desk_wait *sleep_on, crew_error *err) {
     struct cw_share *share = self->share;
     uint32_t state;
+    if (!atomic_load(&share->commons->post.open)) {
+        cw_desk_leave(share, self->hand);
+        return nobody_is_there(err);
+    }
     int rc = put_bytes(self, desk, in, err);
     if (rc < 0)
         return rc;
@@ -165,8 +174,8 @@ int cw_desk_ask(struct cw_self *self, struct cw_desk *desk, const struct cw_byte
         } else if (atomic_load(&share->commons->post.open)) {
             sleep_on(&desk->state, state, LOOK_AGAIN);
         } else {
-            return cw_error_set(err, CREW_EBROKEN, 0, "the program ends: other nodes cannot be "
-                                "asked any more");
+            cw_desk_leave(share, self->hand); /* it may be on the pile */
+            return nobody_is_there(err);
         }
     }
     return rc;

@@ -99,7 +99,7 @@ struct cw_desk *cw_desk_get(struct cw_self *self, crew_error *err);
 void cw_desk_leave(struct cw_share *share, struct cw_hand *hand);
 /* Asks what desk->ask says, about these bytes, and waits for the answer, by that function: 0,
  * desk->told is there. CREW_ENOMEM, CREW_EBROKEN: nobody was asked, or the answer cannot be
- * had. */
+ * had; after CREW_EBROKEN the desk is not this thread's any more. */
 typedef void cw_desk_wait(_Atomic uint32_t *word, uint32_t seen, double timeout);
 int cw_desk_ask(struct cw_self *self, struct cw_desk *desk, const struct cw_bytes *in,
                 cw_desk_wait *sleep_on, crew_error *err);

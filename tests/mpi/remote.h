@@ -16,6 +16,8 @@
 enum {
     CELL_SUM = CELL_OWN,
     CELL_INSIDE,
+    CELL_SUM_2,
+    CELL_INSIDE_2,
     CELL_WORST,
     CELL_READY,
     CELL_VICTIM,
