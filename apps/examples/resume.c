@@ -37,9 +37,12 @@ int main(int argc, char **argv) {
         return 1;
     }
     crew_map_opts opts = {.journal = journal, .chunk = 1};
-    if (crew_map_index(pool, primes_in_task, BLOCKS, primes, &opts, &err) < 0) {
+    int rc = crew_map_index(pool, primes_in_task, BLOCKS, primes, &opts, &err);
+    if (rc < 0) {
         fprintf(stderr, "%s\n", err.text);
-        return 1;
+        crew_pool_free(pool);
+        int code = crew_finalize(); /* 85: it was stopped (CREW_TIME_LIMIT), and may go on */
+        return code ? code : 1;
     }
     if (err.text[0]) /* the file was damaged, or could not be written to the end */
         fprintf(stderr, "%s\n", err.text);
