@@ -201,7 +201,7 @@ static int ask(crew_pool *p, crew_fn *fn, int64_t n, const crew_submit_opts *o, 
 static void keys__of_finished_calls__are_not_run_again(void **state) {
     const char *path = fresh("keys");
     crew_error err;
-    char key[16];
+    char key[32];
     int64_t out;
     (void)state;
     for (int run = 0; run < 3; run++) {
@@ -287,7 +287,7 @@ static void keys__of_failed_calls__run_again_unless_they_are_to_be_kept(void **s
 static void keys__of_detached_calls__are_in_the_journal_when_the_pool_is_gone(void **state) {
     const char *path = fresh("detached");
     crew_error err;
-    char key[16];
+    char key[32];
     (void)state;
     crew_pool *p = crewtest_open(2);
     for (int64_t i = 0; i < 20; i++) {
