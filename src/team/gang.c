@@ -125,6 +125,11 @@ static int call(struct cw_member *m, struct cw_muster *s, struct cw_gang *g) {
     return code;
 }
 
+static bool unwanted(struct cw_member *m, struct cw_gang *g) {
+    return atomic_load(&g->cancelled) ||
+           atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE;
+}
+
 static void run(struct cw_member *m, struct cw_muster *s) {
     struct cw_gang *g = cw_ptr(&m->maps.arena, s->gang);
     struct cw_line *line = m->line;
@@ -133,7 +138,7 @@ static void run(struct cw_member *m, struct cw_muster *s) {
     cw_member_name_gang(m, g->task_timeout);
     s->code = call(m, s, g);
     /* One that gave up because nobody wants it any more has not failed. */
-    if (s->code == CREW_EFAILED && atomic_load(&g->cancelled))
+    if (s->code == CREW_EFAILED && unwanted(m, g))
         s->failure.code = s->code = CREW_ECANCELLED;
     if (m->comm_over)
         m->comm_over(m);
