@@ -622,6 +622,7 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
                                             .get_up = get_up,
                                             .lost = lost};
     crew_error err;
+    cw_stop_passes_on(true);
     begin(s, agent);
     cw_remote_begin(s, agent);
     if (cw_array_agent_begin(cw_share_here(), agent, &err) < 0)
@@ -639,6 +640,7 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
     pthread_mutex_unlock(&guest.lock);
     cw_process_guest_end();
     cw_array_agent_end();
+    cw_stop_passes_on(false);
     if (agent->joint) /* this program goes on */
         forget_home();
     return parting;

@@ -6,7 +6,6 @@
 #include "api/node.h"
 #include "api/remote.h"
 #include "api/session.h"
-#include "api/stop.h"
 #include "backend/ranks/ranks.h"
 #include "base/error.h"
 #include "os/object.h"
@@ -171,7 +170,6 @@ static _Noreturn void lead_a_node(struct cw_session *s) {
         give_up(&err, 1);
     launched = getpid();
     s->node = launch.agent.place.node;
-    cw_stop_passes_on();
     enum cw_parting parting = cw_guest_serve(s, &launch.agent, due);
     launch.alone = parting == CW_PART_LOST;
     launch.less = parting != CW_PART_WHOLE;

@@ -23,7 +23,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     struct cw_stop plan;
     uint32_t seen;       /* signals that were looked at */
-    bool passes_on;
+    _Atomic bool passes_on;
     bool alone;          /* the session ends, and has no followers any more */
     enum cw_stop_phase tended; /* the phase when the service thread looked last ... */
     _Atomic bool begun;        /* ... is not NOT, and all pools have heard of it since */
@@ -89,8 +89,8 @@ void cw_stop_forget(void) {
     stop.told = 0;
 }
 
-void cw_stop_passes_on(void) {
-    stop.passes_on = true;
+void cw_stop_passes_on(bool does) {
+    atomic_store(&stop.passes_on, does);
 }
 
 int crew_stop_on(int signal) {
@@ -143,7 +143,7 @@ static double look(struct cw_session *s) {
 }
 
 static bool is_elsewhere(const struct cw_session *s) {
-    return s->depth || stop.passes_on || (atomic_load(&stop.idle) && !s->berths);
+    return s->depth || atomic_load(&stop.passes_on) || (atomic_load(&stop.idle) && !s->berths);
 }
 
 double cw_stop_tend(struct cw_session *s) {

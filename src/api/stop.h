@@ -20,8 +20,8 @@ void cw_stop_part(void);
 void cw_stop_end(void);
 /* In a child that was forked, and in workers: none of it is this process's. */
 void cw_stop_forget(void);
-/* This process leads a node that is not the manager's: it decides nothing. */
-void cw_stop_passes_on(void);
+/* This process leads a node that is not the manager's: while it does, it decides nothing. */
+void cw_stop_passes_on(bool does);
 /* A signal that this process, or a follower of its node, has had since the last call;
  * 0: none. For those that pass on. */
 int cw_stop_heard(struct cw_session *s);

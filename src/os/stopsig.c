@@ -66,12 +66,13 @@ int cw_stopsig_seen(uint32_t *count) {
     return *count ? atomic_load(&last) : 0;
 }
 
-void cw_stopsig_rings(_Atomic uint32_t *word) {
+_Atomic uint32_t *cw_stopsig_rings(_Atomic uint32_t *word) {
     /* Sequentially consistent on both sides: a handler that is not seen here sees the
      * new word. */
-    atomic_store(&rings, word);
+    _Atomic uint32_t *before_it = atomic_exchange(&rings, word);
     while (atomic_load(&at_it))
         cw_relax();
+    return before_it;
 }
 
 void cw_stopsig_forget(void) {

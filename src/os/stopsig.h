@@ -18,9 +18,9 @@ uint64_t cw_stopsig_set(void);
 
 /* Which has come last, 0: none. count: how often any has. */
 int cw_stopsig_seen(uint32_t *count);
-/* The word that the handler rings; NULL: none. When it returns, no handler is at the one
- * before any more. */
-void cw_stopsig_rings(_Atomic uint32_t *word);
+/* The word that the handler rings; NULL: none. Returns the one before, at which no handler is
+ * any more. */
+_Atomic uint32_t *cw_stopsig_rings(_Atomic uint32_t *word);
 /* In a child that was forked: what its parent has seen and rings is not its own. */
 void cw_stopsig_forget(void);
 

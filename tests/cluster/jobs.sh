@@ -41,7 +41,7 @@ submit() { # OPTION... FILE
 
 # The processors that workers were bound to: "node1 0 node1 1 ...".
 bound() { # FILE
-    sed -n 's/^crew: node \([a-z0-9]*\): worker .* cpus \(.*\)$/\1 \2/p' "$1" | sort | paste -sd' '
+    sed -nE 's/^crew: node ([0-9]+ \()?([a-z0-9]+)[):].*worker .* cpus (.*)$/\2 \3/p' "$1" | sort | paste -sd' '
 }
 export CREW_REPORT_BINDING=1 CREW_BIND=core
 counts() { # NAME FILE WHERE

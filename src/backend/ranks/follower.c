@@ -24,6 +24,8 @@
 static const double LOOKS_EVERY = 1.0;
 
 struct follower {
+    bool rung;              /* signals that stop the program ring its berth ... */
+    _Atomic uint32_t *rang; /* ... instead of this */
     const struct cw_berth_post *post;
     struct cw_nursery *nursery;
     int leader;  /* readable once that process has ended; -1 where the kernel has none */
@@ -232,7 +234,8 @@ static int serve(struct follower *f, int *status, crew_error *err) {
     bool lost = false;
     uint32_t heard = 0;
     turn(f, CW_BERTH_SERVING);
-    cw_stopsig_rings(&f->berth->wake);
+    f->rang = cw_stopsig_rings(&f->berth->wake);
+    f->rung = true;
     for (;;) {
         uint32_t seen = atomic_load(&f->berth->wake);
         pass_on_signals(f, &heard);
@@ -262,7 +265,8 @@ int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *er
     else
         cw_fork_server_stop();
     cw_aboard_clear(&f.aboard); /* one that is in a task goes with the process */
-    cw_stopsig_rings(NULL);
+    if (f.rung)
+        cw_stopsig_rings(f.rang);
     if (f.berth)
         turn(&f, CW_BERTH_LEFT);
     if (f.mapped)
