@@ -127,12 +127,16 @@ int crew_barrier_reset(crew_barrier b) {
     return cw_error_clear(NULL);
 }
 
-/* 0: in *state. 1: it is another node's, to which that call gave *answer. */
-static int look(crew_barrier b, struct cw_barrier_state *state, enum cw_call far, int *answer) {
+/* Of another node's barrier only what that call asks for, in each field. */
+static int look(crew_barrier b, struct cw_barrier_state *state, enum cw_call far) {
     struct cw_self *self;
     const struct cw_barrier *barrier = cw_handle_use(CW_BARRIER, b.place, b.check, &self);
-    if (!barrier)
-        return (*answer = cw_far(far, b.place, b.check, 0)) < 0 ? *answer : 1;
+    if (!barrier) {
+        int answer = cw_far(far, b.place, b.check, 0);
+        *state = (struct cw_barrier_state){
+            .parties = (uint32_t)answer, .waiting = (uint32_t)answer, .broken = answer > 0};
+        return answer < 0 ? answer : 0;
+    }
     if (cw_barrier_look(barrier, b.check, state) < 0)
         return cw_handle_stale(CW_BARRIER, b.place, b.check);
     return cw_error_clear(NULL);
@@ -140,20 +144,20 @@ static int look(crew_barrier b, struct cw_barrier_state *state, enum cw_call far
 
 int crew_barrier_parties(crew_barrier b) {
     struct cw_barrier_state state;
-    int answer, rc = look(b, &state, CW_CALL_BARRIER_PARTIES, &answer);
-    return rc < 0 ? rc : rc ? answer : (int)state.parties;
+    int rc = look(b, &state, CW_CALL_BARRIER_PARTIES);
+    return rc < 0 ? rc : (int)state.parties;
 }
 
 int crew_barrier_n_waiting(crew_barrier b) {
     struct cw_barrier_state state;
-    int answer, rc = look(b, &state, CW_CALL_BARRIER_N_WAITING, &answer);
-    return rc < 0 ? rc : rc ? answer : (int)state.waiting;
+    int rc = look(b, &state, CW_CALL_BARRIER_N_WAITING);
+    return rc < 0 ? rc : (int)state.waiting;
 }
 
 int crew_barrier_broken(crew_barrier b) {
     struct cw_barrier_state state;
-    int answer, rc = look(b, &state, CW_CALL_BARRIER_BROKEN, &answer);
-    return rc < 0 ? rc : rc ? answer : state.broken;
+    int rc = look(b, &state, CW_CALL_BARRIER_BROKEN);
+    return rc < 0 ? rc : state.broken;
 }
 
 int crew_barrier_destroy(crew_barrier b) {

@@ -264,7 +264,7 @@ static int die_waiting(crew_call *call) {
     if (!is_victim(call, a))
         return 0;
     crewtest_add(CELL_STARTED, 1);
-    switch (*crewtest_cell(CELL_SUM)) {
+    switch (crewtest_get(CELL_SUM)) {
     case 0:
         crew_lock_acquire(a->lock, SOON);
         break;
