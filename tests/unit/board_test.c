@@ -594,7 +594,8 @@ static struct map make_map(crew_fn *fn, int64_t count, int on_error) {
     struct cw_job *job = m.job = cw_ptr(&c.maps.arena, m.at);
     job->kind = CW_JOB_ITEMS;
     job->fn = name_of(fn);
-    job->count = atomic_load(&job->end = job->total = count);
+    job->count = job->total = count;
+    job->end = count;
     job->grain = job->step = 1;
     job->is_index = 1;
     job->schedule = CREW_SCHED_AUTO;
