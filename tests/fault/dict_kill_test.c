@@ -317,7 +317,7 @@ static void dicts__makers_killed_anywhere__making_goes_on_and_all_can_be_destroy
         if (!cw_head_live(head))
             continue;
         crew_dict d = {cw_share_off(share, head) | (uint64_t)CW_DICT << 48,
-                       atomic_load(&head->generation) | (uint64_t)share->commons->session << 48};
+                       cw_handle_check(share, atomic_load(&head->generation))};
         check_inside(d);
         assert_int_equal(crew_dict_destroy(d), 0);
     }
