@@ -103,7 +103,6 @@ crew_mpi_pool_tests(aboard3x2 120 mpi imap)
 # The other provider of a node's memory: CREW_SEGMENT=window.
 crew_mpi_pool_tests(window2 120 mpi map pool array)
 crew_mpi_pool_tests(window3x2 120 mpi future)
-crew_mpi_pool_tests(windowmpich2 120 mpi array)
 # Each takes its time only where CREW_TEST_LONG is set, and is skipped elsewhere.
 crew_mpi_pool_tests(one 120 mpi_long ${pool_tests} ${object_tests})
 crew_mpi_pool_tests(four 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
@@ -119,7 +118,6 @@ crew_mpi_pool_tests(window2 120 mpi_long task bytes for_reduce future jobs imap 
   event guard list lock pipe process queue sem shm shm_map value)
 crew_mpi_pool_tests(window3x2 120 mpi_long map pool task bytes for_reduce jobs imap slices stats edges
   failure wait_inside python_futures python_pool)
-crew_mpi_pool_tests(windowmpich2 120 mpi_long pool future failure lock imap)
 crew_mpi_pool_tests(mpich2 120 mpi_long task bytes for_reduce jobs imap slices stats edges wait_inside
   python_futures python_pool dict queue pipe process sem shm)
 crew_mpi_pool_tests(hosts3 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside

@@ -405,6 +405,14 @@ static int window(size_t size, void **memory, crew_error *err) {
     *memory = NULL;
     if (mpi.place.node_size == 1) /* MPI would take private memory */
         return 0;
+#ifdef MPICH_VERSION
+    /* 4.0 puts them where it believes a gap to be: for root that was address 0, at which
+     * null pointers then point to memory, and after others allocations failed. */
+    return refuse(err, CREW_ENOTSUP,
+                  "the windows of MPICH are not where memory can safely be (node of %d ranks): leave "
+                  "CREW_SEGMENT as it is (memfd)",
+                  mpi.place.node_size);
+#endif
     int unit, rc = MPI_Comm_split(mpi.world, mpi.place.node, mpi.place.rank, &mpi.node);
     if (rc != MPI_SUCCESS)
         return mpi_failed(err, "MPI_Comm_split", rc);
