@@ -210,7 +210,7 @@ function(crew_mpi_lost_test label config loss)
     COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_lost>)
   set_tests_properties(mpi.lost.${config}.${name} PROPERTIES
     LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_LOSS=${loss};CREW_TEST_TIMES=3 20")
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_LOSS=${loss};CREW_TEST_TIMES=2 20")
 endfunction()
 foreach(config nodes3 hosts3)
   crew_mpi_lost_test(mpi ${config} workers)
@@ -305,7 +305,7 @@ function(crew_mpi_ends_test label config)
       COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_ends> ${arguments})
     set_tests_properties(mpi.ends.${config}.${name} PROPERTIES
       LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_EXPECTS=${code};CREW_TEST_TIMES=3 20")
+      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_EXPECTS=${code};CREW_TEST_TIMES=2 20")
   endforeach()
 endfunction()
 crew_mpi_ends_test(mpi two returns exits crashes)
