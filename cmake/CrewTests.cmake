@@ -185,4 +185,6 @@ if(TARGET primes)
   crew_cluster_test(jobs 400 $<TARGET_FILE:primes> $<TARGET_FILE:cluster_job>)
 endif()
 
-include(cmake/CrewTestsMpi.cmake)
+if(CREW_TESTS_MPI)
+  include(cmake/CrewTestsMpi.cmake)
+endif()

@@ -96,12 +96,15 @@ stage_clang() {
     conformance_tests clang -R '\.(threads|fork)$|\.openmp\.'
 }
 
+# What the sanitizers' stages do not run they need not build.
+less=(-DCREW_APPS=OFF -DCREW_TESTS_MPI=OFF -DCREW_MPI_OPENMPI=OFF -DCREW_MPI_MPICH=OFF)
+
 stage_asan() {
     # A sanitizer's shadow does not leave room for the largest segments.
     export CREW_SEGMENT_SIZE=${CREW_SEGMENT_SIZE-64G}
     export UBSAN_OPTIONS=print_stacktrace=1
     build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
-        -DCREW_SANITIZE=address,undefined -DCREW_TEST_SLOWNESS=$((2 * slowness)) || return
+        -DCREW_SANITIZE=address,undefined -DCREW_TEST_SLOWNESS=$((2 * slowness)) "${less[@]}" || return
     unit_tests asan
     conformance_tests asan -R '\.(serial|threads|fork)$'
     fault_tests asan -E '\.(spawn|ranks)$'
@@ -110,7 +113,7 @@ stage_asan() {
 stage_ubsan() {
     export UBSAN_OPTIONS=print_stacktrace=1
     build ubsan -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
-        -DCREW_SANITIZE=undefined -DCREW_TEST_SLOWNESS="$slowness" || return
+        -DCREW_SANITIZE=undefined -DCREW_TEST_SLOWNESS="$slowness" "${less[@]}" || return
     unit_tests ubsan
     conformance_tests ubsan -R '\.(threads|fork)$'
 }
@@ -124,7 +127,7 @@ stage_tsan() {
         launcher=(setarch "$(uname -m)" -R)
     fi
     build tsan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
-        -DCREW_SANITIZE=thread -DCREW_TEST_SLOWNESS=$((2 * slowness)) || return
+        -DCREW_SANITIZE=thread -DCREW_TEST_SLOWNESS=$((2 * slowness)) "${less[@]}" || return
     unit_tests tsan
     # It sees races between threads only, and no runtime of OpenMP tells it how its
     # threads wait for each other.
