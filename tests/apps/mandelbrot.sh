@@ -76,13 +76,13 @@ if [ -z "${CREW_TEST_JOB-}" ]; then
     check full_output__fails 1 "$("$mandelbrot" --size=30x20 - >/dev/full 2>err; echo $?)"
     check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
 fi
-if unshare --mount true 2>/dev/null; then
+if [ "${CREW_TEST_JOB-}" != hosts3 ] && unshare --mount true 2>/dev/null; then
     mkdir full
     check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
         '$mandelbrot' --size=800x600 full/x.png 2>err; echo \$?; ls full")"
     check full_folder__is_told said "$(said 'full/x\.[a-z]* could not be written: No space left on device')"
 else
-    echo "skipped - mandelbrot__full_folder: there may be no mount here"
+    echo "skipped - mandelbrot__full_folder: there may be no mount here, or hosts would not see it"
 fi
 check failures__leave_nothing "" "$(ls | grep -E '^x|part')"
 if [ -z "${CREW_TEST_JOB-}" ]; then

@@ -91,13 +91,13 @@ if [ -z "${CREW_TEST_JOB-}" ]; then
     check full_output__fails 1 "$("$sweep" --r=1:2:2 --members=1 --time=1 >/dev/full 2>err; echo $?)"
     check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
 fi
-if unshare --mount true 2>/dev/null; then
+if [ "${CREW_TEST_JOB-}" != hosts3 ] && unshare --mount true 2>/dev/null; then
     mkdir full
     check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
         '$sweep' --r=0:1:3000 --members=1 --time=1 --output=full/x.csv 2>err; echo \$?; ls full")"
     check full_folder__is_told said "$(said 'full/x\.[a-z]* could not be written: No space left on device')"
 else
-    echo "skipped - sweep__full_folder: there may be no mount here"
+    echo "skipped - sweep__full_folder: there may be no mount here, or hosts would not see it"
 fi
 if [ -z "${CREW_TEST_JOB-}" ]; then
     { "$sweep" --r=0:1:3000 --members=1 --time=1 2>err; echo $? >code; } | head -n 1 >out

@@ -169,7 +169,7 @@ check second_at_once__says_why said "$(said 'another one is at work in .*/out: w
 check closed_output__is_no_failure 0 "$("$thumbs" in out >&- 2>"$work/stderr"; echo $?)"
 
 # A full disk ends it at once: no other picture would fit either.
-if unshare --mount true 2>/dev/null; then
+if [ "${CREW_TEST_JOB-}" != hosts3 ] && unshare --mount true 2>/dev/null; then
     mkdir full
     cat >full.sh <<'SCRIPT'
 mount -t tmpfs -o size=16k none full && mkdir full/out && head -c 12k /dev/zero >full/rest
@@ -182,7 +182,7 @@ SCRIPT
     check full_disk__is_told said "$(said 'No space left on device')"
     check full_disk__leaves_no_parts "" "$(cat "$work/stdout")"
 else
-    echo "skipped - thumbs__full_disk: there may be no mount here"
+    echo "skipped - thumbs__full_disk: there may be no mount here, or hosts would not see it"
 fi
 
 # Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
