@@ -1,7 +1,7 @@
 /* backend/mpi/module.h - what a module that speaks MPI offers: one table.
  *
  * libcrew links no MPI. libcrew-mpi-openmpi.so and libcrew-mpi-mpich.so are the
- * same source (module.c) built against either; load.h finds the one that the
+ * same sources (module*.c) built against either; load.h finds the one that the
  * launcher's environment asks for. A module links no crew, either: all that the
  * two know of each other is this header, and `table` is its version.
  *
