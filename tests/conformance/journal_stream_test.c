@@ -1,5 +1,5 @@
 /* conformance/journal_stream_test.c - streams and submitted calls that go on from a journal. */
-#include "crewtest.h"
+#include "conformance/journals.h"
 
 #include "api/pool_impl.h"
 
@@ -10,30 +10,8 @@
 
 enum { COUNT = 500, CELL_FAILS = 40 };
 
-static char folder[] = "/tmp/crewtest-journals-XXXXXX";
-
-static const char *fresh(const char *name) {
-    static char path[4][128];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    unlink(p);
-    return p;
-}
-
-static crew_journal_info info_of(const char *path) {
-    crew_journal_info info;
-    crew_error err;
-    assert_ok(crew_journal_read(path, &info, NULL, NULL, &err), &err);
-    return info;
-}
-
 static void forget(void) {
-    for (int i = 0; i < COUNT; i++)
-        crewtest_set(CELL_ITEM + i, 0);
-    crewtest_set(CELL_COUNT, 0);
-    crewtest_set(CELL_STARTED, 0);
-    crewtest_set(CELL_GATE, 0);
+    forget_items(COUNT);
 }
 
 /* ---- streams ------------------------------------------------------------------- */
@@ -302,7 +280,7 @@ static void keys__of_detached_calls__are_in_the_journal_when_the_pool_is_gone(vo
 
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
-    if (!mkdtemp(folder))
+    if (!folder_made())
         return 1;
     const struct CMUnitTest tests[] = {
         CREWTEST(stream__in_order__goes_on),
@@ -317,8 +295,5 @@ int main(int argc, char **argv) {
         CREWTEST(keys__of_detached_calls__are_in_the_journal_when_the_pool_is_gone),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    failed += system(command) != 0;
-    return crewtest_end(failed);
+    return crewtest_end(failed + folder_gone());
 }

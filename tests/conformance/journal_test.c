@@ -1,5 +1,5 @@
 /* conformance/journal_test.c - maps that are interrupted go on from their journal. */
-#include "crewtest.h"
+#include "conformance/journals.h"
 
 #include "api/pool_impl.h"
 #include "journal/format.h"
@@ -11,31 +11,6 @@
 #include <unistd.h>
 
 enum { COUNT = 1000, CELL_FAILS = 40 };
-
-/* ---- files --------------------------------------------------------------- */
-
-static char folder[] = "/tmp/crewtest-journal-XXXXXX";
-
-static const char *file(const char *name) {
-    static char path[4][128];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
-
-static const char *fresh(const char *name) {
-    const char *path = file(name);
-    unlink(path);
-    return path;
-}
-
-static crew_journal_info info_of(const char *path) {
-    crew_journal_info info;
-    crew_error err;
-    assert_ok(crew_journal_read(path, &info, NULL, NULL, &err), &err);
-    return info;
-}
 
 /* One byte of the file is another. */
 static void damage(const char *path, long at) {
@@ -94,11 +69,7 @@ static int halting(crew_call *call) {
 }
 
 static void forget(void) {
-    for (int i = 0; i < COUNT; i++)
-        crewtest_set(CELL_ITEM + i, 0);
-    crewtest_set(CELL_COUNT, 0);
-    crewtest_set(CELL_STARTED, 0);
-    crewtest_set(CELL_GATE, 0);
+    forget_items(COUNT);
 }
 
 static void assert_triples(const int64_t *in, const int64_t *out) {
@@ -534,7 +505,7 @@ static void journal__damaged_and_torn__is_told_and_what_is_lost_runs_again(void 
 
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
-    if (!mkdtemp(folder))
+    if (!folder_made())
         return 1;
     const struct CMUnitTest tests[] = {
         CREWTEST(journal__of_a_finished_map__gives_it_again_without_a_call),
@@ -553,8 +524,5 @@ int main(int argc, char **argv) {
         CREWTEST(journal__damaged_and_torn__is_told_and_what_is_lost_runs_again),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    failed += system(command) != 0;
-    return crewtest_end(failed);
+    return crewtest_end(failed + folder_gone());
 }
