@@ -33,12 +33,9 @@ struct times {
     double series, pool, faster, possible;
 };
 
-static int run_program(const char *command, const struct program *p, struct times *t) {
+static int read_times(const struct program *p, FILE *f, struct times *t) {
     char line[512];
     int found = 0;
-    FILE *f = popen(command, "r");
-    if (!f)
-        return broke_because(p->name, "no process could be started");
     while (fgets(line, sizeof line, f)) {
         size_t skip = strlen(p->line);
         if (strncmp(line, p->line, skip) == 0 &&
@@ -51,12 +48,47 @@ static int run_program(const char *command, const struct program *p, struct time
     return found ? 0 : broke_because(p->name, "the program does not say how fast it was");
 }
 
+static int run_program(const char *command, const struct program *p, struct times *t) {
+    FILE *f = popen(command, "r");
+    return f ? read_times(p, f, t) : broke_because(p->name, "no process could be started");
+}
+
+/* Copies of the series alone, all at once, each on a processor of its own: they share
+ * nothing, so what they lose is the machine's doing (clock, caches, neighbours), and no
+ * pool can win it back. Sets the mean of their times. */
+static int run_copies(const char *command, const struct program *p, int copies, double *mean) {
+    char alone[8192 + 64];
+    FILE *f[CPU_SETSIZE];
+    struct times t;
+    cpu_set_t mine;
+    int started = 0, result = 0;
+    if (sched_getaffinity(0, sizeof mine, &mine) < 0)
+        return broke_because(p->name, "where this program may run is not known");
+    for (int cpu = 0; cpu < CPU_SETSIZE && started < copies && !result; cpu++) {
+        if (!CPU_ISSET(cpu, &mine))
+            continue;
+        snprintf(alone, sizeof alone, "CREW_BACKEND=serial taskset -c %d %s", cpu, command);
+        f[started] = popen(alone, "r");
+        if (f[started])
+            started++;
+        else
+            result = broke_because(p->name, "no process could be started");
+    }
+    *mean = 0;
+    for (int i = 0; i < started; i++) {
+        if (read_times(p, f[i], &t))
+            result = 1;
+        *mean += t.series / started;
+    }
+    return result;
+}
+
 /* The pool's time beside the shortest that the series' items allow: the series' time
  * through the number of workers, or the longest item. Both from one run of the program. */
 static int measure_program(const struct bench *b, const char *where, const struct program *p) {
-    char path[4096], command[8192], note[128];
+    char path[4096], command[8192], note[160];
     struct race race = {0};
-    struct side series = {0}, faster = {0}, possible = {0};
+    struct side series = {0}, faster = {0}, possible = {0}, apart = {0};
     struct times t;
     int length = snprintf(path, sizeof path, "%s/%s", where, p->file);
     if (length < 0 || (size_t)length >= sizeof path || access(path, X_OK) < 0) {
@@ -67,16 +99,21 @@ static int measure_program(const struct bench *b, const char *where, const struc
     race_enter(&race, "pool");
     race_enter(&race, "possible");
     for (int round = 0; round < b->rounds; round++) {
-        if (run_program(command, p, &t))
+        double copies = 0;
+        if (run_program(command, p, &t) || run_copies(command, p, b->workers, &copies))
             return 1;
         side_add(&race.side[0], t.pool);
         side_add(&race.side[1], t.series / t.possible);
         side_add(&series, t.series);
         side_add(&faster, t.faster);
         side_add(&possible, t.possible);
+        side_add(&apart, t.series / copies);
     }
-    snprintf(note, sizeof note, "series %.2f s, %.2f times as fast, %.2f are possible",
-             side_median(&series), side_median(&faster), side_median(&possible));
+    snprintf(note, sizeof note,
+             "series %.2f s, %.2f times as fast, %.2f are possible; %d copies of the series at "
+             "once each reach %.3f of one alone",
+             side_median(&series), side_median(&faster), side_median(&possible), b->workers,
+             side_median(&apart));
     report(p->name, &race.side[0], &race.side[1], UNIT_TIME, (struct bound){BOUND_SHARE, p->share},
            note);
     return 0;
