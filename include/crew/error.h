@@ -39,7 +39,7 @@ extern "C" {
     X(EFAILED, -11, "a task reported a failure")                                                   \
     X(EDIED, -12, "a task's worker died")                                                          \
     X(ELIMIT, -13, "a task passed its time or memory limit")                                       \
-    X(EBROKEN, -14, "broken: the pool has lost its processes, or the barrier was given up")          \
+    X(EBROKEN, -14, "broken: the pool has lost its processes, or the barrier was given up")        \
     X(ENOTSUP, -15, "not supported by this backend")                                               \
     X(EMISMATCH, -16, "sizes or programs do not match")                                            \
     X(ESTOPPED, -17, "stopped before the end")
@@ -57,19 +57,20 @@ enum {
 #define CREW_FOREVER (-1.0)
 
 typedef struct crew_error {
-    int code;      /* 0 or CREW_E... */
-    int sys;       /* errno, where the system said no; else 0 */
-    int task_code; /* with CREW_EFAILED: what the task returned */
-    int64_t item;  /* index in the map, -1 if no item is concerned */
-    int worker;    /* the pool's worker, from 0; -1 if none is concerned */
-    int node;      /* the node it was on */
-    int pid;       /* its process, 0 if none */
-    int signal;    /* the signal that ended it, 0 if none */
-    int attempt;   /* from 1; 0 if no item is concerned */
-    char text[256];
+    int code;       /* 0 or CREW_E... */
+    int sys;        /* errno, where the system said no; else 0 */
+    int task_code;  /* with CREW_EFAILED: what the task returned */
+    int64_t item;   /* index in the map, -1 if no item is concerned */
+    int worker;     /* the pool's worker, from 0; -1 if none is concerned */
+    int node;       /* the node it was on */
+    int pid;        /* its process, 0 if none */
+    int signal;     /* the signal that ended it, 0 if none */
+    int attempt;    /* from 1; 0 if no item is concerned */
+    char text[256]; /* for the user; with code 0 empty, unless a journal has to tell something */
 } crew_error;
 
-/* This thread's last error of a call that takes no crew_error. Never NULL. */
+/* This thread's last error of a call that takes no crew_error. Never NULL; the same
+ * address each time, so that the next call changes what is there. */
 CREW_API const crew_error *crew_last_error(void);
 
 /* The sentence of a code, "unknown error" for a number that is none. */

@@ -50,10 +50,11 @@ CREW_API int crew_future_result(crew_future *f, void *out, size_t out_size, doub
                                 crew_error *err);
 /* The result of a future that is done, borrowed until it is freed; else NULL. */
 CREW_API const void *crew_future_data(crew_future *f, size_t *size);
+/* How it is just now. done: it has ended, with a result, a failure, or cancelled. */
 CREW_API bool crew_future_done(crew_future *f);
 CREW_API bool crew_future_running(crew_future *f);
 CREW_API bool crew_future_cancelled(crew_future *f);
-CREW_API int crew_future_cancel(crew_future *f); /* 1: never begins; 0: too late */
+CREW_API int crew_future_cancel(crew_future *f); /* 1: it never begins; 0: too late */
 /* Also ends a running one, by ending its worker; CREW_ENOTSUP for a running
  * one where workers are not processes. 1: will not finish; 0: was done. */
 CREW_API int crew_future_kill(crew_future *f);
@@ -63,7 +64,8 @@ CREW_API int crew_future_then(crew_future *f, void (*done)(void *ctx, crew_futur
 CREW_API void crew_future_free(crew_future *f); /* detaches, never cancels; NULL is fine */
 
 enum { CREW_WAIT_ALL = 0, CREW_WAIT_FIRST, CREW_WAIT_FIRST_ERROR };
-/* How many of the n are done, also when the time is over. */
+/* Waits until all are done, or one, or one that failed (else all). How many of the n are
+ * done, also when the time is over; negative only for what is no future or in a callback. */
 CREW_API int crew_wait(crew_future **futures, size_t n, int until, double timeout);
 
 /* The futures as they complete, each once; NULL with the reason in crew_last_error().
@@ -72,12 +74,13 @@ CREW_API int crew_wait(crew_future **futures, size_t n, int until, double timeou
  * were given, CREW_ETIMEDOUT. */
 CREW_API crew_completed *crew_as_completed(crew_future **futures, size_t n);
 CREW_API int crew_completed_next(crew_completed *c, size_t *which, double timeout);
-CREW_API void crew_completed_free(crew_completed *c);
+CREW_API void crew_completed_free(crew_completed *c); /* NULL is fine; not the futures */
 
-/* submit, wait, and give the result. */
+/* crew_submit and crew_future_result in one, without a limit of time. */
 CREW_API int crew_apply(crew_pool *p, crew_fn *fn, const void *in, size_t in_size, void *out,
                         size_t out_size, crew_error *err);
-/* done or failed is called when it ends; either may be NULL. */
+/* crew_submit, and done (it has a result) or failed is called when it ends, as by
+ * crew_future_then; either may be NULL. */
 CREW_API crew_future *crew_apply_async(crew_pool *p, crew_fn *fn, const void *in, size_t size,
                                        void (*done)(void *ctx, crew_future *f),
                                        void (*failed)(void *ctx, crew_future *f), void *ctx,

@@ -28,11 +28,11 @@ typedef struct crew_journal_info {
     int64_t count;      /* items or blocks; -1: not known (streams, keys) */
     int64_t grain;
     size_t in_size, out_size, common_size;
-    int64_t done, failed;  /* items, each once: with a result, and with a failure only */
+    int64_t done, failed; /* items, each once: with a result, and with a failure only */
     int64_t records, bytes;
-    int64_t damaged;       /* places that cannot be read; their items run again */
+    int64_t damaged; /* places that cannot be read; their items run again */
     int64_t damaged_bytes;
-    int64_t torn;          /* bytes at the end that will be cut off */
+    int64_t torn; /* bytes at the end that will be cut off */
 } crew_journal_info;
 
 /* Reads the file, also one that is being written, and changes nothing. `item`, if not NULL,

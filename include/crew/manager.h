@@ -83,7 +83,7 @@ CREW_API int crew_dict_cas(crew_dict d, const void *key, size_t ksize, const voi
 CREW_API int crew_dict_add_i64(crew_dict d, const void *key, size_t ksize, int64_t n,
                                int64_t *before);
 
-/* How many keys there are. */
+/* How many keys there are, or a negative code; so too crew_list_size. */
 CREW_API int64_t crew_dict_size(crew_dict d);
 
 /* Calls fn for each key and value that the dictionary had at one moment, in no
@@ -110,12 +110,14 @@ CREW_API int crew_dict_clear(crew_dict d);
 CREW_API int crew_list_create(crew_list *l);
 CREW_API int crew_list_destroy(crew_list l);
 
-CREW_API int crew_list_append(crew_list l, const void *val, size_t size);
+CREW_API int crew_list_append(crew_list l, const void *val, size_t size); /* at the end */
 /* Before the item at that place. A place beyond an end is that end, as in Python:
  * never CREW_ENOENT. */
 CREW_API int crew_list_insert(crew_list l, int64_t place, const void *val, size_t size);
+/* In the place of the item at that place. */
 CREW_API int crew_list_set(crew_list l, int64_t place, const void *val, size_t size);
 
+/* The item at that place. */
 CREW_API ptrdiff_t crew_list_get(crew_list l, int64_t place, void *buf, size_t cap);
 CREW_API ptrdiff_t crew_list_get_alloc(crew_list l, int64_t place, void **val);
 /* The same, and those behind it move up. Does not wait: that is what queues are
@@ -123,11 +125,13 @@ CREW_API ptrdiff_t crew_list_get_alloc(crew_list l, int64_t place, void **val);
 CREW_API ptrdiff_t crew_list_pop(crew_list l, int64_t place, void *buf, size_t cap);
 CREW_API ptrdiff_t crew_list_pop_alloc(crew_list l, int64_t place, void **val);
 
+/* How many items there are. */
 CREW_API int64_t crew_list_size(crew_list l);
 /* As crew_dict_each, in order: for each item that the list had at one moment. */
 CREW_API int crew_list_each(crew_list l,
                             int (*fn)(void *ctx, int64_t place, const void *val, size_t size),
                             void *ctx);
+/* No items are left. */
 CREW_API int crew_list_clear(crew_list l);
 
 #ifdef __cplusplus

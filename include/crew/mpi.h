@@ -43,8 +43,8 @@ extern "C" {
  * What is sent between ranks has communicators of its own, which are freed with the pool:
  * the program's communicators, and what it has on its way in them, are not touched. Pools
  * may be opened one after the other, over any communicators, with any roots; and at the
- * same time over communicators that have no rank in common. A process has, or serves, one at a time:
- * where one of `comm` has one already, all get CREW_EINVAL.
+ * same time over communicators that have no rank in common. A process has, or serves, one
+ * at a time: where one of `comm` has one already, all get CREW_EINVAL.
  *
  * Threads. With MPI_THREAD_MULTIPLE a thread of crew's makes the calls of MPI. With less
  * no thread of its own may: other nodes than the root's then get work, and their results

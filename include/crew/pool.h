@@ -124,6 +124,7 @@ CREW_API void crew_pool_free(crew_pool *p);
 /* Executor.shutdown: no more work; cancel: what has not begun never begins;
  * wait: return when all is done and the workers have ended. */
 CREW_API int crew_pool_shutdown(crew_pool *p, bool wait, bool cancel);
+/* How many workers it has been opened with, those of all nodes together. */
 CREW_API int crew_pool_workers(crew_pool *p);
 /* A descriptor that polls readable when a future or job of this pool has ended
  * since it was last read (read 8 bytes to reset it). Owned by the pool. */
@@ -170,11 +171,11 @@ typedef struct crew_map_opts {
     int *statuses;      /* count of them: 0 or CREW_E... of each item */
     crew_error *errors; /* the first errors_cap failures in index order, then code 0 */
     int64_t errors_cap;
-    bool progress;   /* a bar on standard error, if that is a terminal */
-    bool unordered;  /* imap: as completed */
-    int64_t window;  /* imap: how far the input is read ahead; 0: 4 a worker, at least 64 */
-    double timeout;  /* seconds for the whole map; then CREW_ETIMEDOUT; 0: no limit */
-    uint64_t stream; /* of the random numbers; add one for independent maps */
+    bool progress;       /* a bar on standard error, if that is a terminal */
+    bool unordered;      /* imap: as completed */
+    int64_t window;      /* imap: how far the input is read ahead; 0: 4 a worker, at least 64 */
+    double timeout;      /* seconds for the whole map; then CREW_ETIMEDOUT; 0: no limit */
+    uint64_t stream;     /* of the random numbers; add one for independent maps */
     const char *journal; /* a file that each finished item is written to, and read from when the
                           * same map is begun again: see below. The environment: CREW_JOURNAL */
     void (*done)(void *ctx, crew_job *job); /* async maps: runs on the library's thread */
@@ -193,9 +194,9 @@ typedef struct crew_map_opts {
  * written (the map goes on), the text of err says so: beside code 0 if the map succeeds. */
 
 /* The general map. in NULL and in_size 0: an index map; out NULL and out_size
- * 0: no results. Input and output in a crew_array or crew_shm are used in place (in a crew_shm whose
- * name is still there). A slot of
- * `out` is valid where its item's status is 0. */
+ * 0: no results. Input and output in a crew_array or crew_shm are used in place (in a
+ * crew_shm whose name is still there). A slot of `out` is valid where its item's status
+ * is 0. */
 CREW_API int crew_pool_map(crew_pool *p, crew_fn *fn, const void *in, size_t in_size, int64_t count,
                            void *out, size_t out_size, const crew_map_opts *opts, crew_error *err);
 
@@ -235,16 +236,19 @@ CREW_API crew_results *crew_map_bytes(crew_pool *p, crew_fn *fn, const crew_byte
 CREW_API const void *crew_results_at(crew_results *r, int64_t i, size_t *size);
 /* The status of item i, and its error. */
 CREW_API int crew_results_error(crew_results *r, int64_t i, crew_error *err);
-CREW_API void crew_results_free(crew_results *r);
+CREW_API void crew_results_free(crew_results *r); /* NULL is fine */
 
-/* As crew_pool_map; `in` is copied before it returns; out, statuses and errors
- * are borrowed until the job has ended (crew_job_ready). */
+/* As crew_pool_map, but it returns at once: a job, or NULL with the reason. `in` is
+ * copied before it returns; out, statuses and errors are borrowed until the job has
+ * ended (crew_job_ready). */
 CREW_API crew_job *crew_map_async(crew_pool *p, crew_fn *fn, const void *in, size_t in_size,
                                   int64_t count, void *out, size_t out_size,
                                   const crew_map_opts *opts, crew_error *err);
+/* Waits until it has ended, well or not: 0, or CREW_ETIMEDOUT. */
 CREW_API int crew_job_wait(crew_job *j, double timeout);
+/* True once it has ended. */
 CREW_API bool crew_job_ready(crew_job *j);
-/* The map's result: what crew_pool_map would have returned. */
+/* The same wait, and the map's result: what crew_pool_map would have returned. */
 CREW_API int crew_job_get(crew_job *j, double timeout, crew_error *err);
 /* Nothing more starts; what runs is killed where workers are processes. */
 CREW_API int crew_job_cancel(crew_job *j);

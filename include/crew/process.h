@@ -29,11 +29,11 @@ typedef struct crew_process {
 
 struct crew_conn;
 typedef struct crew_process_opts {
-    const char *name; /* copied, at most 47 bytes; NULL: "process-N". Numbers of closed
-                       * ones are given again */
-    bool daemon;      /* ends with its parent, which does not wait for it */
-    int start;        /* CREW_START_*; 0: CREW_START, else FORK */
-    int node;         /* 0: that of whoever starts it. See crew_process_start */
+    const char *name;              /* copied, at most 47 bytes; NULL: "process-N". Numbers of closed
+                                    * ones are given again */
+    bool daemon;                   /* ends with its parent, which does not wait for it */
+    int start;                     /* CREW_START_*; 0: CREW_START, else FORK */
+    int node;                      /* 0: that of whoever starts it. See crew_process_start */
     const struct crew_conn *conns; /* ends of pipes that are the new process's from now on */
     int nconns;
 } crew_process_opts;
@@ -68,6 +68,7 @@ CREW_API int crew_process_alive(crew_process p);
 /* SIGTERM, SIGKILL. 0 also if it has ended. */
 CREW_API int crew_process_terminate(crew_process p);
 CREW_API int crew_process_kill(crew_process p);
+/* Its pid, on its node; also after its end. 0: it never came to be. */
 CREW_API int crew_process_pid(crew_process p);
 /* A descriptor that polls readable once it has ended: the caller's to close. Of one on
  * another node in the program itself only, else CREW_ENOTSUP. */

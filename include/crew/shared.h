@@ -103,14 +103,14 @@ typedef struct crew_array_opts {
      * they first ask for the address. The array's end leaves the memory alone; the
      * handle of the memory has to last as long as the array is used. */
     const struct crew_shm *over;
-    bool interleave;
+    bool interleave; /* its pages go round over all NUMA nodes */
 } crew_array_opts;
 
-/* Its memory is there when this returns (REPLICATED and PARTITIONED: on all nodes): one
- * for which there is no room is CREW_ENOMEM, with the figures, the setting to change, and
- * the node if it is another one. Each worker of the largest open pool finds its contiguous share on
- * its NUMA node; with opts.interleave all nodes have parts. Behind an array of 32 KiB
- * and more lies a page that ends who touches it. */
+/* `shape` is copied. Its memory is there when this returns (REPLICATED and PARTITIONED:
+ * on all nodes): one for which there is no room is CREW_ENOMEM, with the figures, the
+ * setting to change, and the node if it is another one. Each worker of the largest open
+ * pool finds its contiguous share on its NUMA node; with opts.interleave all NUMA nodes
+ * have parts. Behind an array of 32 KiB and more lies a page that ends who touches it. */
 CREW_API int crew_array_create(crew_array *a, int type, int ndim, const int64_t *shape,
                                const crew_array_opts *opts);
 CREW_API int crew_array_destroy(crew_array a);
@@ -219,13 +219,13 @@ typedef struct crew_shm_opts {
 } crew_shm_opts;
 
 /* CREW_EEXIST; CREW_ENOMEM with how much there is. */
-CREW_API int crew_shm_create(crew_shm *s, const char *name, size_t size,
-                             const crew_shm_opts *opts);
+CREW_API int crew_shm_create(crew_shm *s, const char *name, size_t size, const crew_shm_opts *opts);
 /* CREW_ENOENT. Its size is that of the memory. */
 CREW_API int crew_shm_attach(crew_shm *s, const char *name);
 /* In this process's memory, mapped by the first call in it: a handle that came from
  * another process needs the name to be there still. NULL with the reason. */
 CREW_API void *crew_shm_data(crew_shm s);
+/* Of a stale handle 0 and NULL. The name is borrowed until the handle is closed. */
 CREW_API size_t crew_shm_size(crew_shm s);
 CREW_API const char *crew_shm_name(crew_shm s);
 /* The handle is stale for all, and this process's mapping gone; the name stays. What

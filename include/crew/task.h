@@ -57,14 +57,15 @@ CREW_API bool crew_cancelled(crew_call *call);
 
 /* A task that makes tasks: fn runs with a copy of in[0, size) on any worker,
  * with this call's index and common; its replies are dropped. Any thread of the task
- * may call until the task returns. The map or future waits for all; the first that fails makes this item fail. When a
- * worker dies, children that the dead attempt had made and that have not begun
- * are dropped before its item runs again. */
+ * may call until the task returns. The map or future waits for all; the first that
+ * fails makes this item fail. When a worker dies, children that the dead attempt had
+ * made and that have not begun are dropped before its item runs again. */
 CREW_API int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size);
 
 /* Random numbers of this call: Philox4x32-10 with the pool's seed as key and
  * (stream, index, draw) as counter: the same bits on every backend, worker
- * count and attempt. Valid until the task returns. */
+ * count and attempt. Borrowed until the task returns; for one thread at a time. Each call
+ * below is the next draw. */
 typedef struct crew_rng crew_rng;
 CREW_API crew_rng *crew_call_rng(crew_call *call);
 CREW_API uint64_t crew_rng_u64(crew_rng *rng);
@@ -83,6 +84,8 @@ typedef struct crew_task_info {
     ptrdiff_t in_size, out_size, common_size;
     struct crew_task_info *next;
 } crew_task_info;
+/* For the macros: when the program, or an object of it, is loaded and unloaded. `info` is
+ * borrowed in between. */
 CREW_API void crew_task_register(crew_task_info *info);
 CREW_API void crew_task_unregister(crew_task_info *info);
 
@@ -201,8 +204,8 @@ template <typename T> struct crew_item_type_ {
     CREW_TASK_STAR_(f, R, crew_item_.a, crew_item_.b, crew_item_.c, crew_item_.d)
 #define CREW_TASK5(f, R, A, B, C, D, E)                                                            \
     CREW_ARG_(f, A, a)                                                                             \
-    CREW_ARG_(f, B, b) CREW_ARG_(f, C, c) CREW_ARG_(f, D, d)                                       \
-        CREW_ARG_(f, E, e) typedef struct f##_args {                                               \
+    CREW_ARG_(f, B, b)                                                                             \
+    CREW_ARG_(f, C, c) CREW_ARG_(f, D, d) CREW_ARG_(f, E, e) typedef struct f##_args {             \
         A a;                                                                                       \
         B b;                                                                                       \
         C c;                                                                                       \
@@ -212,7 +215,8 @@ template <typename T> struct crew_item_type_ {
     CREW_TASK_STAR_(f, R, crew_item_.a, crew_item_.b, crew_item_.c, crew_item_.d, crew_item_.e)
 #define CREW_TASK6(f, R, A, B, C, D, E, F)                                                         \
     CREW_ARG_(f, A, a)                                                                             \
-    CREW_ARG_(f, B, b) CREW_ARG_(f, C, c) CREW_ARG_(f, D, d) CREW_ARG_(f, E, e)                    \
+    CREW_ARG_(f, B, b)                                                                             \
+    CREW_ARG_(f, C, c) CREW_ARG_(f, D, d) CREW_ARG_(f, E, e)                                       \
         CREW_ARG_(f, F, f_) typedef struct f##_args {                                              \
         A a;                                                                                       \
         B b;                                                                                       \

@@ -1,8 +1,10 @@
 #!/bin/sh
-# headers.sh - every public header by itself, and the umbrella, as C11 and as
-# C++17, with the compilers there are. crew/mpi.h needs an MPI and is left out.
+# headers.sh - every public header by itself, as C11 and as C++17, and all of them with
+# their macros and every name of the interface (interface.c) in the standards since, with
+# the compilers there are. crew/mpi.h is looked at with each MPI there is.
 set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -40,6 +42,18 @@ static double added(double a, int b) {
     return a + b;
 }
 CREW_TASK2(added, double, double, int)
+static double three(double a, int b, char c) {
+    return a + b + c;
+}
+CREW_TASK3(three, double, double, int, char)
+static double four(double a, int b, char c, struct point d) {
+    return a + b + c + d.x;
+}
+CREW_TASK4(four, double, double, int, char, struct point)
+static double five(double a, int b, char c, struct point d, float e) {
+    return a + b + c + d.x + e;
+}
+CREW_TASK5(five, double, double, int, char, struct point, float)
 static int64_t six(int a, int b, int c, int d, int e, int64_t f) {
     return a + b + c + d + e + f;
 }
@@ -50,6 +64,8 @@ printf '#include "user.h"\nint use(crew_pool *p);\nint use(crew_pool *p) {\n%s\n
     '    crew_error err;' \
     '    const crew_map_opts opts = CREW_EMPTY;' \
     '    return crew_map(p, twice_task, in, 2, out, &opts, &err);' >"$work/user.c"
+
+printf '#include <crew/mpi.h>\ntypedef int not_empty;\n' >"$work/mpi.c"
 
 compile() { # name, command...
     title=$1
@@ -101,11 +117,25 @@ for compiler in gcc clang; do
         compile "headers__${name}_as_cxx17__compiles_alone_with_$cxx" \
             $cxx -std=c++17 $warnings -I"$root/include" -fsyntax-only -x c++ "$work/one.c"
     done
-    compile "headers__every_macro_as_c11__compiles_with_$compiler" \
-        $compiler -std=c11 $warnings '-DCREW_EMPTY={0}' -I"$root/include" -fsyntax-only "$work/user.c"
-    compile "headers__every_macro_as_cxx17__compiles_with_$cxx" \
-        $cxx -std=c++17 $warnings '-DCREW_EMPTY={}' -I"$root/include" -fsyntax-only \
-        -x c++ "$work/user.c"
+    for std in c11 c17 c2x c++17 c++20; do
+        case $std in
+        c++*) with="$cxx -x c++" empty='{}' ;;
+        *) with=$compiler empty='{0}' ;;
+        esac
+        compile "headers__every_macro_as_${std}__compiles_with_$compiler" \
+            $with -std=$std $warnings "-DCREW_EMPTY=$empty" -I"$root/include" -fsyntax-only \
+            "$work/user.c"
+        compile "headers__every_name_as_${std}__has_its_type_with_$compiler" \
+            $with -std=$std $warnings -I"$root/include" -fsyntax-only "$here/interface.c"
+    done
+    for mpi in openmpi mpich; do
+        command -v "mpicc.$mpi" >/dev/null || continue
+        for std in c11 c2x; do
+            compile "headers__mpi_as_${std}__compiles_with_${compiler}_and_$mpi" \
+                env OMPI_CC=$compiler MPICH_CC=$compiler "mpicc.$mpi" -std=$std $warnings -Wno-unused-command-line-argument \
+                -I"$root/include" -fsyntax-only "$work/mpi.c"
+        done
+    done
 
     compile "headers__pointer_item_as_c11__is_refused_by_$compiler" \
         refused "$compiler -std=c11 -I$root/include -fsyntax-only"

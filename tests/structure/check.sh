@@ -147,6 +147,7 @@ check_tree() {
     verdict "public headers include neither hwloc.h nor omp.h" \
         "$(only_in 'hwloc\.h|omp\.h' '^src/')"
     verdict "the library includes no omp.h" "$(only_in omp.h '^include/')"
+    verdict "public headers have at most 100 columns" "$(found '.{101}' include)"
     verdict "nothing is left unfinished" "$(found '\<(TODO|FIXME|XXX)\>' src include apps tests)"
     # In a process of its own it may; in the user's it would take the user's children.
     verdict "only the nursery waits for any child" \
@@ -211,6 +212,7 @@ self_test() {
     broken "mpi.h only in src/backend/mpi and crew/mpi.h" src/backend/fork/a.c '#include <mpi.h>'
     broken "public headers include neither hwloc.h nor omp.h" include/crew/a.h '#include <hwloc.h>'
     broken "the library includes no omp.h" src/team/a.c '#include <omp.h>'
+    broken "public headers have at most 100 columns" include/crew/a.h "$(printf '/* %0100d */' 0)"
     broken "nothing is left unfinished" src/os/a.c "/* TO""DO: later */"
     broken "only the nursery waits for any child" src/os/a.c 'int f(void) { return waitpid(-1, 0, 0); }'
     broken "only the nursery waits for any child" src/os/a.c 'int g(void) { return wait(NULL); }'
