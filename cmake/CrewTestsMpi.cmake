@@ -9,10 +9,36 @@ function(crew_mpi_test test flavour ranks seconds)
     RESOURCE_LOCK mpi ENVIRONMENT CREW_MPI_MODULE=${PROJECT_BINARY_DIR})
 endfunction()
 
-add_executable(mpi_transport ${PROJECT_SOURCE_DIR}/tests/mpi/transport.c)
-target_link_libraries(mpi_transport PRIVATE crew_test_base)
-set_target_properties(mpi_transport PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+# crew_mpi_program(<target> <source> <library>...): one of tests/mpi.
+function(crew_mpi_program target source)
+  add_executable(${target} ${PROJECT_SOURCE_DIR}/tests/mpi/${source})
+  target_link_libraries(${target} PRIVATE ${ARGN})
+  set_target_properties(${target} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+endfunction()
+
+# Under a launcher, see tests/mpi/under: crew_mpi_under(<test> <label> <config> <seconds>
+# <target> [<argument>...] [TIMES <short> <long>] [ENVIRONMENT <name=value>...]). TIMES: how
+# often it runs, and in long runs.
+function(crew_mpi_under test label config seconds target)
+  cmake_parse_arguments(PARSE_ARGV 5 with "" "" "TIMES;ENVIRONMENT")
+  math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")
+  math(EXPR last "${limit} + 30") # what it takes to clean up is not the test's
+  set(times "")
+  if(with_TIMES)
+    math(EXPR last "20 * ${limit}")
+    list(JOIN with_TIMES " " times)
+    set(times CREW_TEST_TIMES=${times})
+  endif()
+  add_test(NAME ${test} COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config}
+    $<TARGET_FILE:${target}> ${with_UNPARSED_ARGUMENTS})
+  set(environment CREW_MPI_MODULE=${PROJECT_BINARY_DIR} CREW_TEST_SECONDS=${limit}
+    CREW_TEST_LABEL=${label} ${with_ENVIRONMENT} ${times})
+  set_tests_properties(${test} PROPERTIES LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77
+    RESOURCE_LOCK mpi ENVIRONMENT "${environment}")
+endfunction()
+
+crew_mpi_program(mpi_transport transport.c crew_test_base)
 set(transport $<TARGET_FILE:mpi_transport>)
 foreach(flavour openmpi mpich)
   if(TARGET crew_mpi_${flavour})
@@ -57,13 +83,10 @@ foreach(fake good:CW_MPI_TABLE other:999)
   set_target_properties(mpi_fake_${name} PROPERTIES PREFIX lib OUTPUT_NAME crew-mpi-${name}
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
 endforeach()
-add_executable(mpi_load_test ${PROJECT_SOURCE_DIR}/tests/mpi/load_test.c)
-target_link_libraries(mpi_load_test PRIVATE crew_test_base)
+crew_mpi_program(mpi_load_test load_test.c crew_test_base)
 target_compile_definitions(mpi_load_test PRIVATE
   CREW_TEST_FAKE_MODULE="$<TARGET_FILE:mpi_fake_other>"
   CREW_TEST_GOOD_MODULE="$<TARGET_FILE:mpi_fake_good>")
-set_target_properties(mpi_load_test PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
 add_dependencies(mpi_load_test mpi_fake_good mpi_fake_other crew_test_plugin)
 crew_test(mpi.load mpi_load_test mpi 60)
 
@@ -72,19 +95,13 @@ add_test(NAME mpi.static COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/static.sh
 set_tests_properties(mpi.static PROPERTIES LABELS mpi TIMEOUT 60 SKIP_RETURN_CODE 77)
 
 # Pools over the ranks of jobs. crew_mpi_pool_tests(<config> <seconds> <label> <test>...): these
-# conformance tests under a launcher, see tests/mpi/under.
+# conformance tests under a launcher.
 function(crew_mpi_pool_tests config seconds label)
-  math(EXPR limit "${seconds} * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "${limit} + 30") # what it takes to clean up is not the test's
   foreach(test ${ARGN})
     if(NOT TARGET conformance_${test}_test)
       message(FATAL_ERROR "mpi.${config}.${test}: there is no such conformance test")
     endif()
-    add_test(NAME mpi.${config}.${test}
-      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:conformance_${test}_test>)
-    set_tests_properties(mpi.${config}.${test} PROPERTIES
-      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+    crew_mpi_under(mpi.${config}.${test} ${label} ${config} ${seconds} conformance_${test}_test)
   endforeach()
 endfunction()
 set(pool_tests map pool task bytes for_reduce future jobs imap slices stats edges failure
@@ -127,27 +144,13 @@ crew_mpi_pool_tests(nodes3x2 120 mpi_long journal journal_stream)
 crew_mpi_pool_tests(hosts3 120 mpi_long journal)
 
 # What nodes give back: tests/mpi/shares.c.
-add_executable(mpi_shares ${PROJECT_SOURCE_DIR}/tests/mpi/shares.c)
-target_link_libraries(mpi_shares PRIVATE crew_test_support crew_test_base)
-set_target_properties(mpi_shares PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
-foreach(config nodes3:mpi nodes3x2:mpi_long hosts3:mpi_long)
-  string(REPLACE ":" ";" config ${config})
-  list(GET config 0 name)
-  list(GET config 1 label)
-  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "${limit} + 30")
-  add_test(NAME mpi.shares.${name}
-    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${name} $<TARGET_FILE:mpi_shares>)
-  set_tests_properties(mpi.shares.${name} PROPERTIES
-    LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
-endforeach()
+crew_mpi_program(mpi_shares shares.c crew_test_support crew_test_base)
+crew_mpi_under(mpi.shares.nodes3 mpi nodes3 60 mpi_shares)
+crew_mpi_under(mpi.shares.nodes3x2 mpi_long nodes3x2 60 mpi_shares)
+crew_mpi_under(mpi.shares.hosts3 mpi_long hosts3 60 mpi_shares)
 
 # A map that ranks of several nodes begin, and forked workers end: tests/mpi/resume.c.
-add_executable(mpi_resume ${PROJECT_SOURCE_DIR}/tests/mpi/resume.c)
-target_link_libraries(mpi_resume PRIVATE crew_test_base)
-set_target_properties(mpi_resume PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program(mpi_resume resume.c crew_test_base)
 math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
 math(EXPR last "2 * ${limit}")
 add_test(NAME mpi.resume COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/resume.sh
@@ -168,26 +171,17 @@ endif()
 # crew_mpi_gang_tests(<label> <flavour> <config>...)
 foreach(flavour openmpi mpich)
   if(TARGET crew_mpi_${flavour})
-    add_executable(mpi_gang_${flavour} ${PROJECT_SOURCE_DIR}/tests/mpi/gang.c)
-    target_include_directories(mpi_gang_${flavour} SYSTEM PRIVATE ${CREW_MPI_INCLUDES_${flavour}})
-    target_link_libraries(mpi_gang_${flavour} PRIVATE
+    crew_mpi_program(mpi_gang_${flavour} gang.c
       crew_test_support crew_test_base ${CREW_MPI_LINKS_${flavour}})
-    set_target_properties(mpi_gang_${flavour} PROPERTIES
-      RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+    target_include_directories(mpi_gang_${flavour} SYSTEM PRIVATE ${CREW_MPI_INCLUDES_${flavour}})
   endif()
 endforeach()
 function(crew_mpi_gang_tests label flavour)
   if(NOT TARGET mpi_gang_${flavour})
     return()
   endif()
-  math(EXPR limit "120 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "${limit} + 30")
   foreach(config ${ARGN})
-    add_test(NAME mpi.gang.${config}
-      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_gang_${flavour}>)
-    set_tests_properties(mpi.gang.${config} PROPERTIES
-      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+    crew_mpi_under(mpi.gang.${config} ${label} ${config} 120 mpi_gang_${flavour})
   endforeach()
 endfunction()
 crew_mpi_gang_tests(mpi openmpi two aboard2 aboard4 aboard3 aboard3x2)
@@ -199,18 +193,11 @@ if(TEST mpi.gang.crewaboard3x2)
 endif()
 
 # What is lost in the middle of maps: tests/mpi/lost.c.
-add_executable(mpi_lost ${PROJECT_SOURCE_DIR}/tests/mpi/lost.c)
-target_link_libraries(mpi_lost PRIVATE crew_test_support crew_test_base)
-set_target_properties(mpi_lost PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program(mpi_lost lost.c crew_test_support crew_test_base)
 function(crew_mpi_lost_test label config loss)
   string(REPLACE " " "_" name ${loss})
-  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "20 * ${limit}") # of so many in long runs
-  add_test(NAME mpi.lost.${config}.${name}
-    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_lost>)
-  set_tests_properties(mpi.lost.${config}.${name} PROPERTIES
-    LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_LOSS=${loss};CREW_TEST_TIMES=2 20")
+  crew_mpi_under(mpi.lost.${config}.${name} ${label} ${config} 60 mpi_lost
+    ENVIRONMENT CREW_TEST_LOSS=${loss} TIMES 2 20)
 endfunction()
 foreach(config nodes3 hosts3)
   crew_mpi_lost_test(mpi ${config} workers)
@@ -224,18 +211,11 @@ crew_mpi_lost_test(mpi_long crewrun3x2 "leader 2")
 crew_mpi_lost_test(mpi_long crewrun3x2 "follower 0")
 
 # Programs that are stopped by a signal to one rank or another: tests/mpi/stop.c.
-add_executable(mpi_stop ${PROJECT_SOURCE_DIR}/tests/mpi/stop.c)
-target_link_libraries(mpi_stop PRIVATE crew_test_base)
-set_target_properties(mpi_stop PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program(mpi_stop stop.c crew_test_base)
 function(crew_mpi_stop_test label config)
-  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "20 * ${limit}")
   foreach(whom ${ARGN})
-    add_test(NAME mpi.stop.${config}.${whom}
-      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_stop> ${whom})
-    set_tests_properties(mpi.stop.${config}.${whom} PROPERTIES
-      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_EXPECTS=85;CREW_TEST_TIMES=1 10")
+    crew_mpi_under(mpi.stop.${config}.${whom} ${label} ${config} 60 mpi_stop ${whom}
+      ENVIRONMENT CREW_TEST_EXPECTS=85 TIMES 1 10)
   endforeach()
 endfunction()
 crew_mpi_stop_test(mpi two rank0 rank1)
@@ -246,32 +226,18 @@ crew_mpi_stop_test(mpi_long nodes3x2 rank0 rank1)
 crew_mpi_stop_test(mpi_long hosts3x2 rank3)
 
 # Objects of one node used from all: tests/mpi/remote.h.
+foreach(name remote remote_ends remote_lost)
+  crew_mpi_program(mpi_${name} ${name}.c crew_test_support crew_test_base)
+endforeach()
 function(crew_mpi_remote_tests label config)
-  math(EXPR limit "120 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "${limit} + 30")
   foreach(name remote remote_ends)
-    add_test(NAME mpi.${name}.${config}
-      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_${name}>)
-    set_tests_properties(mpi.${name}.${config} PROPERTIES
-      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+    crew_mpi_under(mpi.${name}.${config} ${label} ${config} 120 mpi_${name})
   endforeach()
 endfunction()
-foreach(name remote remote_ends remote_lost)
-  add_executable(mpi_${name} ${PROJECT_SOURCE_DIR}/tests/mpi/${name}.c)
-  target_link_libraries(mpi_${name} PRIVATE crew_test_support crew_test_base)
-  set_target_properties(mpi_${name} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
-endforeach()
 function(crew_mpi_remote_lost_test label config loss)
   string(REPLACE " " "_" name ${loss})
-  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "20 * ${limit}") # of so many in long runs
-  add_test(NAME mpi.remote_lost.${config}.${name}
-    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_remote_lost>)
-  set_tests_properties(mpi.remote_lost.${config}.${name} PROPERTIES
-    LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_LOSS=${loss};CREW_TEST_TIMES=1 20")
+  crew_mpi_under(mpi.remote_lost.${config}.${name} ${label} ${config} 60 mpi_remote_lost
+    ENVIRONMENT CREW_TEST_LOSS=${loss} TIMES 1 20)
 endfunction()
 crew_mpi_remote_lost_test(mpi crewrun3x2 "leader 1")
 crew_mpi_remote_lost_test(mpi crewhosts3 kill)
@@ -282,18 +248,14 @@ crew_mpi_remote_tests(mpi_long nodes3x2)
 crew_mpi_pool_tests(nodes3 120 mpi_long barrier cond event handles lock pipe sem value)
 
 # How programs end: tests/mpi/ends.c. crew_mpi_ends_test(<label> <config> <how>...)
-add_executable(mpi_ends ${PROJECT_SOURCE_DIR}/tests/mpi/ends.c)
-target_link_libraries(mpi_ends PRIVATE crew_test_base ${CMAKE_DL_LIBS})
+crew_mpi_program(mpi_ends ends.c crew_test_base ${CMAKE_DL_LIBS})
 set_target_properties(mpi_ends PROPERTIES ENABLE_EXPORTS ON)
-set_target_properties(mpi_ends PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
 set(code_crashes 139)
 set(code_killed 137)
 set(code_terminated 143)
 set(code_leader lost)
 set(code_host lost)
 function(crew_mpi_ends_test label config)
-  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "20 * ${limit}")
   foreach(how ${ARGN})
     set(code 3)
     if(DEFINED code_${how})
@@ -301,11 +263,8 @@ function(crew_mpi_ends_test label config)
     endif()
     string(REPLACE " " "_" name ${how})
     string(REPLACE " " ";" arguments ${how})
-    add_test(NAME mpi.ends.${config}.${name}
-      COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_ends> ${arguments})
-    set_tests_properties(mpi.ends.${config}.${name} PROPERTIES
-      LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-      ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label};CREW_TEST_EXPECTS=${code};CREW_TEST_TIMES=2 20")
+    crew_mpi_under(mpi.ends.${config}.${name} ${label} ${config} 60 mpi_ends ${arguments}
+      ENVIRONMENT CREW_TEST_EXPECTS=${code} TIMES 2 20)
   endforeach()
 endfunction()
 crew_mpi_ends_test(mpi two returns exits crashes)
@@ -321,30 +280,18 @@ crew_mpi_ends_test(mpi_long nodes3x2 leader)
 crew_mpi_ends_test(mpi_long crewrun3x2 returns finalizes crashes killed terminated "last 1" "last 2")
 
 # Processes on other nodes: tests/mpi/processes.c.
-add_executable(mpi_processes ${PROJECT_SOURCE_DIR}/tests/mpi/processes.c)
-target_link_libraries(mpi_processes PRIVATE crew_test_support crew_test_base)
-set_target_properties(mpi_processes PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program(mpi_processes processes.c crew_test_support crew_test_base)
 # crew_mpi_program_test(<label> <config> <target> [<argument>...])
 function(crew_mpi_program_test label config target)
   string(REGEX REPLACE "^mpi_" "" name ${target})
-  math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
-  math(EXPR last "${limit} + 30")
-  add_test(NAME mpi.${name}.${config}
-    COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:${target}> ${ARGN})
-  set_tests_properties(mpi.${name}.${config} PROPERTIES
-    LABELS ${label} TIMEOUT ${last} SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
-    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+  crew_mpi_under(mpi.${name}.${config} ${label} ${config} 60 ${target} ${ARGN})
 endfunction()
 crew_mpi_program_test(mpi nodes3 mpi_processes)
 crew_mpi_program_test(mpi_long nodes3x2 mpi_processes)
 crew_mpi_program_test(mpi_long hosts3 mpi_processes)
 
 # One picture of all nodes: tests/mpi/places.c, and what `crew info` prints of it.
-add_executable(mpi_places ${PROJECT_SOURCE_DIR}/tests/mpi/places.c)
-target_link_libraries(mpi_places PRIVATE crew_test_support crew_test_base)
-set_target_properties(mpi_places PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program(mpi_places places.c crew_test_support crew_test_base)
 crew_mpi_program_test(mpi nodes3 mpi_places)
 crew_mpi_program_test(mpi nodes3x2 mpi_places)
 if(TARGET crew_program)
@@ -357,10 +304,7 @@ endif()
 
 # Ranks that are not alike are refused at the start, with the reason, and nobody waits: other
 # programs, and what says of itself to be another version's or machine's. The first one tells why.
-add_executable(mpi_impostor ${PROJECT_SOURCE_DIR}/tests/mpi/impostor.c)
-target_link_libraries(mpi_impostor PRIVATE crew_test_base)
-set_target_properties(mpi_impostor PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program(mpi_impostor impostor.c crew_test_base)
 if(TARGET primes AND TARGET ep)
   foreach(flavour openmpi mpich)
     crew_mpi_test(mpi.unlike.${flavour}.program ${flavour} 1 10 --nodes 0,0,1
@@ -393,9 +337,7 @@ foreach(flavour openmpi mpich)
     continue()
   endif()
   set(target mpi_own_${flavour})
-  add_executable(${target} ${PROJECT_SOURCE_DIR}/tests/mpi/own.c)
-  target_link_libraries(${target} PRIVATE crew_flags crew::mpi-${flavour} Threads::Threads)
-  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+  crew_mpi_program(${target} own.c crew_flags crew::mpi-${flavour} Threads::Threads)
   set(ranks 2)
   if(flavour STREQUAL openmpi)
     set(ranks 4)
@@ -408,11 +350,8 @@ foreach(flavour openmpi mpich)
   get_target_property(links crew_mpi_${flavour} INTERFACE_LINK_LIBRARIES)
   get_target_property(includes crew_mpi_${flavour} INTERFACE_INCLUDE_DIRECTORIES)
   list(REMOVE_ITEM links crew)
-  add_executable(mpi_late_${flavour} ${PROJECT_SOURCE_DIR}/tests/mpi/late.c)
+  crew_mpi_program(mpi_late_${flavour} late.c crew_flags crew::crew ${links})
   target_include_directories(mpi_late_${flavour} SYSTEM PRIVATE ${includes})
-  target_link_libraries(mpi_late_${flavour} PRIVATE crew_flags crew::crew ${links})
-  set_target_properties(mpi_late_${flavour} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
   crew_mpi_test(mpi.late.${flavour} ${flavour} 2 30 $<TARGET_FILE:mpi_late_${flavour}>)
   set(level serialized)
   if(flavour STREQUAL openmpi)
@@ -424,28 +363,16 @@ endforeach()
 
 # What tasks start by themselves: tests/mpi/clean.c.
 if(TARGET primes)
-  add_executable(mpi_clean ${PROJECT_SOURCE_DIR}/tests/mpi/clean.c)
-  target_link_libraries(mpi_clean PRIVATE crew_test_support crew_test_base)
-  set_target_properties(mpi_clean PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+  crew_mpi_program(mpi_clean clean.c crew_test_support crew_test_base)
   crew_mpi_program_test(mpi nodes3 mpi_clean $<TARGET_FILE:primes>)
   crew_mpi_program_test(mpi_long two mpi_clean $<TARGET_FILE:primes>)
 endif()
 
 # Arrays over several nodes: tests/mpi/arrays.c.
-add_executable(mpi_arrays ${PROJECT_SOURCE_DIR}/tests/mpi/arrays.c)
-target_link_libraries(mpi_arrays PRIVATE crew_test_support crew_test_base)
-set_target_properties(mpi_arrays PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
-add_executable(mpi_arrays_room ${PROJECT_SOURCE_DIR}/tests/mpi/arrays.c)
-target_link_libraries(mpi_arrays_room PRIVATE crew_test_support crew_test_base)
-set_target_properties(mpi_arrays_room PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+crew_mpi_program(mpi_arrays arrays.c crew_test_support crew_test_base)
+crew_mpi_program(mpi_arrays_room arrays.c crew_test_support crew_test_base)
 foreach(what bcast reduce parts)
-  add_executable(mpi_arrays_lost_${what} ${PROJECT_SOURCE_DIR}/tests/mpi/arrays_lost.c)
-  target_link_libraries(mpi_arrays_lost_${what} PRIVATE crew_test_support crew_test_base)
-  set_target_properties(mpi_arrays_lost_${what} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mpi)
+  crew_mpi_program(mpi_arrays_lost_${what} arrays_lost.c crew_test_support crew_test_base)
   crew_mpi_program_test(mpi crewrun3x2 mpi_arrays_lost_${what} ${what})
 endforeach()
 crew_mpi_program_test(mpi nodes3 mpi_arrays)
