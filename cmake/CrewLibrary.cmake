@@ -26,7 +26,9 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/src/base/rng.c)
 endif()
 
 add_library(crew SHARED $<TARGET_OBJECTS:crew_objects>)
-set_target_properties(crew PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+# Below 1.0 a minor version may change the interface: programs are to find their own.
+set_target_properties(crew PROPERTIES VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 add_library(crew_static STATIC $<TARGET_OBJECTS:crew_objects>)
 set_target_properties(crew_static PROPERTIES OUTPUT_NAME crew EXPORT_NAME static)
 foreach(library crew crew_static)

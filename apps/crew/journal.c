@@ -46,7 +46,10 @@ int crew_journal_command(const char *path) {
     crew_journal_info info;
     crew_error err;
     if (crew_journal_read(path, &info, NULL, NULL, &err) < 0) {
-        fprintf(stderr, "crew: %s: %s\n", path, err.text);
+        if (err.sys) /* what the system said of it names the file */
+            fprintf(stderr, "crew: %s\n", err.text);
+        else
+            fprintf(stderr, "crew: %s: %s\n", path, err.text);
         return EXIT_FAILURE;
     }
     show(&info);

@@ -13,22 +13,23 @@ enum { EXIT_USAGE = 2, PLACES_SHOWN = 4096 };
 static void help(void) {
     puts("Usage: crew COMMAND\n"
          "\n"
-         "  crew info      what crew sees here: the machine, how many processors this\n"
-         "                 process may use and why, which backends work, and who would\n"
-         "                 run where in a pool that is opened now\n"
-         "  crew config    the settings that the environment accepts (CREW_...)\n"
-         "  crew shm list  shared memory with a name that programs of this user own (made\n"
-         "                 with crew_shm_opts.owned): its size, its owner, its name\n"
-         "  crew shm sweep takes away that of programs that are dead, as every program\n"
-         "                 that uses crew does when it starts\n"
-         "  crew journal FILE   what a journal holds: of what it is, how much is done,\n"
-         "                 failed and missing, and whether the file is damaged\n"
+         "  crew info          what crew sees here: the machine, how many processors this\n"
+         "                     process may use and why, which backends work, and who would\n"
+         "                     run where in a pool that is opened now\n"
+         "  crew config        the settings that the environment accepts (CREW_...)\n"
+         "  crew shm list      shared memory with a name that programs of this user own\n"
+         "                     (made with crew_shm_opts.owned): its size, owner and name\n"
+         "  crew shm sweep     takes away that of programs that are dead, as every program\n"
+         "                     that uses crew does when it starts\n"
+         "  crew journal FILE  what a journal holds: of what it is, how much is done,\n"
+         "                     failed and missing, and whether the file is damaged\n"
          "\n"
-         "  --help         this\n"
-         "  --version      the version\n"
+         "  --help             this\n"
+         "  --version          the version\n"
          "\n"
-         "The exit code is 0, 1 if no pool could be opened here or the file is no journal,\n"
-         "and 2 if the command is not one of these.");
+         "mpirun -n 8 crew info shows the whole of a job. The exit code is 0; 1 if no pool\n"
+         "could be opened here, the file is no journal, or output could not be written; 2 if\n"
+         "the command is not one of these.");
 }
 
 static int usage(const char *problem, const char *what) {
@@ -227,8 +228,21 @@ static int journal(int argc, char **argv) {
     return written(crew_journal_command(argv[2]));
 }
 
+/* The same, wherever it stands: crew info --help. */
+static int helped(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 ||
+            (i == 1 && strcmp(argv[i], "help") == 0)) {
+            help();
+            return written(EXIT_SUCCESS);
+        }
+    return -1;
+}
+
 int main(int argc, char **argv) {
-    int done = shm(argc, argv);
+    int done = helped(argc, argv);
+    if (done < 0)
+        done = shm(argc, argv);
     if (done < 0)
         done = journal(argc, argv);
     if (done >= 0)
@@ -240,12 +254,7 @@ int main(int argc, char **argv) {
         return usage("a command is missing", "");
     const char *command = argv[1];
     if (argc > 2)
-        return usage("there is more than one word: ", argv[2]);
-    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
-        strcmp(command, "help") == 0) {
-        help();
-        return written(EXIT_SUCCESS);
-    }
+        return usage("there is a word too many: ", argv[2]);
     if (strcmp(command, "--version") == 0) {
         printf("crew %s\n", CREW_VERSION);
         return written(EXIT_SUCCESS);

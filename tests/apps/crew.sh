@@ -34,6 +34,11 @@ err() { # a part of the last run's standard error
 
 check crew__help__is_a_success 0 "$(code "$crew" --help)"
 check crew__help__names_the_commands there "$(out 'crew info')"
+for command in -h help 'info --help' 'config -h' 'shm --help' 'journal --help'; do
+    # shellcheck disable=SC2086 # two words
+    check "crew__$(echo "$command" | tr ' ' _)__is_a_success" 0 "$(code "$crew" $command)"
+    check "crew__$(echo "$command" | tr ' ' _)__names_the_commands" there "$(out 'crew info')"
+done
 check crew__version__is_a_success 0 "$(code "$crew" --version)"
 check crew__version__is_the_headers \
     "crew $(sed -n 's/#define CREW_VERSION "\(.*\)"/\1/p' "$source/include/crew/crew.h")" \
@@ -42,6 +47,7 @@ check crew__no_command__is_a_usage_error 2 "$(code "$crew")"
 check crew__unknown_command__is_a_usage_error 2 "$(code "$crew" steam)"
 check crew__unknown_command__is_named there "$(err 'no command steam')"
 check crew__two_words__are_a_usage_error 2 "$(code "$crew" info config)"
+check crew__two_words__says_which there "$(err 'a word too many: config')"
 check crew__usage_error__prints_nothing "" "$(cat "$work/out")"
 check crew__full_disk__is_a_failure 1 "$(code sh -c "'$crew' config >/dev/full")"
 
@@ -54,6 +60,7 @@ check crew__config_with_a_bad_setting__still_prints 0 "$(CREW_BACKEND=steam code
 # A journal, whole and damaged.
 check crew__journal_of_nothing__is_a_failure 1 "$(code "$crew" journal "$work/none")"
 check crew__journal_of_nothing__says_why there "$(err 'No such file')"
+check crew__journal_of_nothing__names_it_once 1 "$(grep -o "$work/none" "$work/err" | wc -l)"
 check crew__journal_of_another_file__is_a_failure 1 "$(code "$crew" journal "$source/README.md")"
 check crew__journal_of_another_file__says_why there "$(err 'no journal')"
 check crew__journal_without_a_file__is_a_usage_error 2 "$(code "$crew" journal)"

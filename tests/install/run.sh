@@ -48,7 +48,7 @@ has_files() {
         share/doc/crew/docs/GUIDE.md; do
         [ -f "$prefix/$file" ] || { echo "no $file" && return 1; }
     done
-    for file in libcrew.so libcrew.so.0 libcrew.a pkgconfig/crew.pc cmake/crew/crewConfig.cmake; do
+    for file in libcrew.so libcrew.so.0.1 libcrew.a pkgconfig/crew.pc cmake/crew/crewConfig.cmake; do
         [ -e "$libdir/$file" ] || { echo "no $file" && return 1; }
     done
 }

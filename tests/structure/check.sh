@@ -120,6 +120,19 @@ not_comments() { # of what `found` prints
     grep -vE '^[^:]*:[0-9]+: *(\*|/\*|//)'
 }
 
+# The version stands in the header; who says another one is wrong.
+versions() {
+    header=$root/include/crew/crew.h
+    [ -f "$header" ] || return 0
+    number() { sed -n "s/^#define CREW_VERSION_$1 //p" "$header"; }
+    version=$(number MAJOR).$(number MINOR).$(number PATCH)
+    for place in "include/crew/crew.h:define CREW_VERSION \"$version\"" "docs/crew.1:crew $version" \
+        "CHANGELOG.md:^## $version " "README.md:find_package(crew ${version%.*} "; do
+        grep -q "${place#*:}" "$root/${place%%:*}" 2>/dev/null ||
+            echo "${place%%:*} does not have version $version"
+    done
+}
+
 long_functions() {
     sources src apps include | while IFS= read -r file; do
         awk -v file="$(short "$file")" '
@@ -148,6 +161,7 @@ check_tree() {
         "$(only_in 'hwloc\.h|omp\.h' '^src/')"
     verdict "the library includes no omp.h" "$(only_in omp.h '^include/')"
     verdict "public headers have at most 100 columns" "$(found '.{101}' include)"
+    verdict "the version is everywhere the header's" "$(versions)"
     verdict "nothing is left unfinished" "$(found '\<(TODO|FIXME|XXX)\>' src include apps tests)"
     # In a process of its own it may; in the user's it would take the user's children.
     verdict "only the nursery waits for any child" \
@@ -213,6 +227,7 @@ self_test() {
     broken "public headers include neither hwloc.h nor omp.h" include/crew/a.h '#include <hwloc.h>'
     broken "the library includes no omp.h" src/team/a.c '#include <omp.h>'
     broken "public headers have at most 100 columns" include/crew/a.h "$(printf '/* %0100d */' 0)"
+    broken "the version is everywhere the header's" include/crew/crew.h '#define CREW_VERSION_MAJOR 9'
     broken "nothing is left unfinished" src/os/a.c "/* TO""DO: later */"
     broken "only the nursery waits for any child" src/os/a.c 'int f(void) { return waitpid(-1, 0, 0); }'
     broken "only the nursery waits for any child" src/os/a.c 'int g(void) { return wait(NULL); }'
