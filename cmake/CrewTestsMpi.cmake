@@ -56,6 +56,7 @@ foreach(flavour openmpi mpich)
         ${transport} ${name})
     endforeach()
   endforeach()
+  crew_mpi_test(mpi.at_once.${flavour} ${flavour} 2 60 --nodes 0,1 ${transport} at_once)
   crew_mpi_test(mpi.abort.${flavour} ${flavour} 3 10 --nodes 0,1,2 --fails 7 ${transport} abort)
 endforeach()
 # What MPICH does when a rank is lost is to end the job.
@@ -163,7 +164,8 @@ if(TARGET bench AND TARGET crew_mpi_openmpi)
   math(EXPR bench_limit "120 * ${CREW_TEST_SLOWNESS}")
   add_test(NAME mpi.bench COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/bench.sh $<TARGET_FILE:bench>
     mpi-item mpi-textbook mpi-hosts mpi-hosts-64b mpi-hosts-100us mpi-hosts-random mpi-makespan
-    mpi-manager mpi-bcast mpi-idle mpi-idle-nodes)
+    mpi-manager mpi-bcast mpi-object mpi-object-queue mpi-object-hosts mpi-object-hosts-queue mpi-idle
+    mpi-idle-nodes)
   set_tests_properties(mpi.bench PROPERTIES LABELS mpi TIMEOUT ${bench_limit} RESOURCE_LOCK mpi)
 endif()
 

@@ -51,6 +51,8 @@ static const struct measurement {
     {"mpi-hosts", "maps over three emulated hosts: rates, balance, the manager's own time",
      measure_ranks_hosts},
     {"mpi-bcast", "256 MiB to three hosts, and MPI_Bcast of the same", measure_ranks_bcast},
+    {"mpi-object", "a lock and a queue of another node, beside a ping-pong of plain MPI",
+     measure_ranks_object},
     {"mpi-idle", "processor time of an idle job of 4 ranks", measure_ranks_idle},
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };

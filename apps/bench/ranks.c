@@ -224,6 +224,64 @@ int measure_ranks_bcast(const struct bench *b) {
     return 0;
 }
 
+/* ---- objects of another node ---- */
+
+/* Each line's side beside the same job's ping-pong. */
+static int object_lines(const struct bench *b, const char *const names[2], const char *settings,
+                        int ranks, double bound) {
+    static const char *const notes[2] = {"a lock of another node acquired and released",
+                                         "64 bytes put into a queue of another node, and got"};
+    char what[64], program[64];
+    double crew[2], plain;
+    struct race race[2] = {{0}};
+    int count = b->quick ? 100 : 2000;
+    snprintf(what, sizeof what, "object %d 1 %d", count, ranks ? ranks : HOSTS);
+    snprintf(program, sizeof program, "bench-pingpong-%s %d", b->flavour, 10 * count);
+    for (int i = 0; i < 2; i++) {
+        race_enter(&race[i], "crew");
+        race_enter(&race[i], "8 bytes there and back");
+    }
+    for (int round = 0; round < b->rounds; round++) {
+        if (inside(b, names[0], settings, ranks, what, crew, 2))
+            return 1;
+        if (figures(b, "", ranks, program, &plain, 1) < 0)
+            return broke_because(names[0], "the job of plain MPI failed");
+        for (int i = 0; i < 2; i++) {
+            side_add(&race[i].side[0], crew[i]);
+            side_add(&race[i].side[1], plain);
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        report(names[i], &race[i].side[0], &race[i].side[1], UNIT_TIME,
+               (struct bound){BOUND_VALUE, bound}, notes[i]);
+    return 0;
+}
+
+int measure_ranks_object(const struct bench *b) {
+    static const struct {
+        const char *names[2], *settings;
+        int ranks;
+        double bound; /* two calls */
+    } lines[] = {{{"mpi-object", "mpi-object-queue"}, "CREW_TEST_NODES=0,1", 2, 200e-6},
+                 {{"mpi-object-hosts", "mpi-object-hosts-queue"}, "", 0, 800e-6}};
+    char folder[2048], path[2200];
+    int result = 0;
+    if (!own_folder(folder, sizeof folder))
+        return 0;
+    snprintf(path, sizeof path, "%s/bench-pingpong-%s", folder, b->flavour);
+    for (int i = 0; !result && i < 2; i++) {
+        bool built = access(path, X_OK) == 0, hosts = lines[i].ranks == 0;
+        if (!built)
+            report_skipped(lines[i].names[0], "the yardstick was not built: this MPI was not there");
+        if (built && ready(b, lines[i].names[0], hosts))
+            result = object_lines(b, lines[i].names, lines[i].settings, lines[i].ranks,
+                                  lines[i].bound);
+        else
+            report_skipped(lines[i].names[1], "as the line before");
+    }
+    return result;
+}
+
 /* ---- idle ---- */
 
 int measure_ranks_idle(const struct bench *b) {

@@ -279,6 +279,62 @@ static int bcast(struct job *j) {
     return crew_array_destroy(a) < 0;
 }
 
+/* ---- objects of another node ---- */
+
+struct asked {
+    crew_lock lock;
+    crew_queue queue, times;
+    int64_t count;
+};
+
+static int refused(crew_call *call, const char *what) {
+    return crew_fail(call, 1, "%s: %s", what, crew_last_error()->text);
+}
+
+/* Tells the seconds of a lock's acquire and release, and of a message put and got. */
+static int ask(crew_call *call) {
+    const struct asked *a = CREW_IN(call, struct asked);
+    struct message m = {{0}};
+    double times[2];
+    if (call->node == 0)
+        return 0;
+    double start = now();
+    for (int64_t i = 0; i < a->count; i++)
+        if (crew_lock_acquire(a->lock, -1) < 0 || crew_lock_release(a->lock) < 0)
+            return refused(call, "the lock");
+    times[0] = (now() - start) / (double)a->count;
+    start = now();
+    for (int64_t i = 0; i < a->count; i++)
+        if (crew_queue_put(a->queue, &m, sizeof m, -1) < 0 ||
+            crew_queue_get(a->queue, &m, sizeof m, -1) < 0)
+            return refused(call, "the queue");
+    times[1] = (now() - start) / (double)a->count;
+    return crew_queue_put(a->times, times, sizeof times, -1) < 0 ? refused(call, "the times") : 0;
+}
+
+static int object(struct job *j) {
+    struct asked a = {.count = j->count};
+    crew_error err;
+    double times[2];
+    if (open_pools(j, false))
+        return 1;
+    if (crew_lock_create(&a.lock) < 0 || crew_queue_create(&a.queue, 0, NULL) < 0 ||
+        crew_queue_create(&a.times, 0, NULL) < 0)
+        return complain(crew_last_error()->text);
+    for (int round = -1; round < j->rounds; round++) {
+        settle();
+        if (crew_pool_each(j->pool, ask, &a, sizeof a, &err) < 0)
+            return complain(err.text);
+        do
+            if (crew_queue_get(a.times, times, sizeof times, 0) < 0)
+                return complain("no worker of another node has measured");
+        while (crew_queue_size(a.times) > 0);
+        if (round >= 0)
+            printf("%.12g %.12g\n", times[0], times[1]);
+    }
+    return crew_lock_destroy(a.lock) || crew_queue_destroy(a.queue) || crew_queue_destroy(a.times);
+}
+
 /* ---- idle ---- */
 
 /* COUNT is seconds. */
@@ -302,7 +358,8 @@ int ranks_inside(int argc, char **argv) {
         int (*run)(struct job *j);
     } all[] = {{"item", item},    {"rate", rate},   {"manager", manager},
                {"bytes", bytes},  {"fixed", fixed}, {"random", random_lengths},
-               {"sleep", makespan}, {"idle", idle},   {"bcast", bcast}};
+               {"sleep", makespan}, {"idle", idle},   {"bcast", bcast},
+               {"object", object}};
     if (argc != 6)
         return complain("it is for bench itself to call it so");
     struct job j = {.count = atoll(argv[3]), .rounds = atoi(argv[4]), .workers = atoi(argv[5])};

@@ -113,6 +113,7 @@ bool cw_remote_letter(int node, const struct cw_letter *letter, struct cw_reader
     case CW_W_ANSWER:
     case CW_W_ANSWER_PART:
     case CW_W_ASK_READY:
+        cw_agent_talks(cw_remote.agent);
         cw_out_letter(node, letter, rest);
         return true;
     case CW_W_ASK:
@@ -120,6 +121,7 @@ bool cw_remote_letter(int node, const struct cw_letter *letter, struct cw_reader
     case CW_W_ANSWER_READY:
     case CW_W_LEFT:
     case CW_W_GONE:
+        cw_agent_talks(cw_remote.agent);
         cw_remote.heard_ns = cw_now_ns();
         cw_in_letter(node, letter, rest);
         return true;
@@ -148,6 +150,8 @@ bool cw_remote_work(bool *waits) {
     if (!cw_remote.share)
         return false;
     bool any = cw_remote_pile();
+    if (any)
+        cw_agent_talks(cw_remote.agent);
     any = cw_out_sweep() || any;
     any = cw_deputies_look() || any;
     any = carry_all() || any;

@@ -18,9 +18,9 @@ enum stage { STARTING, FAILED, JOINED, SERVING, ENDED };
  * whole is. */
 enum { PIECE = 16 << 20, CW_W_PIECE = CW_W_WORDS };
 
-/* How long an agent looks without sleeping after something has happened, and how long
- * it sleeps then: first, and at most. */
-enum { EAGER_NS = 30000, NAP_NS = 20000, NAP_MOST_NS = 10000000 };
+/* How long an agent looks without sleeping after something has happened, or after what
+ * belongs to a conversation, and how long it sleeps then: first, and at most. */
+enum { EAGER_NS = 30000, TALK_NS = 100000, NAP_NS = 20000, NAP_MOST_NS = 10000000 };
 
 /* ---- sending ---- */
 
@@ -63,6 +63,10 @@ bool cw_agent_say(struct cw_agent *a, int node, const struct cw_letter *letter) 
     struct cw_parcel p;
     cw_parcel_begin(&p, letter);
     return cw_agent_send(a, node, &p);
+}
+
+void cw_agent_talks(struct cw_agent *a) {
+    a->talked_ns = cw_now_ns();
 }
 
 void cw_agent_abandon(struct cw_agent *a, int node) {
@@ -269,12 +273,16 @@ static bool all_sent(struct cw_agent *a) {
 }
 
 static void rest(struct cw_agent *a, int64_t idle_since, int64_t most) {
-    int64_t idle = cw_now_ns() - idle_since;
-    if (idle < EAGER_NS) {
+    int64_t now = cw_now_ns(), idle = now - idle_since, nap = idle / 2;
+    if (now - a->talked_ns < TALK_NS) {
+        if (cw_step_aside())
+            return;
+        a->talked_ns += cw_now_ns() - now; /* while others had the core nobody was silent */
+        nap = NAP_NS;
+    } else if (idle < EAGER_NS) {
         sched_yield();
         return;
     }
-    int64_t nap = idle / 2;
     nap = nap > most ? most : nap;
     nap = nap < NAP_NS || !all_sent(a) ? NAP_NS : nap;
     atomic_store(a->word, 1);
@@ -368,6 +376,7 @@ static void *run(void *arg) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     cw_process_name("crew-agent");
+    cw_naps_exactly();
     if (begin(a) == 0 && cw_agent_leads(a) && await_stage(a, SERVING))
         serve(a, NULL, NULL);
     while (!atomic_load(&a->leaving))

@@ -92,6 +92,7 @@ struct cw_agent {
     crew_error parting; /* of a joint: why it ends; rank 0's is told to all in the end */
     int64_t turned_ns;  /* driven: when */
     int64_t looked_ns;  /* after who is still there */
+    int64_t talked_ns;  /* see cw_agent_talks */
     _Atomic uint32_t leaving; /* 1: orderly, 2: at once */
     _Atomic uint32_t own_word;
 };
@@ -125,6 +126,9 @@ bool cw_agent_leave(struct cw_agent *a, bool orderly, double seconds);
 bool cw_agent_send(struct cw_agent *a, int node, struct cw_parcel *parcel);
 /* The same of a bare letter. */
 bool cw_agent_say(struct cw_agent *a, int node, const struct cw_letter *letter);
+/* On the agent's thread: what was sent or has come belongs to a conversation, in which a
+ * thread waits for each word. The agent expects the next without sleeping, for a moment. */
+void cw_agent_talks(struct cw_agent *a);
 /* On the agent's thread: that node is given up. */
 void cw_agent_abandon(struct cw_agent *a, int node);
 

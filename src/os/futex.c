@@ -2,9 +2,13 @@
  * flag, which would tell the kernel to match addresses instead of memory). */
 #include "os/futex.h"
 
+#include "os/clock.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,4 +37,35 @@ int cw_futex_wake(_Atomic uint32_t *word, int how_many) {
     long r = syscall(SYS_futex, word, FUTEX_WAKE, how_many, NULL, NULL, 0);
     assert(r >= 0);
     return (int)r;
+}
+
+/* ---- looking without sleeping ---- */
+
+/* A turn of others that took so long was work; it is believed for so long that there is
+ * more of it. */
+enum { A_TURN_NS = 50000, CROWDED_NS = 100000000 };
+
+bool cw_step_aside(void) {
+    static _Thread_local int64_t crowded_until;
+    int64_t before = cw_now_ns();
+    if (before < crowded_until)
+        return false;
+    sched_yield();
+    int64_t after = cw_now_ns();
+    if (after - before < A_TURN_NS)
+        return true;
+    crowded_until = after + CROWDED_NS;
+    return false;
+}
+
+bool cw_futex_expect(_Atomic uint32_t *word, uint32_t seen, int64_t ns) {
+    int64_t until = cw_now_ns() + ns;
+    while (atomic_load_explicit(word, memory_order_acquire) == seen)
+        if (!cw_step_aside() || cw_now_ns() > until)
+            return atomic_load(word) != seen;
+    return true;
+}
+
+void cw_naps_exactly(void) {
+    prctl(PR_SET_TIMERSLACK, 1UL);
 }

@@ -234,6 +234,35 @@ static void learn_pids(void) {
     CHECK(mpi->exchange(&mine, sizeof mine, pids, &err) == 0, "%s", err.text);
 }
 
+/* Node 1 makes no call of MPI between its letters and the signal that the next one is there. */
+static void test_at_once(void) {
+    const struct timespec most = {.tv_sec = 30};
+    enum { LETTERS = 20 };
+    sigset_t told;
+    void *data;
+    size_t size;
+    int node;
+    sigemptyset(&told);
+    sigaddset(&told, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &told, NULL);
+    learn_pids();
+    all_pairs(5, small);
+    for (int k = 0; k < LETTERS && place.node == 0; k++) {
+        await(1, &data, &size);
+        CHECK(mpi->send(1, data, size) == 0, "letter %d", k);
+        drain();
+        CHECK(kill((pid_t)pids[1], SIGUSR1) == 0, "node 1 is not there");
+    }
+    for (int k = 0; k < LETTERS && place.node == 1; k++) {
+        CHECK(mpi->send(0, malloc(8), 8) == 0, "the call for letter %d", k);
+        drain();
+        CHECK(sigtimedwait(&told, NULL, &most) == SIGUSR1, "nobody told of letter %d", k);
+        CHECK(mpi->receive(&node, &data, &size) == 1, "letter %d is there and is not seen", k);
+        free(data);
+    }
+    drain();
+}
+
 /* Everybody tells the node that will be lost that it has all there was so far: MPI
  * may have bytes of a message that it has called sent. */
 static void settle(int lost) {
@@ -401,6 +430,8 @@ static const struct {
     {"large", "transport__the_longest_messages__come_whole_and_longer_ones_are_refused", test_large,
      false, false},
     {"unread", "transport__orderly_end_with_messages_unread__ends", test_unread, false, false},
+    {"at_once", "transport__a_message_that_has_arrived__is_seen_by_the_next_look", test_at_once,
+     false, false},
     {"killed", "transport__a_node_killed_in_mid_message__the_others_go_on", test_killed, false,
      true},
     {"silent", "transport__a_node_abandoned_while_silent__is_not_heard_again", test_silent, false,

@@ -146,6 +146,39 @@ static void wake__of_two_out_of_three__leaves_one(void **state) {
     munmap(s, sizeof *s);
 }
 
+/* ---- looking without sleeping ---- */
+
+static void expect__other_value__is_seen_and_else_the_time_is_kept(void **state) {
+    (void)state;
+    _Atomic uint32_t word = 3;
+    assert_true(cw_futex_expect(&word, 2, 0));
+    int64_t start = cw_now_ns();
+    assert_false(cw_futex_expect(&word, 3, 1000000));
+    assert_true(cw_now_ns() - start < BOUND * INT64_C(1000000000));
+}
+
+static void step_aside__another_wants_the_core__says_so_and_remembers(void **state) {
+    (void)state;
+    cpu_set_t before, one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    pid_t busy = fork();
+    for (int64_t end = cw_now_ns() + BOUND * INT64_C(1000000000); busy == 0 && cw_now_ns() < end;)
+        ;
+    if (busy == 0)
+        _exit(0);
+    assert_true(busy > 0);
+    int64_t end = cw_now_ns() + BOUND * INT64_C(1000000000);
+    while (cw_step_aside())
+        assert_true(cw_now_ns() < end);
+    assert_false(cw_step_aside());
+    assert_int_equal(kill(busy, SIGKILL), 0);
+    assert_int_equal(waitpid(busy, NULL, 0), busy);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
 static void on_signal(int number) {
     (void)number;
 }
@@ -184,6 +217,8 @@ int main(void) {
         cmocka_unit_test(wait__in_another_process__is_woken),
         cmocka_unit_test(wait__through_another_mapping__is_woken),
         cmocka_unit_test(wake__of_two_out_of_three__leaves_one),
+        cmocka_unit_test(expect__other_value__is_seen_and_else_the_time_is_kept),
+        cmocka_unit_test(step_aside__another_wants_the_core__says_so_and_remembers),
         cmocka_unit_test(wait__interrupted_by_a_signal__returns_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

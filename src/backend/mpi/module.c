@@ -165,16 +165,25 @@ static size_t unsent(int node) {
 
 /* ---- receiving ----------------------------------------------------------- */
 
+/* True: a message has arrived. Open MPI looks first and lets come in what has arrived then,
+ * so that it is the second look that sees it; else a poll would find what had come before
+ * the last one. */
+static bool probe(MPI_Message *message, MPI_Status *status) {
+    int there = 0;
+    for (int look = 0; look < 2 && !there; look++)
+        if (MPI_Improbe(MPI_ANY_SOURCE, TAG, cw_module.leaders, &there, message, status) !=
+            MPI_SUCCESS)
+            return false;
+    return there;
+}
+
 /* Begins to receive the next message that has arrived. False: there is none. */
 static bool match(struct peer **from) {
     MPI_Message message;
     MPI_Status status;
-    int there = 0, size = 0;
+    int size = 0;
     struct parcel *parcel = malloc(sizeof *parcel);
-    if (!parcel ||
-        MPI_Improbe(MPI_ANY_SOURCE, TAG, cw_module.leaders, &there, &message, &status) !=
-            MPI_SUCCESS ||
-        !there) {
+    if (!parcel || !probe(&message, &status)) {
         free(parcel);
         return false;
     }
