@@ -152,8 +152,10 @@ static void ended(struct cw_mission *d) {
 static void lose_all(const crew_error *why) {
     for (struct cw_mission *d = cw_remote.deputies; d; d = d->next) {
         refuse_all(d, why);
-        for (struct cw_clerk *c = d->clerks; c; c = c->next)
+        for (struct cw_clerk *c = d->clerks; c; c = c->next) {
+            cw_remote_unship(c->tray);
             c->busy = false;
+        }
     }
 }
 

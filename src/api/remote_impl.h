@@ -36,7 +36,7 @@ struct cw_clerk {
     struct cw_mission *of;
     uint32_t desk, generation; /* there */
     uint32_t tray;             /* number */
-    bool busy;                 /* it was asked, and has not answered */
+    bool busy;                 /* it was asked, and its answer is not away yet */
 };
 
 /* A process of another node, here. */

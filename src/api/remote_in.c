@@ -28,24 +28,27 @@ void cw_in_refuse(const struct cw_clerk *clerk, const crew_error *why) {
     refuse(clerk->of->node, &letter, why);
 }
 
-static void rest(struct cw_desk *tray) {
+static void rest(struct cw_clerk *clerk, struct cw_desk *tray) {
+    clerk->busy = false;
     cw_free_cell(&cw_remote.share->arena, &tray->out);
     atomic_store_explicit(&tray->state, CW_DESK_IDLE, memory_order_relaxed);
+}
+
+static void refuse_no_memory(struct cw_clerk *clerk, struct cw_desk *tray) {
+    crew_error err;
+    cw_error_set(&err, CREW_ENOMEM, 0, "no memory for an answer to another node");
+    cw_in_refuse(clerk, &err);
+    rest(clerk, tray);
 }
 
 static void answer(struct cw_clerk *clerk, struct cw_desk *tray) {
     struct cw_letter letter = about(CW_W_ANSWER, clerk);
     size_t bytes = tray->told.bytes <= CW_REMOTE_EAGER ? tray->told.bytes : 0;
-    clerk->busy = false;
     if (!cw_remote_send(clerk->of->node, &letter, &tray->told, sizeof tray->told,
-                        cw_desk_out(cw_remote.share, tray), bytes)) {
-        crew_error err;
-        cw_error_set(&err, CREW_ENOMEM, 0, "no memory for an answer to another node");
-        refuse(clerk->of->node, &letter, &err);
-        rest(tray);
-    } else if (bytes == tray->told.bytes) {
-        rest(tray);
-    }
+                        cw_desk_out(cw_remote.share, tray), bytes))
+        refuse_no_memory(clerk, tray);
+    else if (bytes == tray->told.bytes)
+        rest(clerk, tray);
 }
 
 void cw_in_tray(struct cw_desk *tray) {
@@ -71,7 +74,7 @@ void cw_in_tray(struct cw_desk *tray) {
 }
 
 void cw_in_sent(uint32_t tray) {
-    rest(cw_desk_at(cw_remote.share, tray));
+    rest(cw_remote.by_tray[tray], cw_desk_at(cw_remote.share, tray));
 }
 
 /* ---- clerks ---- */
@@ -167,9 +170,11 @@ static void ready(struct cw_clerk *clerk, int code) {
     struct cw_letter letter = about(CW_W_ANSWER_PART, clerk);
     if (atomic_load(&tray->state) != CW_DESK_DONE)
         return;
-    if (code || !cw_remote_ship(clerk->of->node, &letter, clerk->tray,
-                                cw_desk_out(cw_remote.share, tray), tray->told.bytes))
-        rest(tray);
+    if (code)
+        rest(clerk, tray);
+    else if (!cw_remote_ship(clerk->of->node, &letter, clerk->tray,
+                             cw_desk_out(cw_remote.share, tray), tray->told.bytes))
+        refuse_no_memory(clerk, tray);
 }
 
 void cw_in_letter(int node, const struct cw_letter *letter, struct cw_reader *r) {

@@ -13,6 +13,9 @@ struct cw_question {
     int *nodes; /* who has been asked, ever: they have a deputy of its process */
     int count;
     bool left; /* its thread has ended, and they were told */
+    bool theirs;     /* its thread makes room: until the desk is on the pile it is not ours */
+    bool broken;     /* and will hear then what desk->told says by now */
+    uint64_t coming; /* so many bytes of the answer come in parts */
 };
 
 static struct cw_question *question_of(const struct cw_desk *desk) {
@@ -25,14 +28,28 @@ static void over(struct cw_question *q) {
 }
 
 static void answer(struct cw_desk *desk) {
+    struct cw_question *q = question_of(desk);
     cw_remote_unship(desk->head.number);
-    over(question_of(desk));
+    over(q);
+    q->theirs = q->broken = false;
+    q->coming = 0;
     cw_desk_turn(desk, CW_DESK_ANSWERED);
 }
 
-static void answer_with(struct cw_desk *desk, const crew_error *why) {
-    desk->told = (struct cw_told){.rc = why->code, .error = *why};
+static void answer_broken(struct cw_desk *desk) {
+    desk->told.bytes = 0;
     answer(desk);
+}
+
+/* At any time. Where its thread makes room it reads told.bytes yet, and would put a desk on
+ * the pile that has been answered: so it hears of it when it has done that. */
+static void answer_with(struct cw_desk *desk, const crew_error *why) {
+    struct cw_question *q = question_of(desk);
+    desk->told.rc = why->code;
+    desk->told.error = *why;
+    q->broken = q->theirs;
+    if (!q->broken)
+        answer_broken(desk);
 }
 
 static void answer_no_memory(struct cw_desk *desk) {
@@ -93,7 +110,13 @@ static void ready(struct cw_desk *desk) {
     struct cw_question *q = question_of(desk);
     if (!q || !q->node)
         return;
+    q->theirs = false;
+    if (q->broken) {
+        answer_broken(desk);
+        return;
+    }
     struct cw_letter letter = cw_remote_about(CW_W_ANSWER_READY, desk);
+    q->coming = desk->told.bytes;
     if (!atomic_load(&desk->out))
         letter.code = CREW_ENOMEM;
     if (!cw_agent_say(cw_remote.agent, q->node - 1, &letter))
@@ -126,12 +149,18 @@ static struct cw_desk *desk_of(int node, const struct cw_letter *letter) {
 
 static void answered(struct cw_desk *desk, struct cw_reader *r) {
     struct cw_share *share = cw_remote.share;
+    struct cw_question *q = question_of(desk);
     struct cw_told told;
     crew_error err;
     if (!cw_read_into(r, &told, sizeof told))
         return;
+    if (q->theirs || q->coming) { /* what was promised does not come */
+        answer_with(desk, &told.error);
+        return;
+    }
     desk->told = told;
     if (told.bytes > CW_REMOTE_EAGER) {
+        q->theirs = true;
         cw_desk_turn(desk, CW_DESK_ROOM);
         return;
     }
@@ -154,13 +183,13 @@ void cw_out_letter(int node, const struct cw_letter *letter, struct cw_reader *r
         return;
     struct cw_question *q = question_of(desk);
     struct cw_letter part = cw_remote_about(CW_W_ASK_PART, desk);
-    char *out = cw_desk_out(cw_remote.share, desk);
     switch (letter->word) {
     case CW_W_ANSWER:
         answered(desk, r);
         break;
     case CW_W_ANSWER_PART:
-        if (cw_remote_part(letter, r, out, desk->told.bytes) == 1)
+        if (q->coming && cw_remote_part(letter, r, cw_desk_out(cw_remote.share, desk),
+                                        q->coming) == 1)
             answer(desk);
         break;
     default:

@@ -22,13 +22,17 @@
  * | ask, in         | its thread, before ASKED         | the agent, before ROOM or ASKED  |
  * |                 |                                  | (in: its thread, before READY)   |
  * | told, out       | the agent, before ANSWERED       | its thread, before DONE          |
- * |                 | (out: its thread, before READY)  |                                  |
+ * |                 | (out: its thread, before READY;  |                                  |
+ * |                 | then only rc and error)          |                                  |
  * | state           | its thread: ASKED, READY, IDLE   | its thread: READY, DONE, GONE    |
  * |                 | the agent: ROOM, ANSWERED        | the agent: ROOM, ASKED, LEAVE,   |
  * |                 |                                  | IDLE                             |
  * | next            | who puts it on the pile: who changes the state has it then         |
  * | over            | its thread's end, or its burial  | -                                |
  * | fresh           | -                                | the agent, then the first thread |
+ *
+ * From ROOM to READY the desk is its thread's, whatever is heard meanwhile: were it answered
+ * then, it would be put on the pile when it is there, or not be asked for by anybody.
  *
  * A thread that dies leaves its desk `over`; the agent finds those by looking at all. */
 #ifndef CW_SHARE_DESK_H
