@@ -308,9 +308,9 @@ static bool serve(struct cw_fleet *f, int node) {
     if (slot == f->all.slots)
         return false;
     if (!take(f, cw_lease_size(&f->all, &f->nodes[0], n, f->left, f->now), &r)) {
-        /* Nobody will report for it. */
-        int64_t again = f->now + (int64_t)n->trip_ns + 1;
-        if (n->workers > 0 && n->items == 0 && f->left > 0 && again < f->ask_again)
+        /* Nobody will report for who is idle. */
+        int64_t again = cw_lease_again(&f->nodes[0], n, f->now);
+        if (f->left > 0 && again < f->ask_again)
             f->ask_again = again;
         return false;
     }

@@ -102,9 +102,15 @@ void cw_fleet_node_workers(struct cw_fleet_sums *all, struct cw_fleet_node *node
  * since a node may need two. `home` is node 0.
  *
  * A node without any lease gets 0 only while home's workers move so fast that they will
- * have claimed all first: so whoever got 0 and has nothing asks again after trip_ns. */
+ * have claimed all first. A node with idle workers gets an item for each once home has stood
+ * still for as long as an item takes there: what home's workers are at may never end before
+ * what waits for them has begun. So whoever got 0 and has idle workers asks again at
+ * cw_lease_again. */
 int64_t cw_lease_size(const struct cw_fleet_sums *all, const struct cw_fleet_node *home,
                       const struct cw_fleet_node *node, int64_t left, int64_t now);
+/* INT64_MAX: its reports are soon enough. */
+int64_t cw_lease_again(const struct cw_fleet_node *home, const struct cw_fleet_node *node,
+                       int64_t now);
 
 /* It was given a lease of so many. */
 void cw_lease_given(struct cw_fleet_sums *all, struct cw_fleet_node *node, int64_t items,

@@ -191,6 +191,23 @@ static double aim(const struct cw_fleet_sums *all, const struct cw_fleet_node *n
     return items < trusted ? items : trusted;
 }
 
+/* How long home must have stood still before an idle worker there gets what is left, for
+ * which its share would be none: home's workers are at longer items than that. */
+static double stands_ns(const struct cw_fleet_node *node) {
+    double item_ns = node->speed > 0 ? node->workers / node->speed : 0;
+    return item_ns > node->trip_ns ? item_ns : node->trip_ns;
+}
+
+int64_t cw_lease_again(const struct cw_fleet_node *home, const struct cw_fleet_node *node,
+                       int64_t now) {
+    if (node->workers == 0 || idle(node) == 0)
+        return INT64_MAX;
+    int64_t trip = whole(node->trip_ns, CW_LEASE_MOST_NS) + 1;
+    if (node->items == 0)
+        return now + trip;
+    return most(home->since + whole(stands_ns(node), INT64_MAX / 4) + 1, now + trip);
+}
+
 int64_t cw_lease_size(const struct cw_fleet_sums *all, const struct cw_fleet_node *home,
                       const struct cw_fleet_node *node, int64_t left, int64_t now) {
     if (node->workers == 0 || left <= 0 || node->leases >= all->slots ||
@@ -199,6 +216,8 @@ int64_t cw_lease_size(const struct cw_fleet_sums *all, const struct cw_fleet_nod
     /* Its share of all that nobody is known to have finished, less what it has. */
     double share = speed_of(all, node) / speed_of_all(all);
     share = share * ((double)left + (double)all->items) - (double)node->items;
+    if ((double)(now - home->since) >= stands_ns(node) && share < (double)idle(node))
+        return least(idle(node), left);
     if (share <= 0)
         return 0;
     int64_t fair = whole(share, left), size = 0;

@@ -149,6 +149,37 @@ static void size__home_is_done_before_an_answer__is_none(void **state) {
     assert_true(size(1, 100) > 0);
 }
 
+/* Two items that never end are home's, as are two of node 1's: each began as it was claimed,
+ * in no time. The last one must not wait for these. */
+static void size__home_stands_still__idle_workers_get_what_is_left(void **state) {
+    (void)state;
+    fleet(2, 1, 2);
+    now = 1;
+    cw_lease_home(&all, &nodes[0], 2, now);
+    now = 2 * TRIP;
+    assert_int_equal(give(1, 2), 2);
+    fleet(2, 1, 2);
+    cw_lease_given(&all, &nodes[1], 1, now);
+    now = 1;
+    cw_lease_home(&all, &nodes[0], 2, now);
+    assert_int_equal(size(1, 1), 0); /* home moves: it may be first */
+    int64_t again = cw_lease_again(&nodes[0], &nodes[1], now);
+    assert_in_range(again, TRIP, 2 * TRIP);
+    now = again;
+    assert_int_equal(give(1, 1), 1);
+    assert_int_equal(size(1, 1), 0); /* nobody is idle any more */
+    assert_true(cw_lease_again(&nodes[0], &nodes[1], now) == INT64_MAX);
+    /* A slow node waits for as long as it would take. */
+    fleet(2, 1, 2);
+    work(1, 4, 1000 * MS);
+    cw_lease_given(&all, &nodes[1], 1, now);
+    cw_lease_home(&all, &nodes[0], 2000, now);
+    now += 900 * MS;
+    assert_int_equal(size(1, 1), 0);
+    now += 101 * MS;
+    assert_int_equal(size(1, 1), 1);
+}
+
 static void size__extreme_numbers__stay_in_bounds(void **state) {
     (void)state;
     const int64_t numbers[] = {1, 2, 1000, INT32_MAX, INT64_MAX / 4 + 1, INT64_MAX - 1};
@@ -231,6 +262,7 @@ int main(void) {
         cmocka_unit_test(size__little_seen__grows_so_far_only),
         cmocka_unit_test(size__short_rest__is_not_cut_below_what_messages_cost),
         cmocka_unit_test(size__home_is_done_before_an_answer__is_none),
+        cmocka_unit_test(size__home_stands_still__idle_workers_get_what_is_left),
         cmocka_unit_test(size__extreme_numbers__stay_in_bounds),
         cmocka_unit_test(split__nobody_idle__is_none),
         cmocka_unit_test(split__idle_node__takes_half_of_the_slowest),
