@@ -4,6 +4,7 @@
 #include "api/joint.h"
 #include "api/process_impl.h"
 #include "api/remote.h"
+#include "api/shm_impl.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -113,6 +114,7 @@ static struct cw_home *make(crew_pool *p, struct cw_agent *agent, const int *wor
         !(h->places = calloc((size_t)p->workers, sizeof *h->places)))
         goto failed;
     h->pool = p;
+    cw_shm_reach(&p->maps); /* items and results may lie in named memory */
     for (int node = 1; node < nodes; first += workers[node], node++) {
         struct cw_outpost *post = &h->posts[h->count];
         if (!workers[node])

@@ -22,14 +22,13 @@ struct part {
     const unsigned char *marks;
 };
 
-static void *result_at(struct cw_home *h, const struct cw_job *job, int64_t item) {
-    return (char *)cw_ref_ptr(cw_home_maps(h), job->out) + (size_t)item * job->out_size;
-}
-
-/* False: the letter is shorter than it says. */
+/* False: the letter is shorter than it says, or there is no way to the results. */
 static bool store_results(struct cw_home *h, const struct cw_job *job, const struct part *of,
                           struct cw_reader *r) {
     int64_t n = of->hi - of->lo;
+    char *out = cw_job_memory(cw_home_maps(h), job, 1);
+    if (!out)
+        return false;
     for (int64_t i = 0; i < n;) {
         int64_t end = of->marks ? cw_marks_run(of->marks, i, n, CW_MARK_DONE) : n;
         size_t size = (size_t)(end - i) * job->out_size;
@@ -37,7 +36,7 @@ static bool store_results(struct cw_home *h, const struct cw_job *job, const str
         if (!from)
             return false;
         if (size)
-            memcpy(result_at(h, job, of->lo + i), from, size);
+            memcpy(out + (size_t)(of->lo + i) * job->out_size, from, size);
         i = end + 1;
     }
     return true;

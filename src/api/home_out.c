@@ -101,7 +101,7 @@ static void send_job(struct cw_home *h, struct cw_outpost *post, const struct cw
 
 static void put_items(struct cw_home *h, const struct cw_job *job, int64_t lo, int64_t hi,
                       struct cw_parcel *out) {
-    const char *in = cw_ref_ptr(cw_home_maps(h), job->in);
+    const char *in = cw_job_memory(cw_home_maps(h), job, 0);
     if (job->kind == CW_JOB_EACH) {
         cw_parcel_put(out, in, job->in_size);
     } else if (job->kind == CW_JOB_BYTES) {
@@ -214,6 +214,12 @@ static struct cw_envoy *idle_envoy(struct cw_outpost *post) {
     return NULL;
 }
 
+/* Named memory that this process cannot map is left to its workers, which may. */
+static bool in_reach(struct cw_home *h, const struct cw_job *job) {
+    return (job->in != CW_REF_NAMED || cw_job_memory(cw_home_maps(h), job, 0)) &&
+           (job->out != CW_REF_NAMED || cw_job_memory(cw_home_maps(h), job, 1));
+}
+
 static bool claim_range(struct cw_home *h, int k, int slot) {
     struct cw_outpost *post = &h->posts[k];
     struct cw_envoy *e = post->state == CW_POST_OPEN ? idle_envoy(post) : NULL;
@@ -223,7 +229,7 @@ static bool claim_range(struct cw_home *h, int k, int slot) {
     struct cw_job *job = e->proxy.job;
     struct cw_accounts *l = job->kind == CW_JOB_EACH ? NULL : accounts_of(h, job);
     int64_t n = 0;
-    if (l) {
+    if (l && in_reach(h, job)) {
         now = cw_now_ns();
         tell_home(l, job, now);
         n = cw_lease_size(&l->sums, &l->nodes[0], &l->nodes[k + 1], left, now);

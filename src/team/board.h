@@ -223,6 +223,14 @@ struct cw_job {
     struct cw_redo redo[CW_REDO_SLOTS];
 };
 
+/* Its items (0) or results (1) in this process; NULL: none, or out of reach. */
+static inline void *cw_job_memory(const struct cw_maps *maps, const struct cw_job *job, int which) {
+    cw_ref ref = which ? job->out : job->in;
+    if (ref != CW_REF_NAMED)
+        return cw_ref_ptr(maps, ref);
+    return maps->named ? maps->named(&job->named[which]) : NULL;
+}
+
 enum { CW_RUN = 0, CW_DRAIN = 1, CW_TERMINATE = 2 };
 enum { CW_TEAM_ENDS = 2 }; /* cw_team.stopping: the grace is over */
 

@@ -253,12 +253,8 @@ static void check_functions(struct cw_run *run) {
 
 /* Its items (0) or results (1) in this process. */
 static void *memory_of(struct cw_run *run, int which) {
-    const struct cw_maps *maps = &run->member->maps;
-    cw_ref ref = which ? run->job->out : run->job->in;
-    if (ref != CW_REF_NAMED)
-        return cw_ref_ptr(maps, ref);
-    void *at = maps->named ? maps->named(&run->job->named[which]) : NULL;
-    if (!at) {
+    void *at = cw_job_memory(&run->member->maps, run->job, which);
+    if (!at && (which ? run->job->out : run->job->in) == CW_REF_NAMED) {
         run->refused = CREW_ENOMEM;
         run->why = which ? "its worker could not map the shared memory for the results"
                          : "its worker could not map the shared memory with the items";
