@@ -193,9 +193,12 @@ int cw_segment_over(cw_segment *seg, void *memory, uint64_t size, crew_error *er
     char *first = (char *)(((uintptr_t)memory + page - 1) / page * page);
     void *at = aligned_place(size);
     *seg = (cw_segment){.fd = -1};
-    /* Of a shared mapping, no bytes: another one of the same pages is made. */
-    void *p = at ? mremap(first, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at)
-                 : mremap(first, 0, size, MREMAP_MAYMOVE);
+    /* Of a shared mapping, no bytes: another one of the same pages is made. Not by libc's
+     * mremap, in whose place UCX, below MPICH and some Open MPIs, puts one of its own that
+     * loses the last argument (1.13): the mapping came to lie at address 0. */
+    long mapped = at ? syscall(SYS_mremap, first, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at)
+                     : syscall(SYS_mremap, first, 0, size, MREMAP_MAYMOVE);
+    void *p = (void *)mapped; /* MAP_FAILED is -1 */
     if (p == MAP_FAILED) {
         int sys = errno;
         char text[CW_SIZE_TEXT];

@@ -312,34 +312,69 @@ int cw_module_join(const struct cw_mpi_joint *joint, void (*at_finalize)(void),
     return rc;
 }
 
+#ifdef MPICH_VERSION
+/* Where a window comes to lie is for the kernel to say. MPICH 4.0 looks for an address that is
+ * free in all ranks, and then, in ranks that own none of the window, maps the whole of it as
+ * far before that address as it is long: over what lies there (MAP_FIXED), which it has not
+ * looked at. How often it tries is a setting of its own; after so many times it asks for no
+ * address. So that is none while the window is made. */
+static int place_by_kernel(MPI_T_cvar_handle *tries, int *before, crew_error *err) {
+    static const char *const names[] = {"MPIR_CVAR_SHM_SYMHEAP_RETRY",
+                                        "MPIR_CVAR_CH4_SHM_SYMHEAP_RETRY"};
+    const int none = 0;
+    int level, index, count, rc = MPI_T_init_thread(MPI_THREAD_SINGLE, &level);
+    if (rc != MPI_SUCCESS)
+        return cw_module_failed(err, "MPI_T_init_thread", rc);
+    rc = MPI_T_cvar_get_index(names[0], &index);
+    if (rc != MPI_SUCCESS)
+        rc = MPI_T_cvar_get_index(names[1], &index);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_T_cvar_handle_alloc(index, NULL, tries, &count);
+    if (rc == MPI_SUCCESS && MPI_T_cvar_read(*tries, before) == MPI_SUCCESS &&
+        MPI_T_cvar_write(*tries, &none) == MPI_SUCCESS)
+        return 0;
+    MPI_T_finalize();
+    return cw_module_refuse(err, CREW_ENOTSUP,
+                            "CREW_SEGMENT=window: this MPICH (%.80s) cannot be told to leave the "
+                            "place of a window to the kernel: leave CREW_SEGMENT as it is (memfd)",
+                            cw_module_library());
+}
+#endif
+
+static int allocate_shared(MPI_Aint bytes, crew_error *err) {
+    void *mine;
+#ifdef MPICH_VERSION
+    MPI_T_cvar_handle tries;
+    int before, trouble = place_by_kernel(&tries, &before, err);
+    if (trouble < 0)
+        return trouble;
+#endif
+    int rc = MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, cw_module.node, &mine,
+                                     &cw_module.window);
+#ifdef MPICH_VERSION
+    MPI_T_cvar_write(tries, &before);
+    MPI_T_cvar_handle_free(&tries);
+    MPI_T_finalize();
+#endif
+    return rc == MPI_SUCCESS ? 0 : cw_module_failed(err, "MPI_Win_allocate_shared", rc);
+}
+
 int cw_module_window(size_t size, void **memory, crew_error *err) {
     *memory = NULL;
     if (cw_module.place.node_size == 1) /* MPI would take private memory */
         return 0;
-#ifdef MPICH_VERSION
-    (void)size;
-    /* 4.0 puts them where it believes a gap to be: for root that was address 0, at which
-     * null pointers then point to memory, and after others allocations failed. */
-    return cw_module_refuse(
-        err, CREW_ENOTSUP,
-        "the windows of MPICH are not where memory can safely be (node of %d ranks): leave "
-        "CREW_SEGMENT as it is (memfd)",
-        cw_module.place.node_size);
-#else
     size_t guarded = size + 2 * (size_t)getpagesize();
     MPI_Aint bytes = cw_module.place.node_rank == 0 ? (MPI_Aint)guarded : 0;
-    void *mine;
     int unit, rc = MPI_Comm_split(cw_module.world, cw_module.place.node, cw_module.place.rank,
                                   &cw_module.node);
     if (rc != MPI_SUCCESS)
         return cw_module_failed(err, "MPI_Comm_split", rc);
-    rc = MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, cw_module.node, &mine, &cw_module.window);
-    if (rc != MPI_SUCCESS)
-        return cw_module_failed(err, "MPI_Win_allocate_shared", rc);
+    rc = allocate_shared(bytes, err);
+    if (rc < 0)
+        return rc;
     cw_module.has_window = true;
     rc = MPI_Win_shared_query(cw_module.window, 0, &bytes, &unit, memory);
     return rc == MPI_SUCCESS ? 0 : cw_module_failed(err, "MPI_Win_shared_query", rc);
-#endif
 }
 
 int cw_module_exchange(const void *mine, size_t size, void *all, crew_error *err) {
