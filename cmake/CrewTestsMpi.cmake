@@ -112,7 +112,9 @@ set(object_tests array array_address array_scope array_view barrier bind cond di
 crew_mpi_pool_tests(two 120 mpi ${pool_tests} ${object_tests})
 crew_mpi_pool_tests(four 120 mpi map pool future imap failure array lock queue process)
 crew_mpi_pool_tests(nodes3 120 mpi ${pool_tests} journal journal_stream)
+crew_mpi_pool_tests(nodes3 120 mpi array_scope shm_map value queue)
 crew_mpi_pool_tests(mpich2 120 mpi map pool future failure array lock)
+crew_mpi_pool_tests(mpichnodes2 120 mpi event array)
 crew_mpi_pool_tests(hosts3 120 mpi map pool future imap failure)
 # Tasks that run in the ranks themselves: CREW_ISOLATE=0.
 crew_mpi_pool_tests(aboard2 120 mpi map failure)
@@ -121,6 +123,7 @@ crew_mpi_pool_tests(aboard3x2 120 mpi imap)
 # The other provider of a node's memory: CREW_SEGMENT=window.
 crew_mpi_pool_tests(window2 120 mpi map pool array)
 crew_mpi_pool_tests(window3x2 120 mpi future)
+crew_mpi_pool_tests(windowmpich2 120 mpi map)
 # Each takes its time only where CREW_TEST_LONG is set, and is skipped elsewhere.
 crew_mpi_pool_tests(one 120 mpi_long ${pool_tests} ${object_tests})
 crew_mpi_pool_tests(four 120 mpi_long task bytes for_reduce jobs slices stats edges wait_inside
@@ -247,7 +250,14 @@ crew_mpi_remote_lost_test(mpi_long crewhosts3 unplug)
 crew_mpi_remote_tests(mpi nodes3)
 crew_mpi_remote_tests(mpi hosts3)
 crew_mpi_remote_tests(mpi_long nodes3x2)
-crew_mpi_pool_tests(nodes3 120 mpi_long barrier cond event handles lock pipe sem value)
+# Of the others bind, cut, array_address and stop are about one node, or start programs of
+# their own, and skip every case there.
+crew_mpi_pool_tests(nodes3 120 mpi_long array array_view barrier cond dict event guard handles list
+  lock openmp pipe process process_wait sem shm)
+crew_mpi_pool_tests(nodes3x2 120 mpi_long ${object_tests})
+crew_mpi_pool_tests(mpichnodes2 120 mpi_long map pool future imap failure array_scope array_view
+  barrier cond dict guard handles list lock pipe process queue sem shm_map value)
+crew_mpi_pool_tests(windowmpich2 120 mpi_long pool array array_scope array_view future dict queue)
 
 # How programs end: tests/mpi/ends.c. crew_mpi_ends_test(<label> <config> <how>...)
 crew_mpi_program(mpi_ends ends.c crew_test_base ${CMAKE_DL_LIBS})

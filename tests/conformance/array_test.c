@@ -142,10 +142,12 @@ static void tasks__given_a_handle__write_what_the_program_reads(void **state) {
     assert_ok(crew_array_destroy(arrays.stale), NULL);
     crew_pool *p = crewtest_open(2);
     /* Made after the workers were. */
-    assert_ok(crew_array_create(&arrays.good, CREW_I64, 2, shape, NULL), NULL);
+    const crew_array_opts scope = {.scope = crewtest_scope()};
+    assert_ok(crew_array_create(&arrays.good, CREW_I64, 2, shape, &scope), NULL);
     const crew_map_opts opts = {.common = &arrays, .common_size = sizeof arrays};
     for (int round = 1; round <= 3; round++) {
         assert_ok(crew_pool_map(p, fill_row, NULL, 0, 200, NULL, 0, &opts, &err), &err);
+        crewtest_sum_up(arrays.good);
         for (int64_t i = 0; i < 200; i++) {
             const int64_t *row = crew_array_row(arrays.good, i);
             assert_int_equal(row[0], i * round);

@@ -206,7 +206,11 @@ static void queue__handle_of_a_queue__travels_through_a_queue(void **state) {
 
 /* ---- several putters and getters ---- */
 
-enum { PUTTERS = 2, GETTERS = 2, EACH = 20000 };
+enum { PUTTERS = 2, GETTERS = 2 };
+
+static int64_t each(void) {
+    return crewtest_calls(20000);
+}
 
 struct sent {
     int64_t putter, number;
@@ -218,7 +222,7 @@ static int putter_or_getter(crew_call *call) {
     int64_t last[PUTTERS] = {0};
     struct sent m;
     if (call->index < PUTTERS) {
-        for (int64_t n = 1; n <= EACH; n++) {
+        for (int64_t n = 1; n <= each(); n++) {
             size_t size = 16 + (size_t)(crewtest_mix((uint64_t)n) % 16 ? n % 96 : n % 240);
             m.putter = call->index;
             m.number = n;
@@ -250,12 +254,12 @@ static void many_to_many(int64_t max) {
     crew_job *job =
         crew_map_async(p, putter_or_getter, NULL, 0, PUTTERS + GETTERS, NULL, 0, &opts, &err);
     assert_non_null(job);
-    assert_true(crewtest_reached(CELL_GOT, PUTTERS * EACH, 50));
+    assert_true(crewtest_reached(CELL_GOT, PUTTERS * each(), 50));
     assert_int_equal(crew_queue_close(q), 0);
     assert_ok(crew_job_get(job, 50, &err), &err);
     crew_job_free(job);
-    assert_int_equal(crewtest_get(CELL_GOT), PUTTERS * EACH);
-    assert_int_equal(crewtest_get(CELL_SUM), PUTTERS * (int64_t)EACH * (EACH + 1) / 2);
+    assert_int_equal(crewtest_get(CELL_GOT), PUTTERS * each());
+    assert_int_equal(crewtest_get(CELL_SUM), PUTTERS * each() * (each() + 1) / 2);
     assert_int_equal(crew_queue_size(q), 0);
     crewtest_free(p);
     end(q);

@@ -383,7 +383,7 @@ void crewtest_need(unsigned caps) {
     if (crewtest_has(caps))
         return;
     if (crewtest_has(caps & ~(unsigned)CREWTEST_ONE_NODE))
-        print_message("not over several nodes: objects of one are not to be had on others\n");
+        print_message("not over several nodes: it looks into memory of one\n");
     skip();
 }
 
@@ -543,6 +543,20 @@ uint64_t crewtest_random(void) {
 int64_t crewtest_env(const char *name, int64_t otherwise) {
     const char *value = getenv(name);
     return value && *value ? (int64_t)strtoull(value, NULL, 0) : otherwise;
+}
+
+int crewtest_scope(void) {
+    return crewtest_has(CREWTEST_ONE_NODE) ? CREW_ARRAY_NODE : CREW_ARRAY_REPLICATED;
+}
+
+void crewtest_sum_up(crew_array a) {
+    if (!crewtest_has(CREWTEST_ONE_NODE))
+        assert_ok(crew_array_reduce(a, CREW_SUM, NULL), NULL);
+}
+
+int64_t crewtest_calls(int64_t n) {
+    n = crewtest_many(n);
+    return crewtest_has(CREWTEST_ONE_NODE) ? n : (n + 49) / 50;
 }
 
 bool crewtest_long(void) {

@@ -85,7 +85,8 @@ enum {
     CREWTEST_PROCESSES = 1, /* workers can be killed, limits are enforced */
     CREWTEST_ASYNC = 2,     /* work goes on beside the caller */
     CREWTEST_MANY = 4,      /* more workers than one */
-    CREWTEST_ONE_NODE = 8,  /* all workers share memory with the test */
+    CREWTEST_ONE_NODE = 8,  /* all workers share memory with the test; elsewhere arrays of scope
+                             * NODE, memory with a name and addresses are each node's own */
 };
 const char *crewtest_backend(void);
 bool crewtest_has(unsigned caps);
@@ -160,6 +161,9 @@ uint64_t crewtest_random(void); /* of the test's thread */
 uint64_t crewtest_mix(uint64_t x);
 bool crewtest_long(void);
 int64_t crewtest_many(int64_t n); /* n, or a tenth in slow builds */
+/* The same for what workers ask of one object: a fiftieth where some are on other nodes, to
+ * whom each call is a letter there and one back. */
+int64_t crewtest_calls(int64_t n);
 int64_t crewtest_env(const char *name, int64_t otherwise);
 
 /* ---- assertions --------------------------------------------------------- */
@@ -175,6 +179,11 @@ void crewtest_text_(const char *text, const char *part, const char *file, int li
 /* It began at `from` and has not taken longer than this. */
 #define assert_within(from, seconds) crewtest_within_((from), (seconds), __FILE__, __LINE__)
 void crewtest_within_(double from, double seconds, const char *file, int line);
+
+/* An array that workers add to. Over several nodes each has a copy, and crewtest_sum_up adds
+ * these up in the caller's; on one it is plainly shared. */
+int crewtest_scope(void);
+void crewtest_sum_up(crew_array a);
 
 /* The pool still does its work: a map of 100 items over all workers. */
 #define assert_usable(p) crewtest_usable_((p), __FILE__, __LINE__)
