@@ -1,7 +1,8 @@
 #!/bin/sh
 # headers.sh - every public header by itself, as C11 and as C++17, and all of them with
 # their macros and every name of the interface (interface.c) in the standards since, with
-# the compilers there are. crew/mpi.h is looked at with each MPI there is.
+# the compilers there are. crew/mpi.h is looked at with each MPI there is. At last the
+# blocks of C in the documents.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -141,5 +142,21 @@ for compiler in gcc clang; do
         refused "$compiler -std=c11 -I$root/include -fsyntax-only"
     compile "headers__pointer_item_as_cxx17__is_refused_by_$cxx" \
         refused "$cxx -std=c++17 -I$root/include -fsyntax-only -x c++"
+done
+
+# The blocks of C in the documents: each is a whole file.
+for page in "$root"/README.md "$root"/apps/README.md "$root"/docs/*.md; do
+    awk -v name="$work/block" '/^```c$/ { on = 1; n++; next } /^```$/ { on = 0 }
+        on { print >(name n ".c") }' "$page"
+    for block in "$work"/block*.c; do
+        [ -f "$block" ] || continue
+        compiler=gcc
+        if grep -q 'crew/mpi\.h' "$block"; then compiler=mpicc; fi
+        if command -v "$compiler" >/dev/null; then
+            compile "documents__$(basename "$page" .md)_$(basename "$block" .c)__compiles" $compiler -std=gnu11 \
+                $warnings -Wno-unused-function -I"$root/include" -fsyntax-only "$block"
+        fi
+        rm "$block"
+    done
 done
 [ "$failures" -eq 0 ]
