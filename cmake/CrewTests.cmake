@@ -59,6 +59,8 @@ function(crew_tests label seconds)
       set(backends serial threads fork server spawn ranks)
     elseif(label STREQUAL "fault" AND name MATCHES "^ranks_")
       set(backends ranks)
+    elseif(label STREQUAL "fault" AND name STREQUAL "journal_trouble")
+      set(backends fork) # of the manager's thread and its file: who runs tasks is no matter
     elseif(label STREQUAL "fault" AND NOT name MATCHES "^((arena|ring)_kill|(map|queue)_step)$")
       set(backends fork server spawn)
       # Deaths of workers are the same there; those of nurseries are not.

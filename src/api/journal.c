@@ -17,15 +17,20 @@
 /* So often new records are looked for and put on the disk: durable within a second, also
  * where the disk takes half of that. */
 static const int64_t PERIOD_NS = 250000000;
-/* What may wait while nothing can be written: what is more is not journalled. */
+/* What may wait while nothing can be written: what is more is not journalled. Also what is
+ * written, and kept in memory, before it is put on the disk. */
 enum { WAITING_MOST = 64 << 20 };
 /* A body that is larger is not copied where it need not be. */
 enum { COPIED_MOST = 1 << 20 };
+
+/* At most so many batches are written before they are put on the disk. */
+enum { LINE = 64 };
 
 /* Records, one behind the other; the body of the last may lie elsewhere. */
 struct batch {
     char *bytes;
     size_t used, room;
+    size_t from; /* what is before that is in the file */
     const void *body;
     size_t body_size;
 };
@@ -51,13 +56,22 @@ struct cw_journal {
     int sys;      /* why it could not be written, when that was tried last; 0: it could */
     int first_sys;
     bool dropped; /* something was never written */
+    bool gone;    /* the file has been deleted */
+    unsigned told; /* bits of enum trouble */
 
-    /* The thread's own. */
-    struct batch out;
-    uint64_t at; /* where `out` is to be written */
-    bool dirty;  /* written, but not known to be on the disk */
-    bool fresh;  /* nor is its name */
+    /* The thread's own. Invariant: `line` has all that is not known to be on the disk. Its
+     * first `written` are in the file, from `durable` on; what is next is to stand at `at`. */
+    struct batch line[LINE];
+    int count, written;
+    uint64_t durable, at;
+    struct cw_journal_head head; /* of a file that is new; `headless`: it is not there yet */
+    bool headless;
+    bool dirty; /* written, but not known to be on the disk */
+    bool fresh; /* nor are its head and its name */
 };
+
+/* What its user hears of at once, each once: the work may last for days yet. */
+enum trouble { UNWRITTEN = 1, DROPPED = 2, GONE = 4 };
 
 /* Those of this process. Lock order: `listed`, then a journal's lock. */
 static pthread_mutex_t listed = PTHREAD_MUTEX_INITIALIZER;
@@ -75,50 +89,102 @@ void cw_journals_forked(void) {
 
 /* ---- writing ---- */
 
-/* So much of `out` could be written: the records that are whole stay, the rest waits. */
-static void keep_whole(struct cw_journal *jn, uint64_t written) {
-    struct batch *b = &jn->out;
+/* So much of it could be written: the records that are whole stay, the rest waits. */
+static void keep_whole(struct cw_journal *jn, struct batch *b, uint64_t written) {
     struct cw_journal_record record;
-    uint64_t whole = 0;
-    while (whole + sizeof record <= b->used) {
-        memcpy(&record, b->bytes + whole, sizeof record);
+    uint64_t whole = 0, size = b->used - b->from;
+    while (whole + sizeof record <= size) {
+        memcpy(&record, b->bytes + b->from + whole, sizeof record);
         uint64_t next = cw_journal_next(&record, whole);
-        if (next > written || next > b->used)
+        if (next > written || next > size)
             break;
         whole = next;
     }
-    memmove(b->bytes, b->bytes + whole, b->used - whole);
-    b->used -= whole;
+    b->from += whole;
     jn->at += whole;
     jn->dirty = jn->dirty || whole;
     cw_logfile_cut(jn->fd, jn->at); /* no half record, if that can be helped */
 }
 
-static int write_out(struct cw_journal *jn) {
+/* The head, twice, into a file that has none. */
+static int write_head(struct cw_journal *jn) {
+    char copies[CW_JOURNAL_START] = {0};
+    memcpy(copies, &jn->head, sizeof jn->head);
+    memcpy(copies + CW_JOURNAL_COPY, &jn->head, sizeof jn->head);
+    struct iovec piece = {copies, sizeof copies};
+    int rc = cw_logfile_write(jn->fd, 0, &piece, 1, NULL);
+    /* Of a file whose length outlived its contents, there may be zeros behind it. */
+    if (rc == 0)
+        rc = cw_logfile_cut(jn->fd, CW_JOURNAL_START);
+    jn->headless = rc < 0;
+    jn->dirty = jn->dirty || rc == 0; /* that it lasts, its thread sees to */
+    return rc;
+}
+
+static int write_batch(struct cw_journal *jn, struct batch *b) {
     static const char zeros[8];
-    struct batch *b = &jn->out;
-    struct iovec pieces[] = {{b->bytes, b->used},
+    struct iovec pieces[] = {{b->bytes + b->from, b->used - b->from},
                              {(void *)(uintptr_t)b->body, b->body_size},
                              {(void *)(uintptr_t)zeros, (size_t)-b->body_size % 8}};
-    if (b->used == 0)
-        return 0;
     uint64_t written;
     int rc = cw_logfile_write(jn->fd, jn->at, pieces, 3, &written);
     if (rc < 0) {
-        keep_whole(jn, written);
+        keep_whole(jn, b, written);
         return rc;
     }
-    jn->at += b->used + b->body_size + (size_t)-b->body_size % 8;
-    b->used = b->body_size = 0;
-    b->body = NULL;
+    jn->at += b->used - b->from + b->body_size + (size_t)-b->body_size % 8;
+    b->from = b->used;
     jn->dirty = true;
     return 0;
 }
 
-static void swap(struct batch *a, struct batch *b) {
-    struct batch kept = *a;
-    *a = *b;
-    *b = kept;
+static int write_line(struct cw_journal *jn) {
+    int rc = jn->headless ? write_head(jn) : 0;
+    while (rc == 0 && jn->written < jn->count && (rc = write_batch(jn, &jn->line[jn->written])) == 0)
+        jn->written++;
+    return rc;
+}
+
+/* What has been written is on the disk: it need not be kept. */
+static void forget_written(struct cw_journal *jn) {
+    int left = jn->count - jn->written;
+    for (int i = 0; i < jn->written; i++)
+        free(jn->line[i].bytes);
+    memmove(jn->line, jn->line + jn->written, (size_t)left * sizeof *jn->line);
+    memset(jn->line + left, 0, (size_t)jn->written * sizeof *jn->line);
+    jn->count = left;
+    jn->written = 0;
+    jn->durable = jn->at;
+    if (left && jn->line[0].from) {
+        struct batch *b = &jn->line[0];
+        memmove(b->bytes, b->bytes + b->from, b->used - b->from);
+        b->used -= b->from;
+        b->from = 0;
+    }
+}
+
+/* The disk may have lost what it was asked to keep, whatever it says next time (NFS is where
+ * a full disk is told of so late): all of that is to be written again. */
+static void write_again(struct cw_journal *jn) {
+    for (int i = 0; i < jn->count; i++)
+        jn->line[i].from = 0;
+    jn->written = 0;
+    jn->at = jn->durable;
+    jn->headless = jn->fresh;
+    cw_logfile_cut(jn->fd, jn->at);
+}
+
+/* Puts on the disk what has been written. Without the lock. */
+static int make_durable(struct cw_journal *jn) {
+    int rc = jn->fresh ? cw_logfile_sync_name(jn->fd) : cw_logfile_sync(jn->fd);
+    jn->dirty = false;
+    if (rc < 0) {
+        write_again(jn);
+        return rc;
+    }
+    jn->fresh = false;
+    forget_written(jn);
+    return 0;
 }
 
 static void note_result(struct cw_journal *jn, int rc) {
@@ -127,34 +193,66 @@ static void note_result(struct cw_journal *jn, int rc) {
         jn->first_sys = -rc;
 }
 
+/* On stderr, what is new: who asks for the outcome hears of it in the end only. On the
+ * journal's thread, or after it; with the lock, which it gives up meanwhile. */
+static void tell_trouble(struct cw_journal *jn) {
+    bool waits = jn->sys && (jn->count || jn->headless);
+    unsigned now = (waits ? UNWRITTEN : 0) | (jn->dropped ? DROPPED : 0) | (jn->gone ? GONE : 0);
+    unsigned news = now & ~jn->told;
+    int sys = jn->sys ? jn->sys : jn->first_sys;
+    jn->told |= now;
+    if (!news)
+        return;
+    pthread_mutex_unlock(&jn->lock);
+    if (news & UNWRITTEN)
+        fprintf(stderr,
+                "crew: journal %s: %s. The work goes on, and what is finished is to be written "
+                "later\n",
+                jn->path, strerror(sys));
+    if (news & DROPPED)
+        fprintf(stderr,
+                "crew: journal %s: %s. It is not complete: what is missing runs again next time\n",
+                jn->path, strerror(sys ? sys : ENOMEM));
+    if (news & GONE)
+        fprintf(stderr, "crew: journal %s: the file has been deleted. The work goes on without it\n",
+                jn->path);
+    pthread_mutex_lock(&jn->lock);
+}
+
+/* Takes what is new into the line, if all that is there has been written. With the lock.
+ * Returns whether there may be more. */
+static bool take_more(struct cw_journal *jn) {
+    if (jn->written < jn->count)
+        return true;
+    bool enough = jn->filling.used >= COPIED_MOST;
+    bool more = enough || (jn->collect && !jn->held && jn->collect(jn->ctx));
+    if (jn->filling.used) {
+        jn->line[jn->count++] = jn->filling;
+        jn->filling = (struct batch){0};
+    }
+    return more;
+}
+
 /* Everything that is there to be written. With the lock, which it gives up meanwhile. */
 static void pass(struct cw_journal *jn) {
     uint64_t ticket = jn->asked;
-    bool more = true;
-    int rc = 0;
+    bool more = true, gone = jn->gone;
+    int rc = 0, sync = 0;
     while (more && rc == 0) {
-        more = false;
-        if (jn->out.used == 0) {
-            more = jn->collect && !jn->held && jn->filling.used < COPIED_MOST
-                       ? jn->collect(jn->ctx)
-                       : jn->filling.used >= COPIED_MOST;
-            swap(&jn->filling, &jn->out);
-        } else {
-            more = true; /* what could not be written comes first */
+        more = take_more(jn);
+        pthread_mutex_unlock(&jn->lock);
+        rc = write_line(jn);
+        bool much = jn->count == LINE || jn->at - jn->durable >= WAITING_MOST;
+        if (jn->dirty && (rc < 0 || !more || much)) {
+            sync = make_durable(jn);
+            gone = cw_logfile_gone(jn->fd);
         }
-        pthread_mutex_unlock(&jn->lock);
-        rc = write_out(jn);
-        pthread_mutex_lock(&jn->lock);
-    }
-    if (jn->dirty) {
-        pthread_mutex_unlock(&jn->lock);
-        int sync = jn->fresh ? cw_logfile_sync_name(jn->fd, jn->path) : cw_logfile_sync(jn->fd);
-        pthread_mutex_lock(&jn->lock);
-        jn->dirty = sync < 0;
-        jn->fresh = jn->fresh && sync < 0;
         rc = rc < 0 ? rc : sync;
+        pthread_mutex_lock(&jn->lock);
     }
+    jn->gone = gone;
     note_result(jn, rc);
+    tell_trouble(jn);
     jn->served = ticket;
     pthread_cond_broadcast(&jn->served_one);
 }
@@ -192,7 +290,7 @@ static void *serve(void *arg) {
         cw_session_ring(jn->session);
         pthread_mutex_lock(&jn->lock);
     }
-    jn->dropped = jn->dropped || jn->out.used || jn->filling.used;
+    jn->dropped = jn->dropped || jn->count || jn->filling.used;
     pthread_mutex_unlock(&jn->lock);
     return NULL;
 }
@@ -204,22 +302,19 @@ static ptrdiff_t read_file(void *ctx, uint64_t at, void *to, size_t size) {
     return cw_logfile_read(jn->fd, at, to, size);
 }
 
+/* A disk that is full now may not be so later: the head is then written with the first
+ * records that can be. */
 static int begin_file(struct cw_journal *jn, const struct cw_journal_head *want, crew_error *err) {
-    char copies[CW_JOURNAL_START] = {0};
-    struct cw_journal_head head = *want;
-    if (getrandom(&head.nonce, sizeof head.nonce, 0) != (ssize_t)sizeof head.nonce)
+    jn->head = *want;
+    if (getrandom(&jn->head.nonce, sizeof jn->head.nonce, 0) != (ssize_t)sizeof jn->head.nonce)
         return cw_error_set(err, CREW_EINVAL, errno, "the system has no random numbers");
-    cw_journal_seal_head(&head);
-    memcpy(copies, &head, sizeof head);
-    memcpy(copies + CW_JOURNAL_COPY, &head, sizeof head);
-    struct iovec piece = {copies, sizeof copies};
-    int rc = cw_logfile_write(jn->fd, 0, &piece, 1, NULL);
-    if (rc < 0)
-        return cw_error_set(err, -rc == ENOSPC || -rc == EDQUOT ? CREW_ENOMEM : CREW_EINVAL, -rc,
-                            "the journal %.150s cannot be begun", jn->path);
-    jn->nonce = head.nonce;
-    jn->at = jn->end = CW_JOURNAL_START;
-    jn->dirty = jn->fresh = true; /* that it lasts, its thread sees to */
+    cw_journal_seal_head(&jn->head);
+    int rc = write_head(jn);
+    if (rc < 0 && rc != -ENOSPC && rc != -EDQUOT)
+        return cw_error_set(err, CREW_EINVAL, -rc, "the journal %.150s cannot be begun", jn->path);
+    jn->nonce = jn->head.nonce;
+    jn->durable = jn->at = jn->end = CW_JOURNAL_START;
+    jn->fresh = true;
     return 0;
 }
 
@@ -244,7 +339,7 @@ static int read_records(struct cw_journal *jn, const struct cw_journal_ask *ask,
         return cw_error_set(err, rc < -1 ? rc : CREW_EINVAL, 0, "the journal %.150s %s", jn->path,
                             rc < -1 ? "holds more than there is memory for" : "cannot be read");
     tell_damage(jn, &seen);
-    jn->at = jn->end = seen.end;
+    jn->durable = jn->at = jn->end = seen.end;
     if (seen.torn && (rc = cw_logfile_cut(jn->fd, seen.end)) < 0)
         return cw_error_set(err, CREW_EINVAL, -rc, "the torn end of the journal %.150s stays",
                             jn->path);
@@ -284,7 +379,8 @@ static void release(struct cw_journal *jn) {
     pthread_cond_destroy(&jn->wake);
     pthread_cond_destroy(&jn->served_one);
     free(jn->filling.bytes);
-    free(jn->out.bytes);
+    for (int i = 0; i < jn->count; i++)
+        free(jn->line[i].bytes);
     free(jn->path);
     free(jn);
 }
@@ -323,6 +419,8 @@ int cw_journal_open(const struct cw_journal_ask *ask, struct cw_journal **journa
     if (!locked && !jn->opened[0])
         snprintf(jn->opened, sizeof jn->opened,
                  "its file system knows no locks: nothing keeps a second job away");
+    if (jn->opened[0])
+        fprintf(stderr, "crew: journal %s: %s\n", path, jn->opened);
     return 0;
 }
 
@@ -355,10 +453,22 @@ static void unlist(struct cw_journal *jn) {
 void cw_journal_note(struct cw_journal *jn, char *note, size_t size) {
     pthread_mutex_lock(&jn->lock);
     bool lost = jn->sys || jn->dropped;
-    if (jn->opened[0] || lost)
+    const char *end = jn->gone ? "the file has been deleted"
+                      : !lost  ? ""
+                               : strerror(jn->sys         ? jn->sys
+                                          : jn->first_sys ? jn->first_sys
+                                                          : ENOMEM);
+    if (jn->opened[0] || lost || jn->gone)
         snprintf(note, size, "journal %.100s: %.120s%s%s%.60s", jn->path, jn->opened,
-                 jn->opened[0] && lost ? "; " : "", lost ? "it is not complete: " : "",
-                 lost ? strerror(jn->sys ? jn->sys : jn->first_sys ? jn->first_sys : ENOMEM) : "");
+                 jn->opened[0] && *end ? "; " : "", lost && !jn->gone ? "it is not complete: " : "",
+                 end);
+    pthread_mutex_unlock(&jn->lock);
+}
+
+/* What has happened at the very end, where nobody takes a note. */
+static void tell_last(struct cw_journal *jn) {
+    pthread_mutex_lock(&jn->lock);
+    tell_trouble(jn);
     pthread_mutex_unlock(&jn->lock);
 }
 
@@ -375,6 +485,8 @@ void cw_journal_close(struct cw_journal *jn, char *note, size_t size) {
     }
     if (note)
         cw_journal_note(jn, note, size);
+    else
+        tell_last(jn);
     release(jn);
 }
 

@@ -41,7 +41,8 @@ void cw_journal_lock(struct cw_journal *jn);
 void cw_journal_unlock(struct cw_journal *jn);
 /* Appends a record with a body of two pieces. With the lock. at: where its body will lie.
  * False: there is no memory for it, or too much is waiting that cannot be written.
- * `borrow`: the second piece stays as it is until a later collect, and need not be copied. */
+ * `borrow`: the second piece stays as it is until the journal is closed, and need not be
+ * copied. */
 bool cw_journal_put(struct cw_journal *jn, struct cw_journal_record *record, const void *first,
                     size_t first_size, const void *second, size_t second_size, bool borrow,
                     uint64_t *at);

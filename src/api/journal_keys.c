@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* One key. */
 struct entry {
@@ -24,7 +25,7 @@ enum { CHAINS = 4096 };
 struct cw_keys {
     struct cw_keys *next;
     struct cw_journal *jn;
-    char *path;
+    char *path; /* from the root: the program's working directory may change */
     int pools; /* guarded by `opening`, as the list is */
     struct entry *chains[CHAINS]; /* the journal's lock */
 };
@@ -146,6 +147,17 @@ static struct cw_keys *open_keys(crew_pool *p, const char *path, crew_error *err
     return k;
 }
 
+/* The same name from the root, as far as there is room for it. */
+static const char *from_root(const char *path, char *full, size_t size) {
+    if (*path == '/' || !getcwd(full, size))
+        return path;
+    size_t n = strlen(full);
+    if (n + 1 + strlen(path) >= size)
+        return path;
+    snprintf(full + n, size - n, "%s%s", n > 1 ? "/" : "", path);
+    return full;
+}
+
 /* With `opening`. */
 static struct cw_keys *hold(crew_pool *p, const char *path, crew_error *err) {
     for (struct cw_keys_hold *h = p->keys; h; h = h->next)
@@ -249,7 +261,8 @@ static int look_up(crew_pool *p, struct cw_keyed *keyed, struct cw_known *known,
     if (copy.status && p->session->config.resume != CW_RESUME_FINISHED)
         return 1;
     cw_journal_flush(k->jn); /* it may have ended just now */
-    return read_known(k, &copy, known, err);
+    rc = read_known(k, &copy, known, err);
+    return rc == CREW_EINVAL ? 1 : rc; /* what cannot be read, or not yet, runs again */
 }
 
 static int begin(crew_pool *p, const struct cw_submit *w, struct cw_keys *k, cw_fn_name fn,
@@ -274,7 +287,7 @@ static int begin(crew_pool *p, const struct cw_submit *w, struct cw_keys *k, cw_
 int cw_keyed_begin(crew_pool *p, const struct cw_submit *w, struct cw_keyed **keyed,
                    struct cw_known *known, crew_error *err) {
     const crew_submit_opts *o = w->opts;
-    char path[PATH_MAX];
+    char path[PATH_MAX], full[2 * PATH_MAX];
     cw_fn_name fn;
     int rc;
     if (!o || (!o->key && !o->journal))
@@ -292,7 +305,7 @@ int cw_keyed_begin(crew_pool *p, const struct cw_submit *w, struct cw_keyed **ke
                                &fn, err)) < 0)
         return rc;
     pthread_mutex_lock(&opening);
-    struct cw_keys *k = hold(p, path, err);
+    struct cw_keys *k = hold(p, from_root(path, full, sizeof full), err);
     pthread_mutex_unlock(&opening);
     return k ? begin(p, w, k, fn, keyed, known, err) : err->code;
 }

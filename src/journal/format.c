@@ -59,12 +59,23 @@ static bool all_zero(const unsigned char *bytes, size_t n) {
     return true;
 }
 
+/* From its first byte to its last: its length has outlived its contents. */
+static enum cw_journal_state judge_zeros(const struct cw_journal_file *file) {
+    unsigned char bytes[4096];
+    ptrdiff_t n;
+    for (uint64_t at = 0; (n = file->read(file->ctx, at, bytes, sizeof bytes)) > 0; at += (uint64_t)n)
+        if (!all_zero(bytes, (size_t)n))
+            return CW_JOURNAL_ALIEN; /* it is somebody's, or all that is left of a journal */
+    return n < 0 ? CW_JOURNAL_UNREADABLE : CW_JOURNAL_EMPTY;
+}
+
 /* Neither copy is whole. */
-static enum cw_journal_state judge_head(const unsigned char *bytes, size_t n) {
+static enum cw_journal_state judge_head(const struct cw_journal_file *file,
+                                        const unsigned char *bytes, size_t n) {
     size_t known = n < sizeof MAGIC ? n : sizeof MAGIC;
     struct cw_journal_head head;
-    if (all_zero(bytes, n)) /* the file's length outlived its contents */
-        return CW_JOURNAL_EMPTY;
+    if (all_zero(bytes, n))
+        return judge_zeros(file);
     if (memcmp(bytes, MAGIC, known) != 0)
         return CW_JOURNAL_ALIEN;
     if (n < CW_JOURNAL_START)
@@ -88,7 +99,7 @@ enum cw_journal_state cw_journal_read_head(const struct cw_journal_file *file,
             return CW_JOURNAL_GOOD;
         }
     }
-    return judge_head(bytes, (size_t)n);
+    return judge_head(file, bytes, (size_t)n);
 }
 
 /* A part of the file that is in memory. */

@@ -71,6 +71,20 @@ static int lock(int fd) {
     return rc < 0 ? errno : 0;
 }
 
+/* Another of those that this process has open is the same file. */
+static bool is_ours(int fd) {
+    struct stat st, other;
+    if (fstat(fd, &st) != 0)
+        return false;
+    for (int i = 0; i < MOST; i++) {
+        int it = atomic_load(&open_ones[i]) - 1;
+        if (it >= 0 && it != fd && fstat(it, &other) == 0 && other.st_dev == st.st_dev &&
+            other.st_ino == st.st_ino)
+            return true;
+    }
+    return false;
+}
+
 int cw_logfile_open(const char *path, bool *locked, crew_error *err) {
     int fd = open_regular(path, O_RDWR | O_CREAT | O_NONBLOCK, err);
     if (fd < 0)
@@ -80,10 +94,12 @@ int cw_logfile_open(const char *path, bool *locked, crew_error *err) {
     *locked = sys == 0;
     if (sys == 0 || sys == ENOSYS || sys == ENOLCK || sys == EOPNOTSUPP || sys == EINVAL)
         return fd;
+    bool ours = is_ours(fd);
     cw_logfile_close(fd);
     if (sys != EAGAIN && sys != EACCES)
         return refuse(path, sys, err);
-    return cw_error_set(err, CREW_EPERM, 0, "the journal %.150s is in use by another job", path);
+    return cw_error_set(err, CREW_EPERM, 0, "the journal %.150s is in use by %s", path,
+                        ours ? "this program already, for other work" : "another job");
 }
 
 int cw_logfile_open_to_read(const char *path, crew_error *err) {
@@ -149,20 +165,29 @@ int cw_logfile_sync(int fd) {
     return rc < 0 ? -errno : 0;
 }
 
-int cw_logfile_sync_name(int fd, const char *path) {
-    char folder[PATH_MAX] = ".";
-    const char *slash = strrchr(path, '/');
+int cw_logfile_sync_name(int fd) {
+    char link[48], path[PATH_MAX];
     int rc = cw_logfile_sync(fd);
     if (rc < 0)
         return rc;
-    if (slash)
-        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* Where it is now: a name may have been meant for another working directory. */
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    if (!slash)
+        return 0;
+    slash[slash == path] = 0;
+    int at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (at < 0)
         return 0; /* it may be one that nobody may list: the file is there */
     fsync(at);
     close(at);
     return 0;
+}
+
+bool cw_logfile_gone(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
 int cw_logfile_cut(int fd, uint64_t size) {

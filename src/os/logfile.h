@@ -26,7 +26,9 @@ int cw_logfile_write(int fd, uint64_t at, struct iovec *pieces, int count, uint6
 /* Returns when what was written is on the disk. 0 or -errno. */
 int cw_logfile_sync(int fd);
 /* The same, of a file that is new, and of its name. */
-int cw_logfile_sync_name(int fd, const char *path);
+int cw_logfile_sync_name(int fd);
+/* It has no name any more: what is in it goes with whoever has it open. */
+bool cw_logfile_gone(int fd);
 int cw_logfile_cut(int fd, uint64_t size);
 
 /* In a child that was forked, whatever other threads were doing: async-signal-safe. */

@@ -455,6 +455,31 @@ static void journal__a_file_that_is_none__is_left_alone(void **state) {
     crewtest_free(p);
 }
 
+/* What a crash leaves of a file whose length was on the disk before its contents; and what
+ * only looks like that. */
+static void journal__zeros__are_no_journal_unless_there_is_nothing_else(void **state) {
+    static const char zeros[3000];
+    int64_t out[COUNT];
+    crew_error err;
+    (void)state;
+    crew_pool *p = crewtest_open(2);
+    crew_map_opts opts = {.journal = fresh("zeros")};
+    FILE *f = fopen(opts.journal, "w");
+    fwrite(zeros, 1, sizeof zeros, f);
+    fputs("somebody's", f);
+    fclose(f);
+    assert_code(crew_map_index(p, triple, COUNT, out, &opts, &err), CREW_EMISMATCH, &err);
+    assert_int_equal(size_of(opts.journal), sizeof zeros + 10);
+    assert_int_equal(crewtest_get(CELL_COUNT), 0);
+    assert_int_equal(truncate(opts.journal, sizeof zeros), 0);
+    assert_ok(crew_map_index(p, triple, COUNT, out, &opts, &err), &err);
+    assert_string_equal(err.text, "");
+    crew_journal_info info = info_of(opts.journal);
+    assert_int_equal(info.done, COUNT);
+    assert_int_equal(info.torn + info.damaged, 0);
+    crewtest_free(p);
+}
+
 static void journal__in_use__is_refused(void **state) {
     int64_t out[COUNT], more[COUNT];
     crew_error err;
@@ -466,7 +491,7 @@ static void journal__in_use__is_refused(void **state) {
     assert_non_null(j);
     assert_code(crew_pool_map(p, halting, NULL, 0, COUNT, more, sizeof *more, &opts, &err),
                 CREW_EPERM, &err);
-    assert_text(err.text, "in use by another job");
+    assert_text(err.text, "in use by this program already");
     crewtest_set(CELL_GATE, 1);
     assert_ok(crew_job_get(j, CREW_FOREVER, &err), &err);
     crew_job_free(j);
@@ -520,6 +545,7 @@ int main(int argc, char **argv) {
         CREWTEST(journal__of_other_work__is_refused_with_the_difference),
         CREWTEST(journal__of_another_build__is_refused_unless_forced),
         CREWTEST(journal__a_file_that_is_none__is_left_alone),
+        CREWTEST(journal__zeros__are_no_journal_unless_there_is_nothing_else),
         CREWTEST(journal__in_use__is_refused),
         CREWTEST(journal__damaged_and_torn__is_told_and_what_is_lost_runs_again),
     };
