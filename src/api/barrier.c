@@ -20,7 +20,23 @@ int crew_barrier_create(crew_barrier *b, int parties, crew_fn *action) {
 
 /* ---- waiting ---- */
 
-/* In a call of its own, inside the task's that waits if there is one. */
+/* The call of a process, or none, is this one for as long as the action runs. */
+static int call_alone(crew_fn *fn, struct cw_frame *frame) {
+    struct cw_frame *outer = cw_lone_frame;
+    cw_lone_frame = frame;
+    int rc = fn(&frame->call);
+    cw_lone_frame = outer;
+    return rc;
+}
+
+static int call_inside(struct cw_member *member, crew_fn *fn, struct cw_frame *frame) {
+    cw_frame_enter(member, frame);
+    int rc = fn(&frame->call);
+    cw_frame_leave(member, frame);
+    return rc;
+}
+
+/* In a call of its own, inside that which waits if there is one: a task's or a process's. */
 static int run(cw_fn_name action) {
     crew_fn *fn = (crew_fn *)cw_fn_resolve(action);
     if (!fn)
@@ -34,11 +50,7 @@ static int run(cw_fn_name action) {
                  .node = outer ? outer->node : 0,
                  .attempt = 1},
         .failed_at = -1};
-    if (outer)
-        cw_frame_enter(cw_this_member, &frame);
-    int rc = fn(&frame.call);
-    if (outer)
-        cw_frame_leave(cw_this_member, &frame);
+    int rc = cw_this_member ? call_inside(cw_this_member, fn, &frame) : call_alone(fn, &frame);
     if (frame.refused)
         return cw_error_set(NULL, frame.refused, 0, "the barrier's action: %s", frame.text);
     if (rc == 0)

@@ -619,10 +619,52 @@ static void process__bad_requests__are_errors_in_a_sentence(void **state) {
     assert_int_equal(crew_children(NULL, -1), CREW_EINVAL);
 }
 
+/* ---- last at a barrier ---- */
+
+static int note_call(crew_call *call) {
+    crewtest_add(CELL_RAN, crew_this_call() == call && call->worker == -1 && call->state &&
+                               !call->in && !crew_cancelled(call));
+    return call->attempt == 1 ? 0 : crew_fail(call, 1, "the call is none");
+}
+
+static int refuse(crew_call *call) {
+    return crew_fail(call, 7, "no more %s", "paper");
+}
+
+struct pair {
+    crew_barrier passed, failed;
+};
+
+static int come_last(crew_call *call) {
+    const struct pair *b = CREW_IN(call, struct pair);
+    if (crew_barrier_wait(b->passed, 30) != 0 || crew_this_call() != call)
+        return 8;
+    if (crew_barrier_wait(b->failed, 30) != CREW_EFAILED || crew_last_error()->task_code != 7 ||
+        !strstr(crew_last_error()->text, "no more paper") || crew_this_call() != call)
+        return 9;
+    return 0;
+}
+
+static void process__last_at_a_barrier__runs_its_action(void **state) {
+    struct pair b;
+    (void)state;
+    crewtest_need_fork();
+    crewtest_set(CELL_RAN, 0);
+    assert_int_equal(crew_barrier_create(&b.passed, 1, note_call), 0);
+    assert_int_equal(crew_barrier_create(&b.failed, 1, refuse), 0);
+    crew_process p = start(come_last, &b, sizeof b, NULL);
+    assert_int_equal(code_of(p), 0);
+    assert_int_equal(crewtest_get(CELL_RAN), 1);
+    end(p);
+    assert_int_equal(crew_barrier_destroy(b.passed), 0);
+    assert_int_equal(crew_barrier_destroy(b.failed), 0);
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
         CREWTEST(process__argument_and_code__travel),
+        CREWTEST(process__last_at_a_barrier__runs_its_action),
         CREWTEST(process__each_end__has_its_code),
         CREWTEST(process__while_it_runs__is_alive_and_has_no_code),
         CREWTEST(process__terminated_or_killed__has_the_signal_as_code),
