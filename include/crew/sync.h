@@ -134,8 +134,10 @@ CREW_API int crew_barrier_create(crew_barrier *b, int parties, crew_fn *action);
  * and stays so until crew_barrier_reset: CREW_ETIMEDOUT for the one whose time is over,
  * CREW_EFAILED for the one whose action failed (its code in task_code), CREW_EBROKEN
  * for all others, those too who come later. A process that dies inside the wait breaks
- * it, also in the action, also if the others pass that round before this is known: then
- * it is the next that breaks. One that dies outside is missed by a limit of time only. */
+ * it, also in the action: nobody passes a round that completes after the death. Of one
+ * that dies just as its round ends, or on another node, it may be known only when the
+ * others have passed: then it is the next that breaks. One that dies outside is missed by
+ * a limit of time only. */
 CREW_API int crew_barrier_wait(crew_barrier b, double timeout);
 /* The same, and as how many-eth this thread has arrived: 0 to parties - 1, what
  * Python's wait returns. One of them is 0 in each round. */

@@ -66,7 +66,7 @@ static int act(crew_barrier b, const struct cw_barrier *barrier) {
     struct cw_barrier_state state;
     if (cw_barrier_look(barrier, b.check, &state) < 0)
         return cw_handle_stale(CW_BARRIER, b.place, b.check);
-    return state.action.object ? run(state.action) : 0;
+    return state.action.object && !state.broken ? run(state.action) : 0;
 }
 
 static int wait_far(crew_barrier b, double timeout, uint32_t *index) {

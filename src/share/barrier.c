@@ -60,6 +60,19 @@ int cw_barrier_init(struct cw_share *share, struct cw_head *head, void *arg, cre
 
 /* ---- arriving ---- */
 
+/* Who has died in the wait of the round that is about to end has not passed it, and
+ * whoever knows of the death does not either: its burial breaks the round first. */
+static void bury_the_dead(struct cw_share *share, uint64_t object, uint32_t round) {
+    for (uint32_t i = 0, n = cw_cells(share, CW_HAND); i < n; i++) {
+        const struct cw_hand *hand = cw_hand_at(share, i);
+        uint32_t party = atomic_load(&hand->party);
+        if (party && party != share->party && cw_head_live(&hand->head) &&
+            cw_nap_is(hand, atomic_load(&hand->nap), CW_NAP_ROUND, object) &&
+            (uint32_t)atomic_load(&hand->ticket) == round)
+            cw_party_dead(share, party);
+    }
+}
+
 int cw_barrier_arrive(struct cw_self *self, struct cw_barrier *barrier, uint64_t check,
                       struct cw_deadline *deadline, struct cw_turn *turn) {
     uint64_t object = cw_nap_object(&barrier->head, (uint32_t)check);
@@ -82,8 +95,11 @@ int cw_barrier_arrive(struct cw_self *self, struct cw_barrier *barrier, uint64_t
         cw_nap_ask(self->hand, CW_NAP_ROUND, object, turn->round);
         uint64_t next = turn->last ? with_state(word + 1, ACTING) : word + 1;
         if (atomic_compare_exchange_strong(&barrier->word, &word, next)) {
-            if (turn->last)
+            if (turn->last) {
                 atomic_store(&barrier->actor, (uint64_t)turn->round << 32 | (self->number + 1));
+                if (atomic_load(&barrier->action_object))
+                    bury_the_dead(self->share, object, turn->round);
+            }
             return 0;
         }
         cw_nap_end(self->hand);
@@ -102,6 +118,8 @@ static bool break_round(struct cw_barrier *barrier, uint32_t round) {
 int cw_barrier_end(struct cw_self *self, struct cw_barrier *barrier, uint64_t check,
                    const struct cw_turn *turn, bool failed) {
     uint64_t object = cw_nap_object(&barrier->head, (uint32_t)check);
+    if (!failed)
+        bury_the_dead(self->share, object, turn->round);
     uint64_t word = atomic_load(&barrier->word);
     int rc = CREW_EBROKEN;
     if (failed && break_round(barrier, turn->round))

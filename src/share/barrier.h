@@ -18,7 +18,9 @@
  * the round and was not counted this means nothing: it knows that.)
  *
  * A death anywhere between leaves a hand that is in the wait, and its burial breaks
- * the round, or the one that goes on by then: the dead one comes to none. A death after
+ * the round, or the one that goes on by then: the dead one comes to none. The last to
+ * arrive buries those who have died in the wait, before it acts and before it ends the
+ * round: nobody passes who could know of a death in it. A death after
  * the swap that ends a round: it has ended; burials wake all. The action may wait for
  * something else, so that its hand no longer says that it is in the round: `actor`
  * does. */

@@ -47,6 +47,49 @@ static void barrier__waiter_killed__it_breaks_for_the_others(void **state) {
     waiter_dies(30);
 }
 
+/* All parties have come, but one of them is dead, and known to be. */
+static void known_to_be_dead(int parties, crew_fn *action) {
+    crew_barrier b;
+    crew_error err;
+    int statuses[2] = {0};
+    crewtest_set(CELL_ACTS, 0);
+    assert_int_equal(crew_barrier_create(&b, parties, action), 0);
+    crew_pool *p = crewtest_open(parties - 1);
+    crewtest_set(CELL_PID, 0);
+    crew_map_opts opts = {.common = &b, .common_size = sizeof b, .chunk = 1,
+                          .on_error = CREW_CONTINUE, .statuses = statuses};
+    crew_job *job = crew_map_async(p, wait_there, NULL, 0, parties - 1, NULL, 0, &opts, &err);
+    assert_non_null(job);
+    CREWTEST_WAIT(crew_barrier_n_waiting(b) == parties - 1, 30);
+    pid_t pid = (pid_t)crewtest_get(CELL_PID);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    while (crewtest_state(pid))
+        ; /* no pause, in which others may hear of it */
+    double from = crewtest_now();
+    assert_int_equal(crew_barrier_wait(b, CREW_FOREVER), CREW_EBROKEN);
+    assert_code(crew_job_get(job, 30, &err), CREW_EFAILED, &err);
+    assert_within(from, 3);
+    assert_int_equal(statuses[0] + statuses[1], CREW_EDIED);
+    assert_int_equal(crewtest_get(CELL_ACTS), 0);
+    crew_job_free(job);
+    crewtest_free(p);
+    assert_int_equal(crew_barrier_destroy(b), 0);
+}
+
+static int count_act(crew_call *call) {
+    (void)call;
+    crewtest_add(CELL_ACTS, 1);
+    return 0;
+}
+
+static void barrier__waiter_known_to_be_dead__nobody_passes(void **state) {
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        known_to_be_dead(2, NULL);
+        known_to_be_dead(3, count_act);
+    }
+}
+
 /* It was counted, and sleeps through the end of its round. */
 static void barrier__waiter_killed_when_its_round_is_over__the_next_one_breaks(void **state) {
     crew_barrier b;
@@ -163,12 +206,6 @@ static void barrier__party_dies_elsewhere__a_wait_with_a_limit_is_over_in_time(v
 
 /* Three parties; a death breaks the round, somebody mends it, the replacement comes.
  * Now and then one has no patience. */
-static int count_act(crew_call *call) {
-    (void)call;
-    crewtest_add(CELL_ACTS, 1);
-    return 0;
-}
-
 static int hammer_rounds(crew_call *call) {
     crew_barrier b = *CREW_COMMON(call, crew_barrier);
     uint64_t chance = crewtest_mix((uint64_t)getpid());
@@ -214,6 +251,7 @@ int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
         CREWTEST(barrier__waiter_killed__it_breaks_for_the_others),
+        CREWTEST(barrier__waiter_known_to_be_dead__nobody_passes),
         CREWTEST(barrier__waiter_killed_when_its_round_is_over__the_next_one_breaks),
         CREWTEST(barrier__killed_in_the_action__it_breaks_for_the_others),
         CREWTEST(barrier__party_dies_elsewhere__a_wait_with_a_limit_is_over_in_time),
