@@ -8,7 +8,6 @@
 
 #include <sched.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "step_kill.h"
 #include "team/arena_core.h"
@@ -47,12 +46,6 @@ static void lay_arena(struct world *w) {
     crew_error err;
     assert_int_equal(cw_arena_create(&w->arena, &w->seg, ARENA_AT, UINT64_MAX, &err), 0);
     w->arena.seg = &w->seg;
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* What the arena must be, whoever died: whole, with exactly the blocks that the
@@ -330,19 +323,12 @@ static void arena__killed_after_each_step__is_whole_and_leaks_nothing(void **sta
 
 /* ---- many processes, killed at random ---- */
 
-static uint64_t next_random(uint64_t *s) {
-    *s ^= *s << 13;
-    *s ^= *s >> 7;
-    *s ^= *s << 17;
-    return *s;
-}
-
 static void worker(struct world *w, int number, uint64_t seed) {
     struct board *b = w->board;
     static const size_t sizes[] = {1, 100, 1000, 5000, 20000, 32768, 70000, 300000};
     crew_error err;
     while (!b->stop) {
-        int i = number * CELLS_PER_WORKER + (int)(next_random(&seed) % CELLS_PER_WORKER);
+        int i = number * CELLS_PER_WORKER + (int)(draw(&seed) % CELLS_PER_WORKER);
         cw_off off = b->cells[i];
         if (off) {
             uint64_t *words = cw_ptr(&w->arena, off);
@@ -354,9 +340,9 @@ static void worker(struct world *w, int number, uint64_t seed) {
             if (b->cells[i])
                 b->wrong = 2;
         } else {
-            size_t size = sizes[next_random(&seed) % 8];
-            bool pages = next_random(&seed) % 8 == 0;
-            bool zero = pages || next_random(&seed) % 4 == 0;
+            size_t size = sizes[draw(&seed) % 8];
+            bool pages = draw(&seed) % 8 == 0;
+            bool zero = pages || draw(&seed) % 4 == 0;
             off = pages  ? cw_alloc_pages(&w->arena, size, commit, NULL, &b->cells[i], &err)
                   : zero ? cw_alloc_zero(&w->arena, size, &b->cells[i], &err)
                        : cw_alloc(&w->arena, size, &b->cells[i], &err);
@@ -367,7 +353,7 @@ static void worker(struct world *w, int number, uint64_t seed) {
                 for (size_t k = 0; k < size / 8; k++)
                     if (words[k])
                         b->wrong = 3;
-            words[0] = words[7] = next_random(&seed) | 1;
+            words[0] = words[7] = draw(&seed) | 1;
             if (size > 64)
                 memset((char *)words + size - 8, 0xee, 8);
             b->stamps[i] = words[0];
@@ -389,29 +375,28 @@ static pid_t start(struct world *w, int number, uint64_t seed) {
 
 static void arena__workers_killed_at_random__is_whole_and_leaks_nothing(void **state) {
     (void)state;
-    const char *text = getenv("CREW_TEST_KILLS"), *given = getenv("CREW_TEST_SEED");
+    const char *text = getenv("CREW_TEST_KILLS");
     int kills = text ? atoi(text) : 300;
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)(now() * 1e6) | 1;
-    print_message("seed %llu\n", (unsigned long long)seed);
+    uint64_t seed = plain_seed();
     struct world w = open_world();
     lay_arena(&w);
     w.arena.head->cap = 64; /* so that memory is given back now and then */
     pid_t pids[WORKERS];
     for (int i = 0; i < WORKERS; i++)
-        pids[i] = start(&w, i, next_random(&seed));
+        pids[i] = start(&w, i, draw(&seed));
     double begin = now();
     int done = 0;
     uint64_t before = 0;
     for (; done < kills && (text || now() - begin < 15); done++) {
-        double until = now() + 1e-6 * (double)(next_random(&seed) % 4000);
+        double until = now() + 1e-6 * (double)(draw(&seed) % 4000);
         while (now() < until)
             sched_yield();
-        int i = (int)(next_random(&seed) % WORKERS);
+        int i = (int)(draw(&seed) % WORKERS);
         int status;
         kill(pids[i], SIGKILL);
         assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        pids[i] = start(&w, i, next_random(&seed));
+        pids[i] = start(&w, i, draw(&seed));
         double limit = now() + 10; /* the living go on */
         while (w.board->operations == before && now() < limit)
             sched_yield();
@@ -419,17 +404,7 @@ static void arena__workers_killed_at_random__is_whole_and_leaks_nothing(void **s
         before = w.board->operations;
     }
     w.board->stop = 1;
-    double limit = now() + 10;
-    for (int i = 0; i < WORKERS; i++) {
-        int status;
-        pid_t got;
-        while ((got = waitpid(pids[i], &status, WNOHANG)) == 0 && now() < limit)
-            sched_yield();
-        if (got == 0)
-            kill(pids[i], SIGKILL);
-        assert_int_equal(got, pids[i]);
-        assert_int_equal(status, 0);
-    }
+    reap(pids, WORKERS);
     print_message("%d kills in %.1f s, %llu operations\n", done, now() - begin,
                   (unsigned long long)w.board->operations);
     assert_int_equal(w.board->wrong, 0);

@@ -132,15 +132,27 @@ static int send_twenty_and_die(crew_call *call) {
     return 0;
 }
 
+/* One worker, which dies once and is replaced, and a pipe. */
+static crew_pool *open_mortal(crew_conn *a, crew_conn *b) {
+    crew_pool_opts opts = crewtest_opts(1);
+    opts.retries = 1;
+    crew_pool *p = crewtest_open_opts(&opts);
+    assert_int_equal(crew_pipe_create(a, b, false), 0);
+    return p;
+}
+
+static void close_both(crew_pool *p, crew_conn a, crew_conn b) {
+    crewtest_free(p);
+    assert_int_equal(crew_conn_close(a), 0);
+    assert_int_equal(crew_conn_close(b), 0);
+}
+
 /* Also when the far side looks after another one has gone on in its place. */
 static void owner__killed_and_replaced_unseen__its_end_is_read_between_the_two(void **state) {
     crew_error err;
     crew_conn a, b;
     (void)state;
-    crew_pool_opts opts = crewtest_opts(1);
-    opts.retries = 1;
-    crew_pool *p = crewtest_open_opts(&opts);
-    assert_int_equal(crew_pipe_create(&a, &b, false), 0);
+    crew_pool *p = open_mortal(&a, &b);
     assert_ok(crew_apply(p, send_twenty_and_die, &b, sizeof b, NULL, 0, &err), &err);
     for (int64_t i = 1; i <= 40; i++) {
         if (i == 21)
@@ -148,9 +160,7 @@ static void owner__killed_and_replaced_unseen__its_end_is_read_between_the_two(v
         assert_int_equal(recv_number(a, 0), i);
     }
     assert_int_equal(recv_number(a, 0), CREW_ETIMEDOUT);
-    crewtest_free(p);
-    assert_int_equal(crew_conn_close(a), 0);
-    assert_int_equal(crew_conn_close(b), 0);
+    close_both(p, a, b);
 }
 
 static int take_ten_and_die(crew_call *call) {
@@ -168,16 +178,11 @@ static void reader__killed__its_replacement_reads_on_where_it_was(void **state) 
     crew_error err;
     crew_conn a, b;
     (void)state;
-    crew_pool_opts opts = crewtest_opts(1);
-    opts.retries = 1;
-    crew_pool *p = crewtest_open_opts(&opts);
-    assert_int_equal(crew_pipe_create(&a, &b, false), 0);
+    crew_pool *p = open_mortal(&a, &b);
     for (int64_t i = 1; i <= 20; i++)
         assert_int_equal(send_number(b, i, 20), 0);
     assert_ok(crew_apply(p, take_ten_and_die, &a, sizeof a, NULL, 0, &err), &err);
-    crewtest_free(p);
-    assert_int_equal(crew_conn_close(a), 0);
-    assert_int_equal(crew_conn_close(b), 0);
+    close_both(p, a, b);
 }
 
 static int make_some_and_die(crew_call *call) {

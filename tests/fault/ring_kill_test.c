@@ -9,16 +9,9 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "step_kill.h"
 #include "team/ring.h"
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void *shared(size_t size) {
     void *p =
@@ -157,33 +150,11 @@ static pid_t start(cw_ring *ring, struct board *b, int number) {
     return pid;
 }
 
-static void reap(const pid_t *pids, int n) {
-    double limit = now() + 10;
-    for (int i = 0; i < n; i++) {
-        int status;
-        pid_t got;
-        while ((got = waitpid(pids[i], &status, WNOHANG)) == 0 && now() < limit)
-            sched_yield();
-        if (got == 0)
-            kill(pids[i], SIGKILL);
-        assert_int_equal(got, pids[i]);
-        assert_int_equal(status, 0);
-    }
-}
-
-static uint64_t next_random(uint64_t *s) {
-    *s ^= *s << 13;
-    *s ^= *s >> 7;
-    *s ^= *s << 17;
-    return *s;
-}
-
 static void ring__ends_killed_at_random__loses_at_most_what_the_dead_had(void **state) {
     (void)state;
-    const char *text = getenv("CREW_TEST_KILLS"), *given = getenv("CREW_TEST_SEED");
+    const char *text = getenv("CREW_TEST_KILLS");
     int kills = text ? atoi(text) : 300;
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)(now() * 1e6) | 1;
-    print_message("seed %llu\n", (unsigned long long)seed);
+    uint64_t seed = plain_seed();
     cw_ring *ring = shared(cw_ring_bytes(6));
     struct board *b = shared(sizeof *b);
     cw_ring_init(ring, 6);
@@ -193,10 +164,10 @@ static void ring__ends_killed_at_random__loses_at_most_what_the_dead_had(void **
     double begin = now();
     int done = 0, dead_poppers = 0;
     for (; done < kills && (text || now() - begin < 10); done++) {
-        double until = now() + 1e-6 * (double)(next_random(&seed) % 4000);
+        double until = now() + 1e-6 * (double)(draw(&seed) % 4000);
         while (now() < until)
             sched_yield();
-        int i = (int)(next_random(&seed) % (PUSHERS + POPPERS));
+        int i = (int)(draw(&seed) % (PUSHERS + POPPERS));
         int status;
         kill(pids[i], SIGKILL);
         assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/plain.h"
+
 /* A sanitizer's own code would be stepped through, too, for minutes. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define STEP_TOO_SLOW 1
@@ -155,6 +157,21 @@ static inline enum step_result step_kill(void (*operation)(void *), void *arg,
     sched_setaffinity(0, sizeof before, &before);
     free(w.shadow);
     return result;
+}
+
+/* All of them end, well, within ten seconds. */
+static inline void reap(const pid_t *pids, int n) {
+    double limit = now() + 10;
+    for (int i = 0; i < n; i++) {
+        int status;
+        pid_t got;
+        while ((got = waitpid(pids[i], &status, WNOHANG)) == 0 && now() < limit)
+            sched_yield();
+        if (got == 0)
+            kill(pids[i], SIGKILL);
+        assert_int_equal(got, pids[i]);
+        assert_int_equal(status, 0);
+    }
 }
 
 #endif

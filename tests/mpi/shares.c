@@ -131,8 +131,11 @@ static void assert_shared(crew_pool *p) {
 
 /* ---- tests --------------------------------------------------------------- */
 
+static int64_t in[COUNT], out[COUNT];
+static int statuses[COUNT];
+static const crew_map_opts all = {.on_error = CREW_CONTINUE, .statuses = statuses};
+
 static void map__a_node_becomes_slow__others_take_over_and_each_item_runs_once(void **state) {
-    static int64_t in[COUNT], out[COUNT];
     crew_error err;
     (void)state;
     crew_pool *p = open_pool();
@@ -187,7 +190,6 @@ static void for__a_node_becomes_slow__blocks_tile_the_range(void **state) {
 }
 
 static void stop__a_node_becomes_slow__the_lowest_failure_is_named(void **state) {
-    static int64_t in[COUNT], out[COUNT];
     crew_error err;
     (void)state;
     crew_pool *p = open_pool();
@@ -200,14 +202,11 @@ static void stop__a_node_becomes_slow__the_lowest_failure_is_named(void **state)
 }
 
 static void continue__a_node_becomes_slow__all_failures_are_named(void **state) {
-    static int64_t in[COUNT], out[COUNT];
-    static int statuses[COUNT];
-    crew_map_opts opts = {.on_error = CREW_CONTINUE, .statuses = statuses};
     crew_error err;
     (void)state;
     crew_pool *p = open_pool();
     for (int maps = 0; again(p, &maps);) {
-        assert_code(crew_map(p, fails_late, in, COUNT, out, &opts, &err), CREW_EFAILED, &err);
+        assert_code(crew_map(p, fails_late, in, COUNT, out, &all, &err), CREW_EFAILED, &err);
         for (int64_t i = 0; i < COUNT; i++)
             assert_int_equal(statuses[i], i < COUNT / 2 ? 0 : CREW_EFAILED);
         assert_once(COUNT);
@@ -217,13 +216,10 @@ static void continue__a_node_becomes_slow__all_failures_are_named(void **state) 
 }
 
 static void children__that_fail_after_their_item_was_done__count(void **state) {
-    static int64_t in[COUNT], out[COUNT];
-    static int statuses[COUNT];
-    crew_map_opts opts = {.on_error = CREW_CONTINUE, .statuses = statuses};
     crew_error err;
     (void)state;
     crew_pool *p = open_pool();
-    assert_code(crew_map(p, parent, in, COUNT, out, &opts, &err), CREW_EFAILED, &err);
+    assert_code(crew_map(p, parent, in, COUNT, out, &all, &err), CREW_EFAILED, &err);
     for (int64_t i = 0; i < COUNT; i++)
         assert_int_equal(statuses[i], i % 100 == 99 ? CREW_EFAILED : 0);
     assert_once(COUNT);
@@ -231,7 +227,6 @@ static void children__that_fail_after_their_item_was_done__count(void **state) {
 }
 
 static void workers__die_while_their_node_is_slow__each_result_is_there(void **state) {
-    static int64_t in[COUNT], out[COUNT];
     crew_error err;
     (void)state;
     crew_pool *p = open_pool();

@@ -8,30 +8,19 @@
 #include <cmocka.h>
 
 #include "support/fleetsim.h"
+#include "support/plain.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static uint64_t seed, one;
 
 enum { SEEDS = 1000, NODES = 14, LOSSES = 16 };
 
-static uint64_t draw(uint64_t *s) {
-    uint64_t x = *s += 0x9e3779b97f4a7c15ull;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-    return x ^ x >> 31;
-}
-
-static double unit(uint64_t *s) {
-    return ((double)(draw(s) >> 11) + 0.5) * 0x1p-53;
-}
-
 /* From lo to hi, evenly in the logarithm. */
 static double spread(uint64_t *s, double lo, double hi) {
-    return lo * pow(hi / lo, unit(s));
+    return lo * pow(hi / lo, draw_unit(s));
 }
 
 static int64_t below(uint64_t *s, int64_t n) {
@@ -97,7 +86,7 @@ static void choose_losses(struct chosen *c, uint64_t *s) {
     for (int i = 0; i < h->losses_count; i++) {
         struct fleetsim_loss *l = &c->losses[i];
         l->node = 1 + (int)below(s, h->nodes - 1);
-        l->at = (int64_t)(1.5 * unit(s) * length);
+        l->at = (int64_t)(1.5 * draw_unit(s) * length);
         l->notice = (int64_t)spread(s, 1, 2 * length + 2);
         l->back = below(s, 2) ? (int64_t)spread(s, 1, length + 2) : 0;
         l->partition = below(s, 2);
@@ -187,11 +176,9 @@ static void random_fleets__same_seed__same_run(void **state) {
 }
 
 int main(void) {
-    const char *given = getenv("CREW_TEST_SEED"), *alone = getenv("CREW_TEST_ONE");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    const char *alone = getenv("CREW_TEST_ONE");
     one = alone ? strtoull(alone, NULL, 0) : 0;
-    printf("seed %llu\n", (unsigned long long)seed);
-    fflush(stdout);
+    seed = plain_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_fleets__every_item_finishes_once),
         cmocka_unit_test(random_fleets__same_seed__same_run),

@@ -14,9 +14,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "support/plain.h"
 #include "team/arena_core.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -66,19 +66,6 @@ static uint64_t resident(struct world *w) {
     struct stat st;
     assert_int_equal(fstat(w->seg.fd, &st), 0);
     return (uint64_t)st.st_blocks * 512;
-}
-
-static uint64_t next_random(uint64_t *s) {
-    *s ^= *s << 13;
-    *s ^= *s >> 7;
-    *s ^= *s << 17;
-    return *s;
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void classes__of_each_size__waste_at_most_a_quarter(void **state) {
@@ -299,22 +286,20 @@ static void free__below_the_cap__keeps_pages(void **state) {
 
 static void alloc__at_random__agrees_with_a_model(void **state) {
     struct world *w = *state;
-    const char *given = getenv("CREW_TEST_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)(now() * 1e6) | 1;
-    print_message("seed %llu\n", (unsigned long long)seed);
+    uint64_t seed = plain_seed();
     w->a.head->cap = 100;
     size_t sizes[CELLS] = {0};
     for (int step = 0; step < 30000; step++) {
-        int i = (int)(next_random(&seed) % CELLS);
+        int i = (int)(draw(&seed) % CELLS);
         if (w->cells[i]) {
             unsigned char *p = cw_ptr(&w->a, w->cells[i]);
             assert_int_equal(p[0], i & 0xff);
             assert_int_equal(p[sizes[i] - 1], i & 0xff);
             cw_free_cell(&w->a, &w->cells[i]);
         } else {
-            unsigned bits = next_random(&seed) % 19;
-            sizes[i] = 1 + next_random(&seed) % ((size_t)1 << bits);
-            bool zero = next_random(&seed) % 2;
+            unsigned bits = draw(&seed) % 19;
+            sizes[i] = 1 + draw(&seed) % ((size_t)1 << bits);
+            bool zero = draw(&seed) % 2;
             cw_off off = zero ? cw_alloc_zero(&w->a, sizes[i], &w->cells[i], NULL)
                               : cw_alloc(&w->a, sizes[i], &w->cells[i], NULL);
             assert_true(off != 0);
@@ -462,8 +447,8 @@ static void *hammer(void *arg) {
     struct world *w = job->w;
     uint64_t seed = job->seed;
     for (int step = 0; step < STEPS; step++) {
-        int i = job->number * (CELLS / THREADS) + (int)(next_random(&seed) % (CELLS / THREADS));
-        if (next_random(&seed) % 64 == 0)
+        int i = job->number * (CELLS / THREADS) + (int)(draw(&seed) % (CELLS / THREADS));
+        if (draw(&seed) % 64 == 0)
             i = 0; /* several free it; only thread 0 fills it */
         if (w->cells[i] || (i == 0 && job->number != 0)) {
             if (i != 0) {
@@ -472,8 +457,8 @@ static void *hammer(void *arg) {
             }
             cw_free_cell(&w->a, &w->cells[i]);
         } else {
-            size_t size = (size_t)1 << next_random(&seed) % 18;
-            cw_off off = next_random(&seed) % 2 ? cw_alloc(&w->a, size, &w->cells[i], NULL)
+            size_t size = (size_t)1 << draw(&seed) % 18;
+            cw_off off = draw(&seed) % 2 ? cw_alloc(&w->a, size, &w->cells[i], NULL)
                                                 : cw_alloc_zero(&w->a, size, &w->cells[i], NULL);
             job->wrong |= off == 0;
             if (off && i != 0)
@@ -491,7 +476,7 @@ static void arena__used_by_threads__stays_whole(void **state) {
     pthread_t threads[THREADS];
     struct job jobs[THREADS];
     for (int i = 0; i < THREADS; i++) {
-        jobs[i] = (struct job){w, next_random(&seed), i, 0};
+        jobs[i] = (struct job){w, draw(&seed), i, 0};
         assert_int_equal(pthread_create(&threads[i], NULL, hammer, &jobs[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {

@@ -1,4 +1,5 @@
 /* unit/batch_test.c - processors that batch systems' environments tell of. */
+#include "support/plain.h"
 #include "topo/batch.h"
 
 #include <setjmp.h>
@@ -12,11 +13,7 @@
 static const char *const *environment;
 
 static const char *get(const char *name) {
-    size_t n = strlen(name);
-    for (const char *const *e = environment; *e; e++)
-        if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
-            return *e + n + 1;
-    return NULL;
+    return plain_setting(environment, name);
 }
 
 static void cpus__each_systems_environment__tells_node_and_task(void **state) {

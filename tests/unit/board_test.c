@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "support/plain.h"
 #include "team/member.h"
 
 #include <crew/pool.h>
@@ -26,10 +26,6 @@ enum { START = 4096, BELL_AT = 64, MEMBERS = 4, INDICES = 1 << 16 };
 static const double PATIENCE = 60;
 
 static uint64_t seed;
-
-static uint64_t draw(uint64_t *s) {
-    return crewtest_mix(*s += 0x9e3779b97f4a7c15ULL);
-}
 
 /* ---- a team by hand ---- */
 
@@ -777,9 +773,7 @@ static void map__items_that_spawn_while_counted_anew__has_no_child_left(void **s
 }
 
 int main(void) {
-    const char *given = getenv("CREW_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("seed %llu\n", (unsigned long long)seed);
+    seed = plain_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tasks__posted_one_by_one__run_once_and_answer),
         cmocka_unit_test(tasks__for_all_members_at_once__one_wake_wakes_the_next),

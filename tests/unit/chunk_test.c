@@ -9,24 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "sched/chunk.h"
+#include "support/plain.h"
 
 #include <crew/pool.h>
 
 static uint64_t seed;
-
-static uint64_t draw(uint64_t *s) {
-    uint64_t x = *s += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
-    return x ^ x >> 31;
-}
-
-static double unit(uint64_t *s) {
-    return ((double)(draw(s) >> 11) + 0.5) * 0x1p-53;
-}
 
 /* ---- the fixed schedules ---- */
 
@@ -186,7 +175,7 @@ static void fill(double *sum, enum cost cost, int64_t count, double mean, uint64
     for (int64_t i = 0; i < count; i++) {
         double at = (double)i, last = (double)(count - 1);
         double ns = cost == CONSTANT      ? mean
-                    : cost == EXPONENTIAL ? -log(unit(s)) * mean
+                    : cost == EXPONENTIAL ? -log(draw_unit(s)) * mean
                     : cost == GROWING     ? mean * exp(rate * at)
                     : cost == FALLING     ? mean * exp(rate * (last - at))
                     : i == count - 1      ? mean * 1000
@@ -213,7 +202,7 @@ static struct outcome simulate(const struct cw_chunk_rule *rule, const double *s
     struct outcome o = {0};
     memset(times, 0, (size_t)rule->count);
     for (int64_t i = 0; i < rule->workers; i++) /* nobody wakes at the same moment */
-        workers[i].now = unit(s) * CLAIM_NS;
+        workers[i].now = draw_unit(s) * CLAIM_NS;
     for (int64_t at = 0; at < rule->count;) {
         struct virtual_worker *w = &workers[0];
         for (int64_t i = 1; i < rule->workers; i++)
@@ -288,9 +277,9 @@ static void auto__simulated_maps__end_together_and_claim_cheaply(void **state) {
     for (int round = 0; round < SEEDS; round++)
         for (int cost = 0; cost < COSTS; cost++) {
             uint64_t s = seed * 1000003 + (uint64_t)(round * COSTS + cost);
-            int64_t count = (int64_t)pow(10, 5 * unit(&s)) + 1;
+            int64_t count = (int64_t)pow(10, 5 * draw_unit(&s)) + 1;
             int64_t w = workers[draw(&s) % 7];
-            double mean = pow(10, 6 * unit(&s)); /* a nanosecond to a millisecond */
+            double mean = pow(10, 6 * draw_unit(&s)); /* a nanosecond to a millisecond */
             check_map((enum cost)cost, count, w, mean, s);
         }
 }
@@ -303,14 +292,12 @@ static void auto__simulated_maps_of_tiny_items__claim_cheaply(void **state) {
             uint64_t s = seed * 1000033 + (uint64_t)(round * COSTS + cost);
             int64_t w = (int64_t)(draw(&s) % 8) + 1;
             double mean = cost == CONSTANT || cost == EXPONENTIAL ? 20 : 1;
-            check_map((enum cost)cost, 1000000, w, mean * (1 + unit(&s)), s);
+            check_map((enum cost)cost, 1000000, w, mean * (1 + draw_unit(&s)), s);
         }
 }
 
 int main(void) {
-    const char *given = getenv("CREW_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("seed %llu\n", (unsigned long long)seed);
+    seed = plain_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(static__no_chunk__is_one_share_each),
         cmocka_unit_test(dynamic__no_chunk__is_one_item),

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "sched/gang.h"
+#include "support/plain.h"
 
 /* ---- scripts ---------------------------------------------------------------- */
 
@@ -160,12 +160,6 @@ static void gang__member_lost_while_it_runs__fails_and_others_end_later(void **s
 
 static uint64_t seed;
 
-static uint64_t draw(uint64_t *s) {
-    uint64_t x = *s += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
-    return x ^ x >> 31;
-}
 static int below(uint64_t *s, int n) {
     return (int)(draw(s) % (uint64_t)n);
 }
@@ -309,10 +303,7 @@ static void gang__random_loads_and_losses__each_runs_once_and_none_starves(void 
 }
 
 int main(void) {
-    const char *given = getenv("CREW_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) << 16;
-    printf("CREW_TEST_SEED=%llu\n", (unsigned long long)seed);
-    fflush(stdout);
+    seed = plain_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gang__alone__is_called_begins_and_ends),
         cmocka_unit_test(gang__two_that_fit_side_by_side__run_at_the_same_time),

@@ -1,12 +1,12 @@
 /* The file format of journals: what is damaged is not believed, what is whole is found. */
 #include "journal/format.h"
+#include "support/plain.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -27,14 +27,7 @@ struct journal {
     bool broken; /* reading fails behind the head */
 };
 
-static uint64_t state = 1;
-
-static uint64_t draw(void) {
-    uint64_t z = (state += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
+static uint64_t drawn = 1;
 
 static ptrdiff_t read_memory(void *ctx, uint64_t at, void *to, size_t size) {
     const struct journal *j = ctx;
@@ -50,7 +43,7 @@ static ptrdiff_t read_memory(void *ctx, uint64_t at, void *to, size_t size) {
 static void begin(struct journal *j) {
     memset(j, 0, sizeof *j);
     j->head = (struct cw_journal_head){.kind = CW_JOURNAL_MAP,
-                                       .nonce = draw(),
+                                       .nonce = draw(&drawn),
                                        .object = 11,
                                        .offset = 12,
                                        .count = 1000,
@@ -87,9 +80,9 @@ static void append(struct journal *j, const void *body, size_t size) {
 static void append_some(struct journal *j, int count, size_t most) {
     unsigned char body[4096];
     for (int i = 0; i < count; i++) {
-        size_t size = (size_t)(draw() % (most + 1));
+        size_t size = (size_t)(draw(&drawn) % (most + 1));
         for (size_t k = 0; k < size; k++)
-            body[k] = (unsigned char)draw();
+            body[k] = (unsigned char)draw(&drawn);
         append(j, body, size);
     }
 }
@@ -256,25 +249,25 @@ static void journal__that_cannot_be_read__is_said(void **unused) {
 static void mutate(struct journal *j) {
     if (j->size == 0)
         return;
-    size_t at = (size_t)(draw() % j->size), n = (size_t)(draw() % 200), from;
+    size_t at = (size_t)(draw(&drawn) % j->size), n = (size_t)(draw(&drawn) % 200), from;
     n = n < j->size - at ? n : j->size - at;
-    switch (draw() % 6) {
+    switch (draw(&drawn) % 6) {
     case 0:
-        j->bytes[at] ^= (unsigned char)(1 + draw() % 255);
+        j->bytes[at] ^= (unsigned char)(1 + draw(&drawn) % 255);
         break;
     case 1: /* zeros */
         memset(j->bytes + at, 0, n);
         break;
     case 2: /* noise */
         for (size_t i = 0; i < n; i++)
-            j->bytes[at + i] = (unsigned char)draw();
+            j->bytes[at + i] = (unsigned char)draw(&drawn);
         break;
     case 3: /* bytes are lost */
         memmove(j->bytes + at, j->bytes + at + n, j->size - at - n);
         j->size -= n;
         break;
     case 4: /* a part of it lies elsewhere, too */
-        from = (size_t)(draw() % j->size) / 8 * 8;
+        from = (size_t)(draw(&drawn) % j->size) / 8 * 8;
         at = at / 8 * 8;
         n = n < j->size - from ? n : j->size - from;
         n = n < j->size - at ? n : j->size - at;
@@ -289,16 +282,13 @@ static void journal__damaged_at_random__nothing_false_is_found(void **unused) {
     static struct journal j;
     struct cw_journal_seen seen;
     (void)unused;
-    const char *given = getenv("CREW_TEST_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    printf("CREW_TEST_SEED=%llu\n", (unsigned long long)seed);
-    state = seed;
+    drawn = plain_seed();
     int64_t kept = 0, all = 0;
     for (int round = 0; round < 3000; round++) {
         begin(&j);
-        append_some(&j, 1 + (int)(draw() % 30), round % 10 == 0 ? 2000 : 60);
+        append_some(&j, 1 + (int)(draw(&drawn) % 30), round % 10 == 0 ? 2000 : 60);
         struct journal *bad = copy_of(&j);
-        for (uint64_t times = 1 + draw() % 4; times > 0; times--)
+        for (uint64_t times = 1 + draw(&drawn) % 4; times > 0; times--)
             mutate(bad);
         const struct cw_journal_file file = {read_memory, bad};
         struct cw_journal_head head;

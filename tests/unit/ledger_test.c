@@ -8,18 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "sched/ledger.h"
+#include "support/plain.h"
 
 static uint64_t seed;
-
-static uint64_t draw(uint64_t *s) {
-    uint64_t x = *s += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
-    return x ^ x >> 31;
-}
 
 static void gap__small_cases__are_the_first_unmarked_runs(void **state) {
     (void)state;
@@ -180,9 +173,7 @@ static void respawn__unready_between_idle_deaths__does_not_forgive_them(void **s
 }
 
 int main(void) {
-    const char *given = getenv("CREW_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("seed %llu\n", (unsigned long long)seed);
+    seed = plain_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gap__small_cases__are_the_first_unmarked_runs),
         cmocka_unit_test(gap__empty_and_inverted_ranges__have_none),

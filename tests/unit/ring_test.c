@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "support/plain.h"
 #include "team/ring.h"
 
 static cw_ring *make_ring(uint32_t log2_size) {
@@ -177,12 +177,6 @@ static void ring__pushed_and_popped_by_threads__passes_each_value_once(void **st
     assert_true(cw_ring_empty(s->ring));
     drop_ring(s->ring);
     free(s);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* Messages a second between forked processes: `ends` push and as many pop. */

@@ -3,6 +3,7 @@
 #include "base/stopwords.h"
 #include "sched/stop.h"
 #include "topo/batch.h"
+#include "support/plain.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -182,11 +183,7 @@ static void limit__given_and_of_the_batch_system__the_given_one_counts(void **st
 static const char *const *environment;
 
 static const char *get(const char *name) {
-    size_t n = strlen(name);
-    for (const char *const *e = environment; *e; e++)
-        if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
-            return *e + n + 1;
-    return NULL;
+    return plain_setting(environment, name);
 }
 
 static void batch__its_limit__is_what_its_environment_tells(void **state) {

@@ -2,6 +2,7 @@
 #include "topo/topo.h"
 
 #include "base/config.h"
+#include "support/plain.h"
 
 #include <crew/pool.h>
 
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -521,8 +521,7 @@ static void machine__described__in_one_line(void **state) {
 static uint64_t random_state;
 
 static int below(int n) {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (int)((random_state >> 33) % (uint64_t)n);
+    return (int)(draw(&random_state) % (uint64_t)n);
 }
 
 static bool subset(const cw_cpuset *a, const cw_cpuset *b) {
@@ -581,9 +580,7 @@ static void place__random_machines_masks_and_requests__keep_the_rules(void **sta
                                            HYBRID,
                                            "pack:2 l3:2 core:2 pu:2(indexes=2*8:8*1)"};
     enum { MACHINES = sizeof machines / sizeof machines[0], WORKERS = 150 };
-    const char *given = getenv("CREW_TEST_SEED");
-    random_state = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("seed %llu\n", (unsigned long long)random_state);
+    random_state = plain_seed();
     static struct cw_place places[WORKERS], scattered[WORKERS];
     for (int m = 0; m < MACHINES; m++) {
         cw_topo *t = machine(machines[m]);
