@@ -25,6 +25,8 @@ enum { COPIED_MOST = 1 << 20 };
 
 /* At most so many batches are written before they are put on the disk. */
 enum { LINE = 64 };
+/* Where there is little room: so many bytes at a time. */
+enum { PIECE = 64 << 10 };
 
 /* Records, one behind the other; the body of the last may lie elsewhere. */
 struct batch {
@@ -66,8 +68,9 @@ struct cw_journal {
     uint64_t durable, at;
     struct cw_journal_head head; /* of a file that is new; `headless`: it is not there yet */
     bool headless;
-    bool dirty; /* written, but not known to be on the disk */
-    bool fresh; /* nor are its head and its name */
+    bool dirty;   /* written, but not known to be on the disk */
+    bool careful; /* there was an error: pieces are written, and each is synced */
+    bool fresh;   /* nor are its head and its name */
 };
 
 /* What its user hears of at once, each once: the work may last for days yet. */
@@ -89,30 +92,13 @@ void cw_journals_forked(void) {
 
 /* ---- writing ---- */
 
-/* So much of it could be written: the records that are whole stay, the rest waits. */
-static void keep_whole(struct cw_journal *jn, struct batch *b, uint64_t written) {
-    struct cw_journal_record record;
-    uint64_t whole = 0, size = b->used - b->from;
-    while (whole + sizeof record <= size) {
-        memcpy(&record, b->bytes + b->from + whole, sizeof record);
-        uint64_t next = cw_journal_next(&record, whole);
-        if (next > written || next > size)
-            break;
-        whole = next;
-    }
-    b->from += whole;
-    jn->at += whole;
-    jn->dirty = jn->dirty || whole;
-    cw_logfile_cut(jn->fd, jn->at); /* no half record, if that can be helped */
-}
-
 /* The head, twice, into a file that has none. */
 static int write_head(struct cw_journal *jn) {
     char copies[CW_JOURNAL_START] = {0};
     memcpy(copies, &jn->head, sizeof jn->head);
     memcpy(copies + CW_JOURNAL_COPY, &jn->head, sizeof jn->head);
     struct iovec piece = {copies, sizeof copies};
-    int rc = cw_logfile_write(jn->fd, 0, &piece, 1, NULL);
+    int rc = cw_logfile_write(jn->fd, 0, &piece, 1);
     /* Of a file whose length outlived its contents, there may be zeros behind it. */
     if (rc == 0)
         rc = cw_logfile_cut(jn->fd, CW_JOURNAL_START);
@@ -121,27 +107,48 @@ static int write_head(struct cw_journal *jn) {
     return rc;
 }
 
+/* From where it is, whole records of `most` bytes, or one. */
+static size_t some_of(const struct batch *b, size_t most) {
+    struct cw_journal_record record;
+    size_t end = b->from;
+    do {
+        memcpy(&record, b->bytes + end, sizeof record);
+        uint64_t next = cw_journal_next(&record, end);
+        if (next > b->used || (end > b->from && next - b->from > most))
+            break; /* the one whose body lies elsewhere; or it is enough */
+        end = (size_t)next;
+    } while (end < b->used);
+    return end - b->from;
+}
+
+/* All of it, or a part. */
 static int write_batch(struct cw_journal *jn, struct batch *b) {
     static const char zeros[8];
-    struct iovec pieces[] = {{b->bytes + b->from, b->used - b->from},
-                             {(void *)(uintptr_t)b->body, b->body_size},
-                             {(void *)(uintptr_t)zeros, (size_t)-b->body_size % 8}};
-    uint64_t written;
-    int rc = cw_logfile_write(jn->fd, jn->at, pieces, 3, &written);
-    if (rc < 0) {
-        keep_whole(jn, b, written);
+    size_t size = jn->careful ? some_of(b, PIECE) : b->used - b->from;
+    bool part = size && b->from + size < b->used;
+    size = size ? size : b->used - b->from;
+    size_t behind = part ? 0 : b->body_size;
+    struct iovec pieces[] = {{b->bytes + b->from, size},
+                             {(void *)(uintptr_t)b->body, behind},
+                             {(void *)(uintptr_t)zeros, (size_t)-behind % 8}};
+    int rc = cw_logfile_write(jn->fd, jn->at, pieces, 3);
+    if (rc < 0)
         return rc;
-    }
-    jn->at += b->used - b->from + b->body_size + (size_t)-b->body_size % 8;
-    b->from = b->used;
-    jn->dirty = true;
+    jn->at += size + behind + (size_t)-behind % 8;
+    b->from += size;
+    jn->written += !part;
     return 0;
 }
 
+/* What waits; of that a piece, if care is taken. */
 static int write_line(struct cw_journal *jn) {
     int rc = jn->headless ? write_head(jn) : 0;
-    while (rc == 0 && jn->written < jn->count && (rc = write_batch(jn, &jn->line[jn->written])) == 0)
-        jn->written++;
+    bool enough = false;
+    while (rc == 0 && jn->written < jn->count && !enough) {
+        rc = write_batch(jn, &jn->line[jn->written]);
+        jn->dirty = true;
+        enough = jn->careful;
+    }
     return rc;
 }
 
@@ -163,41 +170,48 @@ static void forget_written(struct cw_journal *jn) {
     }
 }
 
-/* The disk may have lost what it was asked to keep, whatever it says next time (NFS is where
- * a full disk is told of so late): all of that is to be written again. */
+/* After any error since the last good sync. What it was about nobody can tell: on NFS a full
+ * disk is told of by some later call, and once, and the disk may have lost what a failed sync
+ * was about, whatever the next one says. So all of it is written again; in pieces, since
+ * there may be room for some. */
 static void write_again(struct cw_journal *jn) {
     for (int i = 0; i < jn->count; i++)
         jn->line[i].from = 0;
     jn->written = 0;
     jn->at = jn->durable;
     jn->headless = jn->fresh;
-    cw_logfile_cut(jn->fd, jn->at);
-}
-
-/* Puts on the disk what has been written. Without the lock. */
-static int make_durable(struct cw_journal *jn) {
-    int rc = jn->fresh ? cw_logfile_sync_name(jn->fd) : cw_logfile_sync(jn->fd);
     jn->dirty = false;
-    if (rc < 0) {
-        write_again(jn);
-        return rc;
-    }
-    jn->fresh = false;
-    forget_written(jn);
-    return 0;
+    jn->careful = true;
+    cw_logfile_cut(jn->fd, jn->at); /* no half record, if that can be helped */
 }
 
-static void note_result(struct cw_journal *jn, int rc) {
+/* Writes what is in the line, and puts it on the disk if there is enough of it, or no `more`.
+ * Without the lock. */
+static int write_out(struct cw_journal *jn, bool more) {
+    int rc = write_line(jn);
+    bool much = jn->count == LINE || jn->at - jn->durable >= WAITING_MOST || jn->careful;
+    if (rc == 0 && jn->dirty && (much || !more)) {
+        rc = jn->fresh ? cw_logfile_sync_name(jn->fd) : cw_logfile_sync(jn->fd);
+        if (rc == 0) {
+            jn->dirty = jn->fresh = false;
+            forget_written(jn);
+        }
+    }
+    if (rc < 0)
+        write_again(jn);
+    return rc;
+}
+
+static void note_result(struct cw_journal *jn, int trouble, int rc) {
     jn->sys = -rc;
-    if (rc < 0 && !jn->first_sys)
-        jn->first_sys = -rc;
+    if (!jn->first_sys)
+        jn->first_sys = trouble ? -trouble : -rc;
 }
 
 /* On stderr, what is new: who asks for the outcome hears of it in the end only. On the
  * journal's thread, or after it; with the lock, which it gives up meanwhile. */
 static void tell_trouble(struct cw_journal *jn) {
-    bool waits = jn->sys && (jn->count || jn->headless);
-    unsigned now = (waits ? UNWRITTEN : 0) | (jn->dropped ? DROPPED : 0) | (jn->gone ? GONE : 0);
+    unsigned now = (jn->first_sys ? UNWRITTEN : 0) | (jn->dropped ? DROPPED : 0) | (jn->gone ? GONE : 0);
     unsigned news = now & ~jn->told;
     int sys = jn->sys ? jn->sys : jn->first_sys;
     jn->told |= now;
@@ -236,22 +250,24 @@ static bool take_more(struct cw_journal *jn) {
 /* Everything that is there to be written. With the lock, which it gives up meanwhile. */
 static void pass(struct cw_journal *jn) {
     uint64_t ticket = jn->asked;
-    bool more = true, gone = jn->gone;
-    int rc = 0, sync = 0;
+    bool more = true;
+    int rc = 0, trouble = 0;
     while (more && rc == 0) {
+        bool again = jn->careful;
         more = take_more(jn);
         pthread_mutex_unlock(&jn->lock);
-        rc = write_line(jn);
-        bool much = jn->count == LINE || jn->at - jn->durable >= WAITING_MOST;
-        if (jn->dirty && (rc < 0 || !more || much)) {
-            sync = make_durable(jn);
-            gone = cw_logfile_gone(jn->fd);
-        }
-        rc = rc < 0 ? rc : sync;
+        rc = write_out(jn, more);
+        bool gone = cw_logfile_gone(jn->fd);
         pthread_mutex_lock(&jn->lock);
+        jn->gone = gone;
+        if (rc < 0 && !again) { /* at once, in pieces */
+            trouble = rc;
+            more = true;
+            rc = 0;
+        }
     }
-    jn->gone = gone;
-    note_result(jn, rc);
+    jn->careful = rc < 0;
+    note_result(jn, trouble, rc);
     tell_trouble(jn);
     jn->served = ticket;
     pthread_cond_broadcast(&jn->served_one);

@@ -126,10 +126,7 @@ ptrdiff_t cw_logfile_read(int fd, uint64_t at, void *to, size_t size) {
     return (ptrdiff_t)have;
 }
 
-int cw_logfile_write(int fd, uint64_t at, struct iovec *pieces, int count, uint64_t *written) {
-    uint64_t from = at, nobody;
-    written = written ? written : &nobody;
-    *written = 0;
+int cw_logfile_write(int fd, uint64_t at, struct iovec *pieces, int count) {
     while (count > 0) {
         if (pieces->iov_len == 0) {
             pieces++;
@@ -142,7 +139,6 @@ int cw_logfile_write(int fd, uint64_t at, struct iovec *pieces, int count, uint6
         if (n <= 0)
             return n < 0 ? -errno : -EIO;
         at += (uint64_t)n;
-        *written = at - from;
         for (size_t left = (size_t)n; left > 0;) {
             size_t part = left < pieces->iov_len ? left : pieces->iov_len;
             pieces->iov_base = (char *)pieces->iov_base + part;

@@ -20,9 +20,9 @@ void cw_logfile_close(int fd);
 
 /* Up to size bytes; fewer only at the end of the file. -errno. */
 ptrdiff_t cw_logfile_read(int fd, uint64_t at, void *to, size_t size);
-/* All of the pieces, which it changes, one behind the other. 0 or -errno; *written bytes
- * are there in any case (NULL: nobody asks). */
-int cw_logfile_write(int fd, uint64_t at, struct iovec *pieces, int count, uint64_t *written);
+/* All of the pieces, which it changes, one behind the other. 0 or -errno, when some bytes of
+ * them may be there. */
+int cw_logfile_write(int fd, uint64_t at, struct iovec *pieces, int count);
 /* Returns when what was written is on the disk. 0 or -errno. */
 int cw_logfile_sync(int fd);
 /* The same, of a file that is new, and of its name. */
