@@ -350,28 +350,25 @@ bool crew_future_cancelled(crew_future *f) {
     return cw_future_status(f) == CREW_ECANCELLED;
 }
 
-int crew_future_cancel(crew_future *f) {
+static int cancel(crew_future *f, bool running_too) {
     int rc = check(f, NULL);
     if (rc < 0 || !f->pool)
         return rc;
     crew_pool *p = f->pool;
     pthread_mutex_lock(&p->lock);
     rc = cw_record_cancel(p, f->number, CREW_ECANCELLED, NULL);
+    if (rc == 0 && running_too)
+        rc = cw_record_kill(p, f->number);
     pthread_mutex_unlock(&p->lock);
     return rc;
 }
 
+int crew_future_cancel(crew_future *f) {
+    return cancel(f, false);
+}
+
 int crew_future_kill(crew_future *f) {
-    int rc = check(f, NULL);
-    if (rc < 0 || !f->pool)
-        return rc;
-    crew_pool *p = f->pool;
-    pthread_mutex_lock(&p->lock);
-    rc = cw_record_cancel(p, f->number, CREW_ECANCELLED, NULL);
-    if (rc == 0)
-        rc = cw_record_kill(p, f->number);
-    pthread_mutex_unlock(&p->lock);
-    return rc;
+    return cancel(f, true);
 }
 
 int crew_future_then(crew_future *f, void (*done)(void *ctx, crew_future *f), void *ctx) {

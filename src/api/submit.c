@@ -257,13 +257,17 @@ int64_t cw_submit(crew_pool *p, const struct cw_submit *w, crew_future **owner, 
     return cw_submit_named(p, w, o, fn, 1, owner, err);
 }
 
+/* With the lock: the number of a record that nobody else has, if the pool takes work. */
+static int64_t new_record(crew_pool *p, crew_error *err) {
+    int rc = cw_pool_accepts(p, err);
+    return rc < 0 ? rc : cw_task_new(&p->maps, p->team, NULL, err);
+}
+
 int64_t cw_submit_named(crew_pool *p, const struct cw_submit *w, const crew_submit_opts *o,
                         cw_fn_name fn, int attempt, crew_future **owner, crew_error *err) {
     int rc;
     pthread_mutex_lock(&p->lock);
-    int64_t number = cw_pool_accepts(p, err);
-    if (number == 0)
-        number = cw_task_new(&p->maps, p->team, NULL, err);
+    int64_t number = new_record(p, err);
     if (number < 0) {
         pthread_mutex_unlock(&p->lock);
         return number;
@@ -323,9 +327,7 @@ int cw_submit_known(crew_pool *p, const struct cw_submit *w, const struct cw_kno
                                (ptrdiff_t)w->opts->common_size, &fn, err)) < 0)
         return rc;
     pthread_mutex_lock(&p->lock);
-    int64_t number = cw_pool_accepts(p, err);
-    if (number == 0)
-        number = cw_task_new(&p->maps, p->team, NULL, err);
+    int64_t number = new_record(p, err);
     if (number < 0) {
         pthread_mutex_unlock(&p->lock);
         return (int)number;

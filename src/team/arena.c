@@ -41,6 +41,13 @@ const struct cw_class cw_classes[CW_CLASSES] = {
 
 /* ---- laying and finding ---- */
 
+uint32_t cw_layout_hash(const uint64_t *facts, size_t n) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ facts[i]) * 0x100000001b3;
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
 /* A change of any of this makes two builds' arenas strangers. */
 static uint32_t layout_hash(void) {
     const uint64_t facts[] = {
@@ -56,10 +63,7 @@ static uint32_t layout_hash(void) {
         CW_CLASSES,
         CW_SMALL_MAX,
     };
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-        hash = (hash ^ facts[i]) * 0x100000001b3;
-    return (uint32_t)(hash ^ hash >> 32);
+    return cw_layout_hash(facts, sizeof facts / sizeof *facts);
 }
 
 static uint64_t aligned(uint64_t at) {
@@ -505,6 +509,20 @@ static cw_off span_take(cw_arena *a, uint64_t g, uint64_t n, _Atomic cw_off *cel
     return block;
 }
 
+/* The slot's span at g becomes a block; CW_NONE: there is none. The slot is free then. */
+static cw_off slot_hand_over(cw_arena *a, unsigned slot, uint32_t g, uint64_t n,
+                             _Atomic cw_off *cell) {
+    cw_off block = 0;
+    if (g != CW_NONE) {
+        cw_arena_lock(a);
+        slot_at(a, slot)->span = 0;
+        block = span_take(a, g, n, cell);
+        cw_arena_unlock(a);
+    }
+    slot_release(a, slot);
+    return block;
+}
+
 /* A span that must be committed or zeroed first. */
 static cw_off alloc_slowly(cw_arena *a, uint64_t n, size_t zero, _Atomic cw_off *cell,
                            crew_error *err) {
@@ -527,16 +545,9 @@ static cw_off alloc_slowly(cw_arena *a, uint64_t n, size_t zero, _Atomic cw_off 
             if (rc)
                 slot_drop(a, slot);
         }
-        cw_off block = 0;
-        if (rc == 0) {
-            if (was == CW_SPAN_WARM && zero)
-                memset(cw_ptr(a, cw_span_offset(a, g)), 0, zero);
-            cw_arena_lock(a);
-            slot_at(a, slot)->span = 0;
-            block = span_take(a, g, n, cell);
-            cw_arena_unlock(a);
-        }
-        slot_release(a, slot);
+        if (rc == 0 && was == CW_SPAN_WARM && zero)
+            memset(cw_ptr(a, cw_span_offset(a, g)), 0, zero);
+        cw_off block = slot_hand_over(a, slot, rc == 0 ? g : CW_NONE, n, cell);
         if (block)
             return block;
     }
@@ -554,19 +565,12 @@ cw_off cw_alloc_pages(cw_arena *a, size_t size, cw_commit_fn *commit, void *ctx,
         cw_arena_lock(a);
         int rc = slot_fresh(a, slot, n, attempt == 1 ? INT32_MAX : 8, &g, err);
         cw_arena_unlock(a);
-        cw_off block = 0;
         if (rc == 0) {
             rc = commit(ctx, a->seg, cw_span_offset(a, g), n * CW_GRANULE, err);
             if (rc)
                 slot_drop(a, slot);
         }
-        if (rc == 0) {
-            cw_arena_lock(a);
-            slot_at(a, slot)->span = 0;
-            block = span_take(a, g, n, cell);
-            cw_arena_unlock(a);
-        }
-        slot_release(a, slot);
+        cw_off block = slot_hand_over(a, slot, rc == 0 ? g : CW_NONE, n, cell);
         if (block)
             return block;
     }

@@ -45,6 +45,9 @@ typedef struct cw_arena {
     struct cw_arena_head *head; /* in it */
 } cw_arena;
 
+/* What tells two layouts of shared memory apart: sizes, offsets and numbers of one build. */
+uint32_t cw_layout_hash(const uint64_t *facts, size_t n);
+
 /* Lays an arena over the segment's bytes [start, end); start is a multiple of 64. */
 int cw_arena_create(cw_arena *a, cw_segment *seg, uint64_t start, uint64_t end, crew_error *err);
 /* The arena that another process laid there: checks magic, version and layout. */

@@ -75,10 +75,7 @@ static uint32_t layout_hash(void) {
         CW_TASK_PER_BLOCK,
         CW_ARENA_START,
     };
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-        hash = (hash ^ facts[i]) * 0x100000001b3;
-    return (uint32_t)(hash ^ hash >> 32);
+    return cw_layout_hash(facts, sizeof facts / sizeof *facts);
 }
 
 int cw_head_make(cw_segment *seg, cw_off arrays, crew_error *err) {
