@@ -54,6 +54,12 @@ extern "C" {
  * is to free the pool. That is said once on standard error. Where all ranks are on one
  * node nothing has to be sent, and it makes no difference.
  *
+ * What processes share (locks, queues, values, dictionaries, ...): what the root has made, at
+ * any time, and what tasks make is used by the root and by tasks on every node. Threads of
+ * other ranks can use it, too, where the rank leads its node (the lowest of it, but the
+ * root); where it does not, it is CREW_ENOTSUP. What a rank that serves has made before is
+ * stale meanwhile; what was made under it is so afterwards, and is freed with its session.
+ *
  * A worker that dies is replaced as in any pool. A rank that dies ends the job, unless the
  * launcher was told to go on (mpirun --enable-recovery): then its node's work is done by
  * the others, after CREW_NODE_TIMEOUT. With less than MPI_THREAD_MULTIPLE a root

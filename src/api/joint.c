@@ -20,7 +20,7 @@
 
 /* Owner: this process, of which one thread at a time has `taken`. */
 static struct {
-    _Atomic bool taken;
+    _Atomic bool taken, follows;
     struct cw_session *session;
     struct cw_nursery nursery; /* that forks this rank's workers */
     cw_off quay;               /* in the arena; 0: this rank leads no node */
@@ -67,6 +67,10 @@ void cw_joint_wait(_Atomic uint32_t *word, uint32_t seen, double timeout) {
             cw_futex_wait(word, seen, nap);
         nap = 2 * nap < most ? 2 * nap : most;
     }
+}
+
+bool cw_joint_follows(void) {
+    return atomic_load(&joint.follows);
 }
 
 struct cw_nursery *cw_joint_nursery(void) {
@@ -197,7 +201,9 @@ static int follow(crew_error *err) {
     crew_error trouble = {0};
     int status = 0;
     post.nursery = &joint.nursery;
+    atomic_store(&joint.follows, true);
     int rc = cw_berth_serve(&post, &status, &trouble);
+    atomic_store(&joint.follows, false);
     return leave(&trouble, rc != CREW_EBROKEN && status == 0, err);
 }
 
@@ -241,7 +247,9 @@ static int join(const struct cw_mpi *module, const struct cw_mpi_joint *what, bo
         return rc;
     }
     const struct cw_mpi_place *place = &l->agent.place;
-    cw_share_place(cw_share_here(), l->agent.cards[0].session, place->node, place->nodes);
+    /* A follower's own objects would go by the names of its leader's. */
+    if (place->node_rank == 0)
+        cw_share_place(cw_share_here(), l->agent.cards[0].session, place->node, place->nodes);
     return 0;
 }
 

@@ -26,6 +26,9 @@ void cw_joint_end(const crew_error *why);
 /* What forks this rank's workers meanwhile. */
 struct cw_nursery *cw_joint_nursery(void);
 
+/* This rank serves a pool, and another one leads its node: the pool's objects are none of
+ * this process's. */
+bool cw_joint_follows(void);
 /* True on the thread that has to do the agent's work. */
 bool cw_joint_drives(void);
 /* Some of that work; anywhere, without locks. True: there was some. */

@@ -3,6 +3,7 @@
 #include "api/objects.h"
 
 #include "api/far.h"
+#include "api/joint.h"
 #include "api/session.h"
 
 struct cw_self *cw_self_join(crew_error *err) {
@@ -35,6 +36,10 @@ int cw_handle_stale(enum cw_kind_of kind, uint64_t place, uint64_t check) {
     if (far && (kind == CW_PROCESS || kind == CW_SHM))
         return cw_error_set(NULL, CREW_EINVAL, 0, "the %s is on node %u, and of use there only",
                             name, cw_handle_node(check));
+    if (share && !far && check >> 32 != share->commons->session && cw_joint_follows())
+        return cw_error_set(NULL, CREW_ENOTSUP, 0,
+                            "the %s is none of this rank's: while a rank serves a pool without "
+                            "leading its node, what the pool's ranks share is for its tasks", name);
     if (share && !far && check >> 32 != share->commons->session)
         return cw_error_set(NULL, CREW_EINVAL, 0, "the %s belongs to another program, or to an "
                             "earlier session of this one", name);

@@ -42,8 +42,9 @@ static void try_size(crew_pool *p, int64_t size) {
     assert_int_equal((uintptr_t)data % 64, 0);
     crew_map_opts opts = {.common = &c, .common_size = sizeof c};
     assert_ok(crew_pool_map(p, fill, NULL, 0, 4, NULL, 0, &opts, &err), &err);
-    for (int64_t i = 0; crewtest_has(CREWTEST_ONE_NODE) && i < size; i++)
-        assert_int_equal(data[i], i % 251 + 1);
+    if (crewtest_has(CREWTEST_ONE_NODE)) /* elsewhere some of it is in other nodes' copies */
+        for (int64_t i = 0; i < size; i++)
+            assert_int_equal(data[i], i % 251 + 1);
     assert_int_equal(crew_array_destroy(c.array), 0);
     assert_null(crew_array_data(c.array));
     assert_int_equal(crew_array_destroy(c.array), CREW_EINVAL);

@@ -264,6 +264,96 @@ static void use_all(crew_pool *pool) {
         use_from_afar(pool);
 }
 
+/* ---- objects ---- */
+
+enum { TASKS = 20, SETS = 3 };
+
+struct shared {
+    crew_lock lock;
+    crew_queue queue;
+    crew_dict dict;
+    crew_value sum, locked;
+};
+
+static int make_shared(struct shared *s) {
+    int rc = crew_lock_create(&s->lock);
+    /* With less than MPI_THREAD_MULTIPLE who waits for a message does no work for other nodes. */
+    rc = rc ? rc : crew_queue_create(&s->queue, multiple ? 8 : 0, NULL);
+    rc = rc ? rc : crew_dict_create(&s->dict);
+    rc = rc ? rc : crew_value_create(&s->sum, CREW_I64);
+    return rc ? rc : crew_value_create(&s->locked, CREW_I64);
+}
+
+static int make_in_task(crew_call *call) {
+    int rc = make_shared(CREW_OUT(call, struct shared));
+    return rc < 0 ? crew_fail(call, 1, "%s", crew_last_error()->text) : 0;
+}
+
+/* Not atomic but for the lock. */
+static int use_in_task(crew_call *call) {
+    const struct shared *s = CREW_COMMON(call, struct shared);
+    int64_t key = call->index % 5, item = call->index;
+    int rc = crew_value_add_i64(s->sum, call->index) < 0;
+    rc = rc ? rc : crew_lock_acquire(s->lock, SOON);
+    if (rc == 0)
+        rc = crew_value_set_i64(s->locked, crew_value_get_i64(s->locked) + 1);
+    rc = rc ? rc : crew_lock_release(s->lock);
+    rc = rc ? rc : crew_dict_add_i64(s->dict, &key, sizeof key, 1, NULL);
+    rc = rc ? rc : crew_queue_put(s->queue, &item, sizeof item, SOON);
+    return rc ? crew_fail(call, 1, "node %d: %d %s", call->node, rc, crew_last_error()->text) : 0;
+}
+
+static void use_shared(crew_pool *pool, const struct shared *s) {
+    crew_error err;
+    int64_t item, n, items = 0;
+    const crew_map_opts opts = {.common = s, .common_size = sizeof *s, .chunk = 1};
+    crew_job *job = crew_map_async(pool, use_in_task, NULL, 0, TASKS, NULL, 0, &opts, &err);
+    CHECK(job, "%s", err.text);
+    if (!multiple)
+        CHECK(crew_job_get(job, SOON, &err) == 0, "%s", err.text);
+    for (int i = 0; i < TASKS; i++, items += item)
+        if (crew_queue_get(s->queue, &item, sizeof item, SOON) != sizeof item)
+            die(__LINE__, "get", "%d of %d: %s; %s", i, TASKS, crew_last_error()->text,
+                crew_job_get(job, 0, &err) ? err.text : "");
+    CHECK(crew_job_get(job, SOON, &err) == 0, "%s", err.text);
+    crew_job_free(job);
+    CHECK(items == TASKS * (TASKS - 1) / 2, "items %ld", (long)items);
+    CHECK(crew_value_get_i64(s->sum) == items, "sum %ld", (long)crew_value_get_i64(s->sum));
+    n = crew_value_get_i64(s->locked);
+    CHECK(n == TASKS, "under the lock %ld", (long)n);
+    for (int64_t key = 0; key < 5; key++) {
+        CHECK(crew_dict_get(s->dict, &key, sizeof key, &n, sizeof n, 0) == sizeof n, "%s",
+              crew_last_error()->text);
+        CHECK(n == TASKS / 5, "key %ld: %ld", (long)key, (long)n);
+    }
+    CHECK(crew_lock_destroy(s->lock) == 0 && crew_queue_destroy(s->queue) == 0 &&
+              crew_dict_destroy(s->dict) == 0 && crew_value_destroy(s->sum) == 0 &&
+              crew_value_destroy(s->locked) == 0,
+          "%s", crew_last_error()->text);
+}
+
+static crew_value before; /* made before the pool, by every rank */
+
+static int count_in_task(crew_call *call) {
+    int64_t was = crew_value_add_i64(*CREW_COMMON(call, crew_value), 1);
+    return was < 100 ? crew_fail(call, 1, "%s", crew_last_error()->text) : 0;
+}
+
+/* The root's own, also of before, and those that some worker, of any node, has made. */
+static void use_objects(crew_pool *pool) {
+    crew_error err;
+    struct shared root, made[SETS];
+    CHECK(make_shared(&root) == 0, "%s", crew_last_error()->text);
+    use_shared(pool, &root);
+    CHECK(crew_map_index(pool, make_in_task, SETS, made, &(crew_map_opts){.chunk = 1}, &err) == 0,
+          "%s", err.text);
+    for (int i = 0; i < SETS; i++)
+        use_shared(pool, &made[i]);
+    const crew_map_opts opts = {.common = &before, .common_size = sizeof before, .chunk = 1};
+    CHECK(crew_pool_map(pool, count_in_task, NULL, 0, TASKS, NULL, 0, &opts, &err) == 0, "%s",
+          err.text);
+}
+
 /* ---- cases ---- */
 
 static void world__roots_in_turn__have_whole_results(void) {
@@ -369,6 +459,77 @@ static void second__while_there_is_one__is_refused_to_all(void) {
     over(MPI_COMM_WORLD, 0, NULL, use_map);
 }
 
+/* Also with the next pool: what stood for processes of other nodes went with the first. */
+static void objects__of_any_node__are_used_by_all(void) {
+    for (int root = 0; root < size; root += size - 1) {
+        CHECK(crew_value_create(&before, CREW_I64) == 0, "%s", crew_last_error()->text);
+        crew_value_set_i64(before, 100);
+        over(MPI_COMM_WORLD, root, &(crew_pool_opts){.workers = 2 * size}, use_objects);
+        int64_t n = crew_value_get_i64(before);
+        CHECK(n == (rank == root ? 100 + TASKS : 100), "it is %ld", (long)n);
+        CHECK(crew_value_destroy(before) == 0, "%s", crew_last_error()->text);
+    }
+}
+
+/* Beside the pool, another thread of each rank: it tells the root of a value of its own, and
+ * adds to the root's. */
+static MPI_Comm beside;
+
+static void tell_and_add(crew_value mine, crew_value theirs) {
+    static crew_value all[64];
+    int added, sum = 0;
+    MPI_Bcast(&theirs, sizeof theirs, MPI_BYTE, 0, beside);
+    MPI_Gather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, 0, beside);
+    crew_value_add_i64(theirs, 1);
+    added = crew_last_error()->code == 0;
+    CHECK(added || crew_last_error()->code == CREW_ENOTSUP, "%s", crew_last_error()->text);
+    MPI_Reduce(&added, &sum, 1, MPI_INT, MPI_SUM, 0, beside);
+    if (rank != 0)
+        return;
+    int64_t n = crew_value_get_i64(theirs);
+    CHECK(n == 500 + sum, "it is %ld, %d added", (long)n, sum);
+    for (int r = 0; r < size; r++) { /* what it means, or nothing: never another value */
+        n = crew_value_get_i64(all[r]);
+        CHECK(n == 70 + r || crew_last_error()->code == CREW_EINVAL, "of rank %d: %ld", r, (long)n);
+    }
+}
+
+static void *use_beside(void *pool) {
+    crew_value mine, theirs = {0};
+    if (!pool) /* the root has opened its pool, so this rank serves it */
+        MPI_Barrier(beside);
+    CHECK(crew_value_create(&mine, CREW_I64) == 0, "%s", crew_last_error()->text);
+    crew_value_set_i64(mine, 70 + rank);
+    if (pool) {
+        CHECK(crew_value_create(&theirs, CREW_I64) == 0, "%s", crew_last_error()->text);
+        crew_value_set_i64(theirs, 500);
+    }
+    tell_and_add(mine, theirs);
+    MPI_Barrier(beside);
+    crew_value_destroy(mine);
+    if (pool)
+        crew_value_destroy(theirs);
+    return NULL;
+}
+
+static void use_with_others(crew_pool *pool) {
+    MPI_Barrier(beside);
+    use_beside(pool);
+}
+
+static void objects__beside_the_pool__are_each_what_they_mean(void) {
+    pthread_t thread;
+    if (!multiple)
+        return;
+    MPI_Comm_dup(MPI_COMM_WORLD, &beside);
+    if (rank != 0)
+        CHECK(pthread_create(&thread, NULL, use_beside, NULL) == 0, "no thread");
+    over(MPI_COMM_WORLD, 0, NULL, use_with_others);
+    if (rank != 0)
+        pthread_join(thread, NULL);
+    MPI_Comm_free(&beside);
+}
+
 /* A pool of a rank's own beside it. */
 static void use_both(crew_pool *pool) {
     crew_error err;
@@ -426,6 +587,8 @@ int main(int argc, char **argv) {
     worker__is_killed__its_item_runs_again();
     errors__of_one_rank__are_known_to_all();
     second__while_there_is_one__is_refused_to_all();
+    objects__of_any_node__are_used_by_all();
+    objects__beside_the_pool__are_each_what_they_mean();
     plain_pool__beside_it__is_the_ranks_own();
     end_chat(&chatter);
     finalize__before_and_after__frees_the_pool();

@@ -39,6 +39,7 @@ static const struct backend backends[] = {
 
 static struct {
     const struct backend *backend;
+    bool several_nodes;
     _Atomic int64_t *cells;
     bool creator; /* the test itself: neither a spawned worker nor a helper */
     int init_code;
@@ -96,6 +97,7 @@ static void pick_backend(void) {
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (strcmp(backends[i].name, name) == 0)
             self.backend = &backends[i];
+    self.several_nodes = getenv("CREW_TEST_SEVERAL_NODES") != NULL;
     if (!self.backend) {
         fprintf(stderr, "CREW_TEST_BACKEND=%s: serial, threads, fork, server, spawn, ranks, mpi or "
                         "aboard\n",
@@ -374,7 +376,7 @@ const char *crewtest_backend(void) {
 
 bool crewtest_has(unsigned caps) {
     unsigned has = self.backend->caps;
-    if (!getenv("CREW_TEST_SEVERAL_NODES"))
+    if (!self.several_nodes)
         has |= CREWTEST_ONE_NODE;
     return (has & caps) == caps;
 }
