@@ -231,7 +231,7 @@ crew_mpi_stop_test(mpi_long nodes3x2 rank0 rank1)
 crew_mpi_stop_test(mpi_long hosts3x2 rank3)
 
 # Objects of one node used from all: tests/mpi/remote.h.
-foreach(name remote remote_ends remote_lost)
+foreach(name remote remote_ends remote_long remote_lost)
   crew_mpi_program(mpi_${name} ${name}.c crew_test_support crew_test_base)
 endforeach()
 function(crew_mpi_remote_tests label config)
@@ -250,6 +250,8 @@ crew_mpi_remote_lost_test(mpi_long crewhosts3 unplug)
 crew_mpi_remote_tests(mpi nodes3)
 crew_mpi_remote_tests(mpi hosts3)
 crew_mpi_remote_tests(mpi_long nodes3x2)
+crew_mpi_under(mpi.remote_long.nodes3 mpi nodes3 60 mpi_remote_long)
+crew_mpi_under(mpi.remote_long.hosts3 mpi_long hosts3 120 mpi_remote_long)
 # Of the others bind, cut, array_address and stop are about one node, or start programs of
 # their own, and skip every case there.
 crew_mpi_pool_tests(nodes3 120 mpi_long array array_view barrier cond dict event guard handles list

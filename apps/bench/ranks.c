@@ -272,10 +272,11 @@ int measure_ranks_object(const struct bench *b) {
     for (int i = 0; !result && i < 2; i++) {
         bool built = access(path, X_OK) == 0, hosts = lines[i].ranks == 0;
         if (!built)
-            report_skipped(lines[i].names[0], "the yardstick was not built: this MPI was not there");
+            report_skipped(lines[i].names[0],
+                           "the yardstick was not built: this MPI was not there");
         if (built && ready(b, lines[i].names[0], hosts))
-            result = object_lines(b, lines[i].names, lines[i].settings, lines[i].ranks,
-                                  lines[i].bound);
+            result =
+                object_lines(b, lines[i].names, lines[i].settings, lines[i].ranks, lines[i].bound);
         else
             report_skipped(lines[i].names[1], "as the line before");
     }

@@ -356,8 +356,8 @@ int ranks_inside(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(struct job *j);
-    } all[] = {{"item", item},    {"rate", rate},   {"manager", manager},
-               {"bytes", bytes},  {"fixed", fixed}, {"random", random_lengths},
+    } all[] = {{"item", item},      {"rate", rate},   {"manager", manager},
+               {"bytes", bytes},    {"fixed", fixed}, {"random", random_lengths},
                {"sleep", makespan}, {"idle", idle},   {"bcast", bcast},
                {"object", object}};
     if (argc != 6)

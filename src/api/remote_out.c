@@ -188,8 +188,8 @@ void cw_out_letter(int node, const struct cw_letter *letter, struct cw_reader *r
         answered(desk, r);
         break;
     case CW_W_ANSWER_PART:
-        if (q->coming && cw_remote_part(letter, r, cw_desk_out(cw_remote.share, desk),
-                                        q->coming) == 1)
+        if (q->coming &&
+            cw_remote_part(letter, r, cw_desk_out(cw_remote.share, desk), q->coming) == 1)
             answer(desk);
         break;
     default:

@@ -113,8 +113,8 @@ static void lose_before_the_agent_looks(uint32_t state) {
         hear_told(1, desk, 0, LONG);
 }
 
-static void lost__when_the_desk_is_on_the_pile__one_answer_and_the_next_question_works(
-    void **state) {
+static void
+lost__when_the_desk_is_on_the_pile__one_answer_and_the_next_question_works(void **state) {
     (void)state;
     assert_int_equal(ask(1, lose_before_the_agent_looks), CREW_EBROKEN);
     assert_int_equal(ask(2, answer_at_once), 7);
