@@ -417,6 +417,94 @@ static void deputy__killed__who_waits_hears_of_it_and_may_ask_again(void **state
     remote_begin(); /* the manager's own was among them */
 }
 
+/* ---- week after week -------------------------------------------------------- */
+
+static void *take_once(void *arg) {
+    const crew_lock *lock = arg;
+    int rc = crew_lock_acquire(*lock, SOON);
+    if (rc == 0)
+        rc = crew_lock_release(*lock);
+    return rc == 0 ? NULL : arg;
+}
+
+/* Its process ends after it. */
+static int ask_and_end(crew_call *call) {
+    crew_lock lock = CREW_IN(call, struct all)->lock;
+    pthread_t thread;
+    void *bad;
+    TRY(pthread_create(&thread, NULL, take_once, &lock));
+    WANT(take_once(&lock) == NULL, 1);
+    TRY(pthread_join(thread, &bad));
+    WANT(bad == NULL, 1);
+    return 0;
+}
+
+/* What it asks for at some time is being killed. */
+static void *die_soon(void *arg) {
+    struct timespec t = {.tv_nsec = (int64_t)(intptr_t)arg};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+    kill(getpid(), SIGKILL);
+    return NULL;
+}
+
+static int ask_and_die(crew_call *call) {
+    const struct all *a = CREW_IN(call, struct all);
+    uint64_t ns = crewtest_mix(crewtest_seed() + (uint64_t)crewtest_add(CELL_READY, 1)) % 4000000;
+    static char buf[300000];
+    pthread_t thread;
+    TRY(pthread_create(&thread, NULL, die_soon, (void *)(intptr_t)ns));
+    for (;;) {
+        int rc = crew_lock_acquire(a->lock, SOON);
+        WANT(rc == 0 || rc == CREW_OWNERDEAD, 1);
+        TRY(crew_lock_release(a->lock));
+        TRY(crew_queue_put(a->back, buf, call->worker % 2 ? sizeof buf : 20, SOON));
+        WANT(crew_queue_get(a->back, buf, sizeof buf, SOON) > 0, 1);
+    }
+}
+
+static int deputies_now(void) {
+    pid_t pids[128];
+    return deputies(pids, 128);
+}
+
+/* One after the other on all workers, which end after it or die in it. What they had asked
+ * for, and who stood for them, must not stay. */
+static void come_and_go(crew_fn *fn, int ends) {
+    int before = deputies_now();
+    crew_pool *p =
+        crewtest_open_opts(&(crew_pool_opts){.workers = WORKERS, .tasks_per_worker = 1});
+    struct all a = objects_of(p, 0);
+    const struct cw_share *share = cw_share_here();
+    uint32_t cells = 0;
+    crewtest_set(CELL_READY, 0);
+    for (int i = 0, n = (int)crewtest_many(crewtest_long() ? 1000 : 20); i < n + 5; i++) {
+        crew_error err;
+        int rc = crew_pool_each(p, fn, &a, sizeof a, &err);
+        if (rc != ends)
+            fail_msg("%d: %s", rc, err.text);
+        if (i == 5)
+            cells = cw_cells(share, CW_DESK);
+    }
+    assert_in_range(cw_cells(share, CW_DESK), 1, cells + 8 * WORKERS);
+    assert_in_range(crew_lock_acquire(a.lock, SOON), 0, CREW_OWNERDEAD);
+    assert_int_equal(crew_lock_release(a.lock), 0);
+    assert_int_equal(end_all(&a), 0);
+    crewtest_free(p);
+    CREWTEST_WAIT(deputies_now() <= before, SOON);
+}
+
+static void processes__that_ask_and_end__leave_no_desks_and_no_deputies(void **state) {
+    crewtest_need(CREWTEST_PROCESSES);
+    (void)state;
+    come_and_go(ask_and_end, 0);
+}
+
+static void processes__killed_while_they_ask__leave_no_desks_and_no_deputies(void **state) {
+    crewtest_need(CREWTEST_PROCESSES);
+    (void)state;
+    come_and_go(ask_and_die, CREW_EDIED);
+}
+
 /* ---- how fast -------------------------------------------------------------- */
 
 static int take_turns(crew_call *call) {
@@ -465,6 +553,8 @@ int main(int argc, char **argv) {
         CREWTEST(holder__killed_on_any_node__the_next_is_told),
         CREWTEST(waiter__killed_on_any_node__is_forgotten),
         CREWTEST(deputy__killed__who_waits_hears_of_it_and_may_ask_again),
+        CREWTEST(processes__that_ask_and_end__leave_no_desks_and_no_deputies),
+        CREWTEST(processes__killed_while_they_ask__leave_no_desks_and_no_deputies),
         CREWTEST(lock__nobody_else_wants_it__a_call_from_each_node_takes),
     };
     return crewtest_end(cmocka_run_group_tests(tests, begin, NULL));
