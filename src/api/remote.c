@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So long after another node's thread has asked something the agent awaits the next. */
+/* So long after a question or an answer the agent awaits the next. Who waits for something
+ * that takes longer, for hours perhaps, can wait for an idle agent's look, too. */
 static const int64_t SOON_NS = 1000000000;
 
 struct cw_remote cw_remote;
@@ -108,12 +109,17 @@ int cw_remote_part(const struct cw_letter *letter, struct cw_reader *r, char *to
     return at + n == size;
 }
 
+static void talks(void) {
+    cw_remote.talked_ns = cw_now_ns();
+    cw_agent_talks(cw_remote.agent);
+}
+
 bool cw_remote_letter(int node, const struct cw_letter *letter, struct cw_reader *rest) {
     switch (letter->word) {
     case CW_W_ANSWER:
     case CW_W_ANSWER_PART:
     case CW_W_ASK_READY:
-        cw_agent_talks(cw_remote.agent);
+        talks();
         cw_out_letter(node, letter, rest);
         return true;
     case CW_W_ASK:
@@ -121,8 +127,7 @@ bool cw_remote_letter(int node, const struct cw_letter *letter, struct cw_reader
     case CW_W_ANSWER_READY:
     case CW_W_LEFT:
     case CW_W_GONE:
-        cw_agent_talks(cw_remote.agent);
-        cw_remote.heard_ns = cw_now_ns();
+        talks();
         cw_in_letter(node, letter, rest);
         return true;
     default:
@@ -151,12 +156,13 @@ bool cw_remote_work(bool *waits) {
         return false;
     bool any = cw_remote_pile();
     if (any)
-        cw_agent_talks(cw_remote.agent);
+        talks();
     any = cw_out_sweep() || any;
     any = cw_deputies_look() || any;
     any = carry_all() || any;
-    *waits = *waits || cw_remote.asked || cw_remote.cargo || cw_remote.unborn || cw_remote.dying ||
-             (cw_remote.deputies && cw_now_ns() - cw_remote.heard_ns < SOON_NS);
+    *waits = *waits || cw_remote.cargo || cw_remote.unborn || cw_remote.dying ||
+             ((cw_remote.asked || cw_remote.deputies) &&
+              cw_now_ns() - cw_remote.talked_ns < SOON_NS);
     return any;
 }
 

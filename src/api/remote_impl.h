@@ -63,7 +63,7 @@ extern struct cw_remote {
     int asked;             /* questions that are out */
     int unborn, dying;     /* deputies */
     int64_t looked_ns;     /* at deputies */
-    int64_t heard_ns;      /* from another node's threads */
+    int64_t talked_ns;     /* something was asked or answered */
 } cw_remote;
 
 /* ---- remote.c ---- */

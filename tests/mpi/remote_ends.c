@@ -470,6 +470,7 @@ static int deputies_now(void) {
 /* One after the other on all workers, which end after it or die in it. What they had asked
  * for, and who stood for them, must not stay. */
 static void come_and_go(crew_fn *fn, int ends) {
+    crewtest_may_take(crewtest_long() ? 300 : 60);
     int before = deputies_now();
     crew_pool *p =
         crewtest_open_opts(&(crew_pool_opts){.workers = WORKERS, .tasks_per_worker = 1});
@@ -477,7 +478,7 @@ static void come_and_go(crew_fn *fn, int ends) {
     const struct cw_share *share = cw_share_here();
     uint32_t cells = 0;
     crewtest_set(CELL_READY, 0);
-    for (int i = 0, n = (int)crewtest_many(crewtest_long() ? 1000 : 20); i < n + 5; i++) {
+    for (int i = 0, n = (int)crewtest_many(crewtest_long() ? 400 : 20); i < n + 5; i++) {
         crew_error err;
         int rc = crew_pool_each(p, fn, &a, sizeof a, &err);
         if (rc != ends)

@@ -82,7 +82,7 @@ static void sleep_there(_Atomic uint32_t *word, uint32_t seen, double timeout) {
 static int64_t ask(int node, void (*then)(uint32_t state)) {
     struct cw_bytes nothing[CW_ASK_PARTS] = {{0}};
     struct cw_self *self = cw_self_get();
-    crew_error err;
+    crew_error err = {0};
     assert_non_null(self);
     desk = cw_desk_get(self, &err);
     assert_non_null(desk);
