@@ -4,13 +4,12 @@
 #include "api/future_impl.h"
 #include "api/joint.h"
 #include "api/journal_stream.h"
+#include "api/source.h"
 #include "base/error.h"
 #include "os/clock.h"
-#include "os/futex.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Running calls of a stream that is freed early may end by themselves so long. */
 static const double GRACE = 0.05;
@@ -59,123 +58,6 @@ static void unlock(crew_iter *it) {
         cw_journal_unlock(it->journal.jn);
 }
 
-/* ---- sources ---- */
-
-struct array_source {
-    const char *in;
-    size_t size;
-    int64_t count, at;
-};
-
-static int next_of_array(void *ctx, const void **item, size_t *size) {
-    struct array_source *s = ctx;
-    if (s->at >= s->count)
-        return 0;
-    *item = s->in + (size_t)s->at++ * s->size;
-    *size = s->size;
-    return 1;
-}
-
-crew_source crew_source_array(const void *in, size_t in_size, int64_t count) {
-    struct array_source *s = malloc(sizeof *s);
-    if (s)
-        *s = (struct array_source){in, in_size, count, 0};
-    return (crew_source){next_of_array, s};
-}
-
-struct range_source {
-    int64_t value, step, left;
-    int64_t item;
-};
-
-static int next_of_range(void *ctx, const void **item, size_t *size) {
-    struct range_source *s = ctx;
-    if (s->left <= 0)
-        return 0;
-    s->item = s->value;
-    s->value = (int64_t)((uint64_t)s->value + (uint64_t)s->step);
-    s->left--;
-    *item = &s->item;
-    *size = sizeof s->item;
-    return 1;
-}
-
-crew_source crew_source_range(int64_t first, int64_t count, int64_t step) {
-    struct range_source *s = malloc(sizeof *s);
-    if (s)
-        *s = (struct range_source){first, step ? step : 1, count, 0};
-    return (crew_source){next_of_range, s};
-}
-
-struct lines_source {
-    FILE *file;
-    char *line;
-    size_t room;
-};
-
-static int next_of_lines(void *ctx, const void **item, size_t *size) {
-    struct lines_source *s = ctx;
-    ssize_t n = getline(&s->line, &s->room, s->file);
-    if (n < 0)
-        return ferror(s->file) ? CREW_EINVAL : 0;
-    if (n > 0 && s->line[n - 1] == '\n')
-        n--;
-    if (n > 0 && s->line[n - 1] == '\r')
-        n--;
-    *item = s->line;
-    *size = (size_t)n;
-    return 1;
-}
-
-crew_source crew_source_lines(FILE *file) {
-    struct lines_source *s = calloc(1, sizeof *s);
-    if (s)
-        s->file = file;
-    return (crew_source){next_of_lines, s};
-}
-
-static void release_source(crew_source *s) {
-    if (s->next == next_of_lines && s->ctx)
-        free(((struct lines_source *)s->ctx)->line);
-    if (s->next == next_of_array || s->next == next_of_range || s->next == next_of_lines)
-        free(s->ctx);
-    s->ctx = NULL;
-}
-
-static int check_array(const struct array_source *s, crew_error *err) {
-    size_t bytes;
-    if (s->count < 0)
-        return cw_error_set(err, CREW_EINVAL, 0,
-                            "the source's count is %lld: it may not be negative",
-                            (long long)s->count);
-    if (s->count && s->size && !s->in)
-        return cw_error_set(err, CREW_EINVAL, 0, "the source's items are NULL, their count is %lld",
-                            (long long)s->count);
-    if (__builtin_mul_overflow((size_t)s->count, s->size, &bytes) || bytes > PTRDIFF_MAX)
-        return cw_error_set(err, CREW_EINVAL, 0,
-                            "%lld items of %zu bytes are more than memory can hold",
-                            (long long)s->count, s->size);
-    return 0;
-}
-
-/* What the makers of sources, which return no error, were given. */
-static int check_source(const crew_source *s, crew_error *err) {
-    bool ours = s->next == next_of_array || s->next == next_of_range || s->next == next_of_lines;
-    if (!s->next)
-        return cw_error_set(err, CREW_EINVAL, 0, "the source has no function");
-    if (ours && !s->ctx)
-        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for the source");
-    if (s->next == next_of_array)
-        return check_array(s->ctx, err);
-    if (s->next == next_of_range && ((struct range_source *)s->ctx)->left < 0)
-        return cw_error_set(err, CREW_EINVAL, 0,
-                            "the source's count is %lld: it may not be negative",
-                            (long long)((struct range_source *)s->ctx)->left);
-    if (s->next == next_of_lines && !((struct lines_source *)s->ctx)->file)
-        return cw_error_set(err, CREW_EINVAL, 0, "the source's file is NULL");
-    return 0;
-}
-
 /* ---- making one ---- */
 
 static int64_t choose_window(crew_pool *p, const crew_map_opts *o) {
@@ -221,7 +103,7 @@ static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, size
         (rc = cw_pool_function(p, (cw_fn *)fn, -1, (ptrdiff_t)out_size, (ptrdiff_t)o->common_size,
                                &name, err)) < 0)
         return rc;
-    if ((rc = check_source(s, err)) < 0)
+    if ((rc = cw_source_check(s, err)) < 0)
         return rc;
     if (o->window > 1 << 24)
         return cw_error_set(err, CREW_EINVAL, 0, "window is %lld: 0 to %d are possible",
@@ -235,7 +117,7 @@ static int check_arguments(crew_pool *p, crew_fn *fn, const crew_source *s, size
 static void discard(crew_iter *it) {
     cw_arena *a = &it->pool->maps.arena;
     cw_stream_journal_end(&it->journal);
-    release_source(&it->source);
+    cw_source_release(&it->source);
     cw_free(a, it->common);
     cw_free(a, it->stream_off);
     free(it->flights);
@@ -343,7 +225,7 @@ crew_iter *crew_imap(crew_pool *p, crew_fn *fn, crew_source source, size_t out_s
     if (check_arguments(p, fn, &source, out_size, o, to) < 0 || !(it = calloc(1, sizeof *it))) {
         if (to->code == 0)
             cw_error_set(to, CREW_ENOMEM, 0, "no memory for an iterator");
-        release_source(&source);
+        cw_source_release(&source);
     } else {
         *it = (crew_iter){.pool = p, .fn = fn, .source = source, .out_size = out_size, .opts = *o};
         it->window = choose_window(p, o);
