@@ -21,6 +21,8 @@
 
 /* A task that waits for so long is sent back. */
 enum { BACK_NS = 2000000 };
+/* The agent sleeps no longer while ranges run. */
+enum { NAP_MOST_NS = 4 * CW_NAP_WAITING_NS };
 
 /* A task of home's that runs here. */
 struct chore {
@@ -69,7 +71,8 @@ static struct guest {
     bool less; /* goodbye was said to a job that lacks nodes or ranks */
     int64_t looked_ns; /* the agent's: for tasks that wait */
     int64_t told_ns, every_ns; /* the agent's: of ranges that run; how often */
-    bool running; /* there were such ranges then */
+    bool running; /* there were such ranges then, or one has come */
+    int64_t runs_since_ns;
 } guest = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 void cw_guest_post(struct cw_parcel *parcel) {
@@ -348,6 +351,8 @@ static int begin_range(struct guest_pool *g, const struct cw_letter *letter, str
     struct cw_known_job *k = known(g, letter);
     if (!k || letter->lo < 0 || letter->lo >= letter->hi || letter->hi > k->errand.count)
         return cw_error_set(err, CREW_EMISMATCH, 0, "a range of no map that is known came");
+    guest.runs_since_ns = guest.running ? guest.runs_since_ns : cw_now_ns();
+    guest.running = true;
     return cw_lease_begin(g->pool, k, letter, r, err);
 }
 
@@ -477,11 +482,18 @@ static bool awaits_answer(const struct cw_parcel *parcel) {
            !(letter.word == CW_W_RANGE_OVER && guest.running);
 }
 
+/* While ranges run it may be time to tell, or to give back. A look costs some 20 us, and
+ * what it may save is more at the end of a short map than of a long one. */
+static int64_t nap_while_running(int64_t now) {
+    int64_t nap = (now - guest.runs_since_ns) / 64;
+    return nap < CW_NAP_WAITING_NS ? CW_NAP_WAITING_NS : nap < NAP_MOST_NS ? nap : NAP_MOST_NS;
+}
+
 static bool work(void *ctx, int64_t *nap_ns) {
     (void)ctx;
     int64_t now = cw_now_ns();
     tell(now);
-    bool waits = guest.running; /* then it may be time to tell, or to give back */
+    bool waits = false;
     for (struct guest_pool *g = guest.pools; g && !waits; g = g->next)
         waits = g->pool && cw_guest_gang_waits(g->pool);
     cw_process_guest_work();
@@ -496,8 +508,8 @@ static bool work(void *ctx, int64_t *nap_ns) {
         cw_agent_say(guest.agent, 0, &(struct cw_letter){.word = CW_W_STOPPED, .code = signal});
     any = any || signal;
     any = cw_remote_work(&waits) || any;
-    if (waits)
-        *nap_ns = CW_NAP_WAITING_NS;
+    if (waits || guest.running)
+        *nap_ns = waits ? CW_NAP_WAITING_NS : nap_while_running(now);
     for (struct guest_pool *g = guest.pools; g && now - guest.looked_ns > BACK_NS / 4; g = g->next)
         send_back(g, now);
     guest.looked_ns = now - guest.looked_ns > BACK_NS / 4 ? now : guest.looked_ns;
@@ -540,7 +552,7 @@ static void begin(struct cw_session *s, struct cw_agent *agent) {
     struct cw_fleet_sums sums;
     cw_fleet_sums_init(&sums, 0, CW_LETTER_NS);
     sums.nodes = agent->place.nodes - 1;
-    guest.every_ns = 2 * cw_fleet_report_ns(&sums); /* the node works for home and for itself */
+    guest.every_ns = 4 * cw_fleet_report_ns(&sums); /* the node works for home and for itself */
     guest.last = &guest.first;
     guest.orders = NULL;
     guest.orders_end = &guest.orders;

@@ -30,6 +30,7 @@ struct cw_envoy {
     bool told_drop;
     /* a range: */
     int64_t told;     /* items that are known to be done */
+    int64_t sent_ns;
     uint64_t serial;  /* of a map's ranges the newest has the highest */
     bool asked, bare; /* for its end, no answer yet; and it gave less than was asked for */
     int64_t asked_lo;

@@ -13,6 +13,9 @@
 #include <signal.h>
 #include <string.h>
 
+/* A journey of a letter is never taken to be longer. */
+static const double TRIP_MOST_NS = 10e6;
+
 /* ---- what comes back ---- */
 
 /* Items [lo, hi) of a proxy's range, about which a letter tells. marks NULL: all are done;
@@ -119,6 +122,13 @@ static struct cw_accounts *accounts_of(struct cw_home *h, const struct cw_proxy 
     return x->job->kind != CW_JOB_EACH && l->generation == x->job->generation ? l : NULL;
 }
 
+/* What of the time since it was sent a range has not been there: both agents' sleep is in
+ * it, and their wait for a core. One that was late for once is no reason to wait for long. */
+static void note_trip(struct cw_fleet_node *node, double ns) {
+    ns = ns < CW_TRIP_NS ? CW_TRIP_NS : ns > TRIP_MOST_NS ? TRIP_MOST_NS : ns;
+    node->trip_ns += (ns - node->trip_ns) / 8;
+}
+
 /* Some of a range is done, or all of it is over. */
 static void range_news(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
                        const struct cw_letter *letter, struct cw_reader *r) {
@@ -141,8 +151,11 @@ static void range_news(struct cw_home *h, struct cw_outpost *post, struct cw_env
             cw_lease_done(&l->sums, node, tally.done, 0, cw_now_ns());
         return;
     }
-    if (l)
-        cw_lease_done(&l->sums, node, x->hi - x->lo - e->told, 1, cw_now_ns());
+    if (l) {
+        int64_t now = cw_now_ns();
+        note_trip(node, (double)(now - e->sent_ns - tally.ns));
+        cw_lease_done(&l->sums, node, x->hi - x->lo - e->told, 1, now);
+    }
     cw_home_range_in(h, post, e);
     if (tally.failures)
         atomic_fetch_add(&x->member.line->failures, tally.failures);

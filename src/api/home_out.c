@@ -16,7 +16,7 @@
 /* Bytes of items, or of results, that one range may have. */
 enum { RANGE_BYTES = 32 << 20 };
 /* What the agent sleeps at most while ranges are out. */
-enum { NAP_RANGES_NS = 2 * CW_NAP_WAITING_NS };
+enum { NAP_RANGES_NS = 4 * CW_NAP_WAITING_NS };
 /* Tasks may wait at a node that it does in so many ns. */
 static const double AHEAD_NS = 1000000;
 
@@ -220,7 +220,13 @@ static bool in_reach(struct cw_home *h, const struct cw_job *job) {
            (job->out != CW_REF_NAMED || cw_job_memory(cw_home_maps(h), job, 1));
 }
 
-static bool claim_range(struct cw_home *h, int k, int slot) {
+/* The node has so much of that map that it is not heard of soon. */
+static bool is_long(const struct cw_fleet_node *node) {
+    return node->speed > 0 && (double)node->items / node->speed > NAP_RANGES_NS;
+}
+
+/* True: it claimed one. *soon: its end may come at once. */
+static bool claim_range(struct cw_home *h, int k, int slot, bool *soon) {
     struct cw_outpost *post = &h->posts[k];
     struct cw_envoy *e = post->state == CW_POST_OPEN ? idle_envoy(post) : NULL;
     int64_t left, now;
@@ -245,7 +251,9 @@ static bool claim_range(struct cw_home *h, int k, int slot) {
         l->claimed += n + e->proxy.passed;
     cw_lease_given(&l->sums, &l->nodes[k + 1], n, now);
     cw_home_range_out(l, e);
+    e->sent_ns = now;
     send_range(h, post, e);
+    *soon = *soon || !is_long(&l->nodes[k + 1]);
     return true;
 }
 
@@ -285,15 +293,16 @@ static bool claim_tasks(struct cw_home *h, struct cw_outpost *post) {
     return any;
 }
 
+/* True: of what was claimed some may come back at once. */
 static bool claim(struct cw_home *h, int k) {
     struct cw_outpost *post = &h->posts[k];
-    bool any = claim_each(h, post);
-    any = claim_tasks(h, post) || any;
+    bool soon = claim_each(h, post);
+    soon = claim_tasks(h, post) || soon;
     uint64_t slots = atomic_load_explicit(&h->pool->team->claimable, memory_order_acquire);
     for (; slots; slots &= slots - 1)
-        while (claim_range(h, k, __builtin_ctzll(slots)))
-            any = true;
-    return any;
+        while (claim_range(h, k, __builtin_ctzll(slots), &soon))
+            ;
+    return soon;
 }
 
 /* ---- what changes while it is out ---- */

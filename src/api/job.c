@@ -70,8 +70,10 @@ int cw_job_post(crew_pool *p, crew_job *j, crew_error *err) {
         *p->waiting_end = j;
         p->waiting_end = &j->next;
     }
+    /* A lease tells of its end by itself. */
     bool limits = j->left >= 0 || j->opts.progress || p->opts.task_timeout > 0 ||
-                  p->opts.task_memory || j->async || p->session->config.progress == 1;
+                  p->opts.task_memory || (j->async && !j->lease) ||
+                  p->session->config.progress == 1;
     p->limit_visits = limits ? CW_LIMIT_VISITS : p->limit_visits;
     pthread_mutex_unlock(&p->lock);
     if (rc == 0 && limits)

@@ -77,9 +77,11 @@ enum cw_word {
     CW_W_WORDS
 };
 
-/* That nobody answers, or acts upon at once. */
+/* Whoever gets it need not expect that soon more comes. Ranges take their time; who sends
+ * short ones expects their end (home_out.c). */
 static inline bool cw_word_only_tells(uint32_t word) {
-    return word == CW_W_BEAT || word == CW_W_RANGE_PART;
+    return word == CW_W_BEAT || word == CW_W_JOB || word == CW_W_RANGE || word == CW_W_RANGE_PART ||
+           word == CW_W_RANGE_OVER || word == CW_W_STOP;
 }
 
 struct cw_letter {

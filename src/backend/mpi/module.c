@@ -240,8 +240,27 @@ static int drive(int *node, void **data, size_t *size) {
     return 0;
 }
 
+/* Open MPI's, in libopen-pal; another MPI has none. Returns what it was. */
+extern bool opal_progress_set_yield_when_idle(bool yields) __attribute__((weak));
+
+/* Where ranks share cores Open MPI gives way (sched_yield) whenever it has looked and found
+ * nothing (mpi_yield_when_idle), and is then away for as long as workers like, which is
+ * milliseconds. That is right for blocking calls, which look without end; who looks now and
+ * then and sleeps in between would only be late. */
+static void look_and_sleep(bool begins) {
+    if (begins == cw_module.sleeps || cw_module.joint || cw_module.many_threads ||
+        !opal_progress_set_yield_when_idle)
+        return;
+    cw_module.sleeps = begins;
+    if (begins)
+        cw_module.yields = opal_progress_set_yield_when_idle(false);
+    else
+        opal_progress_set_yield_when_idle(cw_module.yields);
+}
+
 static int receive(int *node, void **data, size_t *size) {
     struct peer *from;
+    look_and_sleep(true);
     look_at_lost();
     if (drive(node, data, size))
         return 1;
@@ -396,6 +415,7 @@ static void end(bool orderly) {
         return;
     if (cw_module.leaders != MPI_COMM_NULL && cw_module.place.nodes > 1)
         settle();
+    look_and_sleep(false);
     if (cw_module.has_window) {
         MPI_Win_free(&cw_module.window);
         MPI_Comm_free(&cw_module.node);

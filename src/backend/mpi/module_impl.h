@@ -50,6 +50,7 @@ struct cw_module {
     int busy_count, turn;
     struct list lost;
     bool many_threads;
+    bool sleeps, yields; /* its caller does, between looks; what MPI did before */
     bool has_window;
     MPI_Win window; /* of the ranks of a node: */
     MPI_Comm node;
