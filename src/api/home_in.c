@@ -1,6 +1,7 @@
 /* What other nodes answer, stored as members store it; and that they are lost. */
 #include "api/array_agent.h"
 #include "api/home_impl.h"
+#include "api/launch.h"
 #include "api/remote.h"
 #include "api/stop.h"
 
@@ -262,6 +263,7 @@ void cw_home_gone(struct cw_home *h, struct cw_outpost *post, const crew_error *
 void cw_home_lost(void *ctx, int node) {
     crew_error err;
     (void)ctx;
+    cw_launch_lost(node);
     cw_error_set(&err, CREW_EBROKEN, 0, "node %s was lost", cw_homes.agent->nodes[node].host);
     cw_process_home_lost(node);
     cw_remote_lost(node);

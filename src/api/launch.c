@@ -8,6 +8,7 @@
 #include "api/session.h"
 #include "backend/ranks/ranks.h"
 #include "base/error.h"
+#include "os/clock.h"
 #include "os/object.h"
 #include "os/output.h"
 #include "share/share.h"
@@ -205,6 +206,21 @@ static _Noreturn void follow(void) {
 
 /* ---- the manager ---- */
 
+/* mpirun would end the job by itself if it knew. It does not of a host that only says nothing
+ * any more, for which it then waits, too. */
+void cw_launch_lost(int node) {
+    const struct cw_agent_node *n = &launch.agent.nodes[node];
+    if (launch.joint || !launch.mpirun.plain || !is_manager())
+        return;
+    bool helped = cw_mpirun_ends_after_us(&launch.mpirun);
+    fprintf(stderr,
+            "crew: node %s (rank %d) was lost: nothing was heard of it for %.3g s "
+            "(CREW_NODE_TIMEOUT). So the job ends; cluster/crewrun lets one go on.%s\n",
+            n->host, n->leader, (double)(cw_now_ns() - n->heard_ns) * 1e-9,
+            helped ? "" : " mpirun may wait for that host for some 15 minutes.");
+    _exit(1);
+}
+
 void cw_launch_dismiss(void) {
     if (is_manager()) {
         launch.less = !cw_agent_whole(&launch.agent) || !cw_berths_whole(launch.berths);
@@ -215,7 +231,10 @@ void cw_launch_dismiss(void) {
 }
 
 static void end_job(void) {
+    bool manages = is_manager();
     cw_launch_dismiss();
+    if (manages && launch.less && !launch.joint)
+        cw_mpirun_ends_after_us(&launch.mpirun); /* where it would wait for who is missing */
     cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? CW_ENDS_WITH_LESS : 0, GO);
     if (cw_agent_leave(&launch.agent, !launch.less, GO))
         cw_remote_end(false);
@@ -314,6 +333,7 @@ int cw_launch(struct cw_session *s, crew_error *err) {
         return refuse(err);
     if (launch.launcher.kind == CW_LAUNCHER_NONE && wish == CREW_AUTO)
         return 0;
+    cw_mpirun_find(environ, &launch.mpirun);
     if (wish == CREW_AUTO && cw_mpi_is_called())
         return programs_own(err);
     struct cw_card card;

@@ -8,6 +8,7 @@
 #ifndef CW_API_LAUNCH_H
 #define CW_API_LAUNCH_H
 
+#include "backend/mpi/mpirun.h"
 #include "fleet/agent.h"
 
 struct cw_session;
@@ -17,6 +18,7 @@ struct cw_berths;
  * crew_mpi_pool is open, the ranks of a communicator (joint.h). */
 struct cw_launch {
     struct cw_launcher launcher;
+    struct cw_mpirun mpirun;
     struct cw_agent agent;
     bool joint; /* the second */
     struct cw_berths *berths;
@@ -37,6 +39,9 @@ int cw_launch_own_rank(void);
 const crew_error *cw_launch_refused(void);
 /* True if the environment says that this is one rank of several. */
 bool cw_launch_wanted(void);
+/* On the agent's thread of the manager: that node is lost. Where the launcher ends a job that
+ * has lost something, this does not return. */
+void cw_launch_lost(int node);
 /* The session ends. In the manager: all other ranks do. */
 void cw_launch_end(void);
 

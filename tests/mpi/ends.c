@@ -9,6 +9,7 @@
  *     killed     SIGKILL of the manager
  *     leader     SIGKILL of rank 1; the launcher is not to go on without it
  *     host       host h1 is killed; the launcher is not to go on without it
+ *     silent     host h1 falls silent; the launcher, which does not notice, is not to wait for it
  *     last N     of six: SIGKILL of rank N, and at once crew_finalize, which is not held up
  *     terminated SIGTERM of the manager */
 #include "beside.h"
@@ -18,6 +19,7 @@
 #include <link.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { COUNT = 1000, WAIT_MS = 60000, RANKS = 6 };
@@ -91,19 +93,35 @@ static void look_who_finalized(void) {
         give_up("MPI was ended as if all ranks were there");
 }
 
-/* By tests/mpi/under. */
-static void have_killed(void) {
+/* To h1, by tests/mpi/under. */
+static void have_done(const char *verb) {
     FILE *file = beside_open("ask", "w");
-    if (!file || fprintf(file, "kill\n") < 0 || fclose(file) != 0)
+    if (!file || fprintf(file, "%s\n", verb) < 0 || fclose(file) != 0)
         give_up("there can be no file ask");
     pause_ms(WAIT_MS);
     give_up("the job goes on without a host");
 }
 
+/* It counts from when silence is a loss. */
+static void strike_later(void) {
+    const char *silence = getenv("CREW_NODE_TIMEOUT");
+    FILE *file = beside_open("struck", "w");
+    struct timespec times[2];
+    clock_gettime(CLOCK_REALTIME, &times[0]);
+    times[0].tv_sec += silence ? atoi(silence) : 30;
+    times[1] = times[0];
+    if (!file || futimens(fileno(file), times) != 0 || fclose(file) != 0)
+        give_up("there can be no file struck");
+}
+
 static int end(const char *how, int which) {
+    if (strcmp(how, "silent") == 0) {
+        strike_later();
+        have_done("unplug");
+    }
     beside_make("struck", 1);
     if (strcmp(how, "host") == 0)
-        have_killed();
+        have_done("kill");
     if (strcmp(how, "exits") == 0)
         exit(3);
     if (strcmp(how, "last") == 0 && !beside_kill_rank(which))

@@ -2,6 +2,7 @@
  * those that the launchers set (Open MPI 4.1, MPICH 4.0 and Slurm 22.05 were looked at;
  * the others' are as published). */
 #include "backend/mpi/launcher.h"
+#include "backend/mpi/mpirun.h"
 #include "os/process.h"
 
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -230,8 +232,53 @@ static void launcher__environment_that_was_cleaned__names_none(void **state) {
     }
 }
 
+static void mpirun__what_an_environment_says__is_known(void **state) {
+    static const struct {
+        const char *environment[4];
+        bool plain;
+        int pid;
+    } cases[] = {
+        {{"OMPI_MCA_orte_hnp_uri=1.0;tcp://h0:1", "PMIX_SERVER_TMPDIR=/tmp/ompi.h0.0/pid.104"},
+         true,
+         104},
+        {{"OMPI_MCA_orte_hnp_uri=1.0;tcp://h0:1", "PMIX_SERVER_TMPDIR=/tmp/ompi.h0.0/jf.47976"},
+         true,
+         0},
+        {{"OMPI_MCA_orte_hnp_uri=1.0;tcp://h0:1", "OMPI_MCA_orte_enable_recovery=0"}, true, 0},
+        {{"OMPI_MCA_orte_hnp_uri=1.0;tcp://h0:1", "OMPI_MCA_orte_enable_recovery=1",
+          "PMIX_SERVER_TMPDIR=/tmp/ompi.h0.0/pid.104"},
+         false,
+         0},
+        {{"PMIX_SERVER_TMPDIR=/tmp/ompi.h0.0/pid.104", "PMIX_RANK=0"}, false, 0},
+        {{"OMPI_MCA_orte_hnp_uri=1.0;tcp://h0:1", "PMIX_SERVER_TMPDIR=/tmp/pid.1"}, true, 0},
+        {{"OMPI_MCA_orte_hnp_uri=1.0;tcp://h0:1", "PMIX_SERVER_TMPDIR=/tmp/pid.77x"}, true, 0},
+        {{"OMPI_MCA_orte_hnp_uri=1.0;tcp://h0:1", "PMIX_SERVER_TMPDIR=/tmp/pid.99999999999"},
+         true,
+         0},
+        {{NULL}, false, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct cw_mpirun m;
+        cw_mpirun_find((char *const *)(uintptr_t)cases[i].environment, &m);
+        print_message("case %zu\n", i);
+        assert_int_equal(m.plain, cases[i].plain);
+        assert_int_equal(m.pid, cases[i].pid);
+    }
+}
+
+/* A pid that the environment names, but that has not started this process, is left alone. */
+static void mpirun__somebody_elses__is_not_ended(void **state) {
+    (void)state;
+    assert_false(cw_mpirun_ends_after_us(&(struct cw_mpirun){.plain = true, .pid = getpid()}));
+    assert_false(cw_mpirun_ends_after_us(&(struct cw_mpirun){.plain = true, .pid = getppid()}));
+    assert_false(cw_mpirun_ends_after_us(&(struct cw_mpirun){.plain = true}));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mpirun__what_an_environment_says__is_known),
+        cmocka_unit_test(mpirun__somebody_elses__is_not_ended),
         cmocka_unit_test(launcher__environments_as_they_are__are_told_apart),
         cmocka_unit_test(launcher__several_tasks_without_pmi__are_refused_with_what_to_do),
         cmocka_unit_test(launcher__numbers_that_are_none__are_refused),
