@@ -19,13 +19,17 @@ extern "C" {
 /* ---- start and end ------------------------------------------------------ */
 
 /* First line of main. Code above it runs in every process, code below it once,
- * in the manager; in spawned workers (and MPI workers) it does not return.
- * With neither it may be left out: the first call does it. 0 or CREW_E...
- * (crew_last_error). */
+ * in the manager; in spawned workers and in the other ranks of an MPI job it does not
+ * return (crew/mpi.h: where MPI is the program's own it does). With neither it may be left
+ * out: the first call does it. The arguments are left as they are; NULL is fine. 0 or
+ * CREW_E... (crew_last_error): a setting of the environment is not accepted, with those
+ * that are, or a launcher's job cannot be joined. */
 CREW_API int crew_init(int *argc, char ***argv);
 
 /* Ends what is left of every pool. Returns 0, or 85 after something was stopped
- * (CREW_ESTOPPED): what main should return. In a callback, and in a task that runs in
+ * (CREW_ESTOPPED): what main should return. A program that returns from main or calls exit
+ * without it ends in order as well, with its own code, which is that of an MPI job, too:
+ * what still runs is ended, not waited for. In a callback, and in a task that runs in
  * the manager (threads, serial), CREW_EINVAL: it would wait for itself. */
 CREW_API int crew_finalize(void);
 
