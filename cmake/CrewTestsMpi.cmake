@@ -153,14 +153,21 @@ crew_mpi_under(mpi.shares.nodes3 mpi nodes3 60 mpi_shares)
 crew_mpi_under(mpi.shares.nodes3x2 mpi_long nodes3x2 60 mpi_shares)
 crew_mpi_under(mpi.shares.hosts3 mpi_long hosts3 60 mpi_shares)
 
-# A map that ranks of several nodes begin, and forked workers end: tests/mpi/resume.c.
+# A map that ranks of several nodes, or hosts, begin, and forked workers end: tests/mpi/resume.c.
 crew_mpi_program(mpi_resume resume.c crew_test_base)
 math(EXPR limit "60 * ${CREW_TEST_SLOWNESS}")
 math(EXPR last "2 * ${limit}")
-add_test(NAME mpi.resume COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/resume.sh
-  ${PROJECT_SOURCE_DIR}/tests/mpi/under $<TARGET_FILE:mpi_resume>)
-set_tests_properties(mpi.resume PROPERTIES LABELS mpi TIMEOUT ${last} SKIP_RETURN_CODE 77
-  RESOURCE_LOCK mpi ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit}")
+foreach(config hosts3 nodes3)
+  set(label mpi)
+  if(config STREQUAL nodes3)
+    set(label mpi_long)
+  endif()
+  add_test(NAME mpi.resume.${config} COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/resume.sh
+    ${PROJECT_SOURCE_DIR}/tests/mpi/under ${config} $<TARGET_FILE:mpi_resume>)
+  set_tests_properties(mpi.resume.${config} PROPERTIES LABELS ${label} TIMEOUT ${last}
+    SKIP_RETURN_CODE 77 RESOURCE_LOCK mpi
+    ENVIRONMENT "CREW_MPI_MODULE=${PROJECT_BINARY_DIR};CREW_TEST_SECONDS=${limit};CREW_TEST_LABEL=${label}")
+endforeach()
 
 # The measurements of apps/bench, quickly: that they run.
 if(TARGET bench AND TARGET crew_mpi_openmpi)

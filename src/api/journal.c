@@ -1,6 +1,7 @@
 /* A journal's file and its thread: what is put, is written and lasts. */
 #include "api/journal.h"
 
+#include "api/stop.h"
 #include "base/error.h"
 #include "os/logfile.h"
 
@@ -452,6 +453,7 @@ int cw_journal_start(struct cw_journal *jn, crew_error *err) {
     jn->next = all;
     all = jn;
     pthread_mutex_unlock(&listed);
+    cw_stop_journalled(jn->session);
     return 0;
 }
 

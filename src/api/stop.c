@@ -22,6 +22,7 @@ static const double GRACE = 30;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     struct cw_stop plan;
+    struct cw_stop offer; /* the batch system's limit, for programs with journals */
     uint32_t seen;       /* signals that were looked at */
     _Atomic bool passes_on;
     bool alone;          /* the session ends, and has no followers any more */
@@ -46,13 +47,15 @@ void cw_stop_begin(struct cw_session *s) {
     double left, grace = c->stop_grace >= 0 ? c->stop_grace : GRACE;
     pthread_mutex_lock(&lock);
     stop.plan = (struct cw_stop){.grace = grace};
+    stop.offer = (struct cw_stop){0};
     stop.alone = false;
+    bool asked = c->time_limit == CW_LIMIT_OF_BATCH; // NOLINT: it was stored as it is
     if (c->time_limit > 0)
         cw_stop_limit(&stop.plan, c->time_limit, cw_now_ns());
-    else if (c->time_limit == CW_LIMIT_OF_BATCH && // NOLINT: it was stored as it is
+    else if ((asked || c->time_limit == 0) && // NOLINT
              cw_batch_seconds_left(from_environment, (double)now.tv_sec, &left))
-        cw_stop_batch(&stop.plan, left, c->stop_margin >= 0 ? c->stop_margin : 2 * grace,
-                      cw_now_ns());
+        cw_stop_batch(asked ? &stop.plan : &stop.offer, left,
+                      c->stop_margin >= 0 ? c->stop_margin : 2 * grace, cw_now_ns());
     if (stop.plan.limit_ns)
         atomic_store(&stop.idle, false);
     pthread_mutex_unlock(&lock);
@@ -60,6 +63,21 @@ void cw_stop_begin(struct cw_session *s) {
     if (cw_stopsig_set())
         atomic_store(&stop.idle, false);
     cw_stopsig_rings(&s->bell->count);
+}
+
+void cw_stop_journalled(struct cw_session *s) {
+    if (s->depth)
+        return;
+    pthread_mutex_lock(&lock);
+    bool news = stop.offer.limit_ns && !stop.plan.limit_ns;
+    if (news) {
+        stop.plan.limit_ns = stop.offer.limit_ns;
+        stop.plan.limit_is = stop.offer.limit_is;
+        atomic_store(&stop.idle, false);
+    }
+    pthread_mutex_unlock(&lock);
+    if (news)
+        cw_session_ring(s);
 }
 
 void cw_stop_part(void) {
@@ -71,7 +89,7 @@ void cw_stop_part(void) {
 void cw_stop_end(void) {
     cw_stopsig_rings(NULL);
     pthread_mutex_lock(&lock);
-    stop.plan = (struct cw_stop){0};
+    stop.plan = stop.offer = (struct cw_stop){0};
     stop.tended = CW_STOP_NOT;
     atomic_store(&stop.begun, false);
     cw_stopsig_seen(&stop.seen);
@@ -82,7 +100,7 @@ void cw_stop_end(void) {
 void cw_stop_forget(void) {
     pthread_mutex_init(&lock, NULL);
     cw_stopsig_forget();
-    stop.plan = (struct cw_stop){0};
+    stop.plan = stop.offer = (struct cw_stop){0};
     stop.tended = CW_STOP_NOT;
     stop.begun = false;
     stop.seen = 0;

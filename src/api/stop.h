@@ -14,6 +14,9 @@
 
 /* The session begins: takes the signals and limits of its settings. */
 void cw_stop_begin(struct cw_session *s);
+/* Something has a journal from now on, so that the next job goes on where this one ends: the
+ * end that the batch system tells of is minded, unless CREW_TIME_LIMIT says otherwise. */
+void cw_stop_journalled(struct cw_session *s);
 /* It is about to end: the ranks of its node are no more looked at, and may go. */
 void cw_stop_part(void);
 /* It ends: what has come is forgotten; its bell may go. Signals stay caught. */

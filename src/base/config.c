@@ -33,7 +33,7 @@ static const char *const bind_words[] = {
 static const char *const order_words[] = {"compact", "scatter"}; /* CW_ORDER_* of topo/topo.h */
 static const char *const resume_words[] = {
     [CW_RESUME_DONE] = "done", [CW_RESUME_FINISHED] = "finished"};
-static const char *const limit_words[] = {"batch"};
+static const char *const limit_words[] = {"batch", "none"};
 static const char *const segment_words[] = {"memfd", "window"};
 static const char *const switch_words[] = {"0", "1"};
 
@@ -44,7 +44,7 @@ enum kind {
     SEED,   /* uint64_t, and has_seed */
     PATH,   /* const char *, the environment's own: an absolute one */
     FOLDER, /* const char *, the environment's own */
-    SPAN,   /* double: seconds, not less than least; CW_LIMIT_OF_BATCH for its one word */
+    SPAN,   /* double: seconds, not less than least; CW_LIMIT_OF_BATCH and _NONE for words */
     SIGNALS /* uint64_t: bit s - 1 is signal s */
 };
 
@@ -108,8 +108,8 @@ static const struct row rows[] = {
                 "CREW_ESTOPPED."},
     {"CREW_TIME_LIMIT", .kind = SPAN, .words = limit_words, .count = COUNT(limit_words),
      .offset = FIELD(time_limit), .least = 1,
-     .accepted = CW_SPAN_FORMS ", or batch for the limit of the batch system",
-     .standard = "no limit",
+     .accepted = CW_SPAN_FORMS ", batch for the limit of the batch system, or none",
+     .standard = "batch once there is a journal, else none",
      .meaning = "After so long, counted from crew_init, the program stops as by a signal. batch: "
                 "CREW_STOP_MARGIN before the batch system ends the job, where its environment "
                 "tells when that is (SLURM_JOB_END_TIME, PBS_WALLTIME)."},
@@ -119,8 +119,8 @@ static const struct row rows[] = {
                 "ended."},
     {"CREW_STOP_MARGIN", .kind = SPAN, .offset = FIELD(stop_margin), .accepted = CW_SPAN_FORMS,
      .standard = "twice CREW_STOP_GRACE",
-     .meaning = "With CREW_TIME_LIMIT=batch: how long before the job's end to stop, but never in "
-                "the first half of what is left."},
+     .meaning = "How long before the end of the batch system's job to stop (CREW_TIME_LIMIT), but "
+                "never in the first half of what is left."},
     {"CREW_SEGMENT_SIZE", .kind = BYTES, .offset = FIELD(segment), .least = 16ll << 20,
      .most = 256ll << 40, .accepted = "a number of bytes from 16M to 256T (suffixes K, M, G, T)",
      .standard = "twice the machine's memory",
@@ -203,9 +203,14 @@ static bool parse_bytes(struct cw_config *config, const struct row *row, const c
 }
 
 static bool parse_span(struct cw_config *config, const struct row *row, const char *text) {
-    double seconds = CW_LIMIT_OF_BATCH;
-    bool word = row->count && strcmp(text, row->words[0]) == 0;
-    if (!word && (!cw_span_parse(text, &seconds) || seconds < (double)row->least))
+    static const double values[COUNT(limit_words)] = {CW_LIMIT_OF_BATCH, CW_LIMIT_NONE};
+    double seconds;
+    int word = 0;
+    while (word < row->count && strcmp(text, row->words[word]) != 0)
+        word++;
+    if (word < row->count)
+        seconds = values[word];
+    else if (!cw_span_parse(text, &seconds) || seconds < (double)row->least)
         return false;
     memcpy((char *)config + row->offset, &seconds, sizeof seconds);
     return true;

@@ -15,6 +15,7 @@ enum { CW_RESUME_DONE = 0, CW_RESUME_FINISHED }; /* what is taken from a journal
 
 #define CW_SPAN_UNSET (-1.0)
 #define CW_LIMIT_OF_BATCH (-2.0)
+#define CW_LIMIT_NONE (-3.0)
 
 struct cw_config {
     int backend;        /* CREW_BACKEND=auto|serial|threads|fork|mpi */
@@ -31,7 +32,7 @@ struct cw_config {
     int progress;       /* CREW_PROGRESS=0|1: bars never or always; -1: not set, as the code says */
     int node_timeout;   /* CREW_NODE_TIMEOUT=seconds */
     uint64_t stop_signals; /* CREW_STOP_SIGNAL=list: bit s - 1 is signal s */
-    double time_limit;     /* CREW_TIME_LIMIT=span, CW_LIMIT_OF_BATCH; 0: not set */
+    double time_limit;     /* CREW_TIME_LIMIT=span, CW_LIMIT_OF_BATCH, _NONE; 0: not set */
     double stop_grace, stop_margin; /* CREW_STOP_GRACE, _MARGIN=span; CW_SPAN_UNSET */
     int64_t segment;    /* CREW_SEGMENT_SIZE=bytes with K, M, G, T; 0: not set */
     uint64_t seed;      /* CREW_SEED=number */

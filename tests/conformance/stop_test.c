@@ -463,6 +463,24 @@ static void map__end_of_the_batch_job__ends_it_before(void **state) {
     assert_true(crewtest_now() - from >= 1);
 }
 
+/* The end that Slurm tells of is over already: so it is minded, or is not. */
+static void end_of_the_batch_job(const char *journal, const char *limit, int code) {
+    const char *const settings[] = {"SLURM_JOB_END_TIME=1000000000", journal, limit, NULL};
+    int status = crewtest_helper_wait(start("journal", settings), 20);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), code);
+}
+
+static void map__end_of_the_batch_job__is_minded_where_there_is_a_journal(void **state) {
+    char journal[128];
+    (void)state;
+    snprintf(journal, sizeof journal, "CREW_TEST_JOURNAL=/tmp/crewtest-end-%d", (int)getpid());
+    end_of_the_batch_job("CREW_TEST_NONE=", "CREW_TEST_NONE=", 0);
+    end_of_the_batch_job(journal, "CREW_TEST_NONE=", 85);
+    end_of_the_batch_job(journal, "CREW_TIME_LIMIT=none", 0);
+    unlink(strchr(journal, '=') + 1);
+}
+
 static void for__signal__statuses_say_what_was_done(void **state) {
     (void)state;
     stopped_in_the_middle("for", 50, false);
@@ -583,6 +601,7 @@ int main(int argc, char **argv) {
         CREWTEST(map__handler_of_the_programs_own__is_called_too),
         CREWTEST(map__time_limit__ends_it),
         CREWTEST(map__end_of_the_batch_job__ends_it_before),
+        CREWTEST(map__end_of_the_batch_job__is_minded_where_there_is_a_journal),
         CREWTEST(for__signal__statuses_say_what_was_done),
         CREWTEST(async__signal__ends_those_that_wait_too),
         CREWTEST(items__longer_than_the_grace__are_ended),

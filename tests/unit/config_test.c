@@ -68,6 +68,8 @@ static void config__when_to_stop__takes_times_and_signals(void **state) {
     assert_true(config.time_limit == 14100);
     assert_int_equal(load(&config, "CREW_TIME_LIMIT", "batch", &err), 0);
     assert_true(config.time_limit == CW_LIMIT_OF_BATCH);
+    assert_int_equal(load(&config, "CREW_TIME_LIMIT", "none", &err), 0);
+    assert_true(config.time_limit == CW_LIMIT_NONE);
     assert_int_equal(load(&config, "CREW_STOP_GRACE", "0", &err), 0);
     assert_true(config.stop_grace == 0);
     assert_int_equal(load(&config, "CREW_STOP_MARGIN", "2:00", &err), 0);
@@ -76,10 +78,10 @@ static void config__when_to_stop__takes_times_and_signals(void **state) {
     assert_true(config.stop_signals == (1ull << 9 | 1ull << 14));
     refused("CREW_TIME_LIMIT", "4h",
             "CREW_TIME_LIMIT=4h is not accepted: it takes seconds, MM:SS, H:MM:SS or D-HH:MM:SS, "
-            "or batch for the limit of the batch system");
+            "batch for the limit of the batch system, or none");
     refused("CREW_TIME_LIMIT", "0",
             "CREW_TIME_LIMIT=0 is not accepted: it takes seconds, MM:SS, H:MM:SS or D-HH:MM:SS, "
-            "or batch for the limit of the batch system");
+            "batch for the limit of the batch system, or none");
     refused("CREW_STOP_GRACE", "batch",
             "CREW_STOP_GRACE=batch is not accepted: it takes seconds, MM:SS, H:MM:SS or "
             "D-HH:MM:SS");
