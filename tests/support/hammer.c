@@ -1,4 +1,6 @@
-/* See hammer.h. Cells: the pid and the progress of each worker, and the stop. */
+/* See hammer.h. Cells: the pid and the progress of each worker, and the stop. The pid of
+ * one that was chosen is negative until its replacement says its own: for a moment it
+ * goes on, and must not be taken for that. */
 #include "hammer.h"
 
 #include "share/share.h"
@@ -10,12 +12,12 @@
 enum {
     CELL_STOP = CELL_OWN + 14,
     CELL_ROUND = CELL_WORKER + 64,    /* one a worker: rounds it has begun */
-    CELL_PROCESS = CELL_WORKER + 128, /* one a worker: its pid */
+    CELL_PROCESS = CELL_WORKER + 128, /* one a worker: its pid, -pid once it was chosen */
 };
 
 bool hammer_on(crew_call *call) {
-    int64_t pid = getpid();
-    if (crewtest_get(CELL_PROCESS + call->worker) != pid)
+    int64_t pid = getpid(), said = crewtest_get(CELL_PROCESS + call->worker);
+    if (said != pid && said != -pid)
         crewtest_set(CELL_PROCESS + call->worker, pid);
     crewtest_add(CELL_ROUND + call->worker, 1);
     return !crewtest_get(CELL_STOP) && !crew_cancelled(call);
@@ -23,7 +25,7 @@ bool hammer_on(crew_call *call) {
 
 static bool gone_on(const int64_t *seen) {
     for (int w = 0; w < HAMMER_WORKERS; w++)
-        if (crewtest_get(CELL_ROUND + w) <= seen[w] + 1 || !crewtest_get(CELL_PROCESS + w))
+        if (crewtest_get(CELL_ROUND + w) <= seen[w] + 1 || crewtest_get(CELL_PROCESS + w) <= 0)
             return false;
     return true;
 }
@@ -82,9 +84,9 @@ void hammer_run(const struct hammer *h) {
     for (int64_t k = 0; k < kills; k++) {
         int w = (int)(crewtest_random() % HAMMER_WORKERS);
         wait_a_moment();
-        int64_t pid = atomic_exchange(crewtest_cell(CELL_PROCESS + w), 0);
-        if (pid > 1)
-            kill((pid_t)pid, SIGKILL);
+        int64_t pid = crewtest_get(CELL_PROCESS + w);
+        crewtest_set(CELL_PROCESS + w, -pid);
+        assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
         double pause = wait_for_progress("kill", k);
         longest = pause > longest ? pause : longest;
         if (h->check)
@@ -93,6 +95,9 @@ void hammer_run(const struct hammer *h) {
     crewtest_set(CELL_STOP, 1);
     assert_ok(crew_job_get(job, 60, &err), &err);
     crew_job_free(job);
+    crew_stats all;
+    assert_int_equal(crew_pool_stats(p, -1, &all), 0);
+    assert_int_equal(all.restarts, kills); /* each kill was a death */
     crewtest_free(p);
     print_message("%ld kills, the longest pause after one %.3f s\n", (long)kills, longest);
 }
