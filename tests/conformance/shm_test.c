@@ -324,6 +324,44 @@ static void shm__closed_by_another_process__stays_for_who_uses_it(void **state) 
     assert_int_equal(crew_shm_close(two.other), 0);
 }
 
+/* What the handle named was unlinked before its receiver asked for it, then the name
+ * was given to other memory, then the handle was closed. */
+static int ask_too_late(crew_call *call) {
+    struct two two;
+    crew_shm next;
+    if (crew_queue_get(*CREW_IN(call, crew_queue), &two, sizeof two, 20) != sizeof two)
+        return 1;
+    if (crew_shm_data(two.one) || crew_last_error()->code != CREW_ENOENT)
+        return 2;
+    if (crew_shm_create(&next, crew_shm_name(two.one), 100, NULL) != 0)
+        return 3;
+    if (crew_shm_data(two.one) || crew_last_error()->code != CREW_ENOENT ||
+        !strstr(crew_last_error()->text, "means other memory"))
+        return 4;
+    if (crew_shm_unlink(next) != 0 || crew_shm_close(next) != 0)
+        return 5;
+    return crew_shm_data(two.other) || crew_last_error()->code != CREW_EINVAL ? 6 : 0;
+}
+
+static void shm__gone_before_its_receiver_asks__is_an_error_there(void **state) {
+    struct two two;
+    crew_queue q;
+    (void)state;
+    crewtest_need(CREWTEST_PROCESSES);
+    assert_int_equal(crew_queue_create(&q, 0, NULL), 0);
+    crew_process p = start(ask_too_late, &q, sizeof q); /* first: one that is forked inherits */
+    assert_int_equal(crew_shm_create(&two.one, name_of("one"), 100, NULL), 0);
+    assert_int_equal(crew_shm_create(&two.other, name_of("other"), 100, NULL), 0);
+    assert_int_equal(crew_shm_unlink(two.one), 0);
+    assert_int_equal(crew_shm_unlink(two.other), 0);
+    assert_int_equal(crew_shm_close(two.other), 0);
+    assert_int_equal(crew_queue_put(q, &two, sizeof two, 0), 0);
+    ends_well(p);
+    assert_int_equal(crew_queue_destroy(q), 0);
+    assert_non_null(crew_shm_data(two.one));
+    assert_int_equal(crew_shm_close(two.one), 0);
+}
+
 static int look_at_one(crew_call *call) {
     const crew_shm *s = call->in;
     return crew_shm_data(*s) ? 0 : crew_fail(call, 1, "%s", crew_last_error()->text);
@@ -424,6 +462,7 @@ int main(int argc, char **argv) {
         CREWTEST(shm__name_given_to_another__unlink_leaves_that_and_its_owner),
         CREWTEST(shm__owned_made_by_a_process__is_the_programs),
         CREWTEST(shm__closed_by_another_process__stays_for_who_uses_it),
+        CREWTEST(shm__gone_before_its_receiver_asks__is_an_error_there),
         CREWTEST(shm__looked_at_by_tasks_and_closed__does_not_stay_in_workers),
         CREWTEST(shm__owned_by_a_program_that_is_killed__goes_with_the_next_sweep),
         CREWTEST(shm__owned__goes_with_crew_finalize),
