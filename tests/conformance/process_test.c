@@ -277,6 +277,30 @@ static void process__parent_and_self__are_known(void **state) {
 }
 
 /* Output that cannot be flushed keeps nobody from starting or ending. */
+/* What the library opens gets their numbers, if it does not see to that. */
+static void process__standard_descriptors_closed__runs_all_the_same(void **state) {
+    int kept[3];
+    crew_process p[3];
+    (void)state;
+    crewtest_need_fork();
+    fflush(stdout);
+    for (int closed = 0; closed < 3; closed++) { /* 0; 0 and 1; all three */
+        kept[closed] = fcntl(closed, F_DUPFD_CLOEXEC, 10);
+        close(closed);
+        crew_process_opts plain = opts();
+        if (crew_process_start(&p[closed], with_code, &closed, sizeof closed, &plain, NULL) != 0)
+            p[closed] = (crew_process){0};
+    }
+    for (int i = 0; i < 3; i++) {
+        dup2(kept[i], i);
+        close(kept[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(code_of(p[i]), i);
+        assert_int_equal(crew_process_close(p[i]), 0);
+    }
+}
+
 static void process__standard_output_closed__runs_all_the_same(void **state) {
     (void)state;
     crewtest_need_fork();
@@ -673,6 +697,7 @@ int main(int argc, char **argv) {
         CREWTEST(process__names__are_given_or_made),
         CREWTEST(process__descriptors__do_not_grow_with_processes_before_it),
         CREWTEST(process__parent_and_self__are_known),
+        CREWTEST(process__standard_descriptors_closed__runs_all_the_same),
         CREWTEST(process__standard_output_closed__runs_all_the_same),
         CREWTEST(process__killed_with_an_end_of_a_pipe__is_end_of_file),
         CREWTEST(process__stale_end_of_a_pipe__is_refused),

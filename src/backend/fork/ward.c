@@ -2,6 +2,7 @@
 #include "backend/fork/nursery.h"
 #include "backend/fork/spawn.h"
 #include "os/clock.h"
+#include "os/descriptor.h"
 #include "os/output.h"
 #include "os/process.h"
 
@@ -251,7 +252,7 @@ static bool settle(struct ward *w) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
-    w->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    w->signals = cw_descriptor_above_standard(signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
     return w->signals >= 0;
 }
 
