@@ -163,6 +163,8 @@ static int settle(struct cw_session *s, crew_pool_opts *o, bool joint, crew_erro
         return cw_error_set(err, CREW_EINVAL, 0,
                             "CREW_START_SPAWN runs this program again in every worker: call "
                             "crew_init first in main, so that it knows what it is");
+    if (o->start == CREW_START_SPAWN && (rc = cw_session_may_spawn(s, err)) < 0)
+        return rc;
     if (o->task_memory && o->backend != CREW_FORK && (o->backend != CREW_MPI || !c->isolate))
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "task_memory needs workers that are processes (CREW_FORK, or CREW_MPI "

@@ -33,6 +33,11 @@ static int choose_start(struct cw_process_plan *plan, crew_error *err) {
     plan->start = config->start ? config->start : plan->opts->start ? plan->opts->start : usual;
     if (plan->start == CREW_START_FORK && config->strict)
         plan->start = CREW_START_SERVER;
+    if (plan->start == CREW_START_SPAWN && !plan->away) {
+        int rc = cw_session_may_spawn(plan->session, err);
+        if (rc < 0)
+            return rc;
+    }
     if (plan->away && plan->start != CREW_START_SERVER)
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "a process on another node (%d) begins as crew_init found the program: "

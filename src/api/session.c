@@ -141,6 +141,14 @@ static int make(struct cw_session *s, bool by_init, crew_error *err) {
     return 0;
 }
 
+int cw_session_may_spawn(const struct cw_session *s, crew_error *err) {
+    if (s->own.fd >= 0 && s->root.fd >= 0)
+        return 0;
+    return cw_error_set(err, CREW_ENOTSUP, 0,
+                        "CREW_START_SPAWN: a program that is started anew cannot map the memory "
+                        "of CREW_SEGMENT=window; take CREW_START_SERVER, or memfd");
+}
+
 void cw_session_prepare(const struct cw_session *s) {
     if (s->config.backend != CREW_SERIAL && s->config.backend != CREW_THREADS)
         cw_fork_server_prepare();

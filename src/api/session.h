@@ -132,6 +132,8 @@ int cw_session_move(struct cw_session *s, void *memory, uint64_t size, bool lead
                     crew_error *err);
 /* Starts the nursery, if there is to be one. */
 void cw_session_prepare(const struct cw_session *s);
+/* CREW_START_SPAWN needs memory that another program can map. CREW_ENOTSUP: it is MPI's. */
+int cw_session_may_spawn(const struct cw_session *s, crew_error *err);
 /* This process's session, made or not: its place in the tree. */
 struct cw_session *cw_session_self(void);
 

@@ -129,7 +129,7 @@ static const struct row rows[] = {
      .meaning = "Under MPI: what the shared memory of a node's ranks is. memfd: of its lowest rank, "
                 "opened by the others in /proc. window: of MPI (MPI_Win_allocate_shared), no larger "
                 "than what /dev/shm has free; workers are then forked from ranks that have started "
-                "MPI. The same in all ranks."},
+                "MPI, and CREW_START_SPAWN is refused. The same in all ranks."},
     {"CREW_SEED", .kind = SEED, .offset = FIELD(seed),
      .accepted = "a number from 0 to 18446744073709551615", .standard = "the code's choice",
      .meaning = "The seed of the random numbers of tasks."},

@@ -389,6 +389,8 @@ static int wait_for_lock(crew_call *call) {
     crew_array a = *CREW_COMMON(call, crew_array);
     crewtest_add(CELL_STARTED, 1);
     int rc = crew_array_lock(a);
+    if (rc == 0 && call->node > 0) /* of its node's array, which nobody holds */
+        return 0;
     return rc == CREW_EINVAL ? 0 : crew_fail(call, 1, "lock gave %d", rc);
 }
 

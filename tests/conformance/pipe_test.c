@@ -609,6 +609,12 @@ static void end__given_to_a_process__may_be_closed_here_at_once(void **state) {
                               .start = strcmp(backend, "fork") == 0     ? CREW_START_FORK
                                        : strcmp(backend, "server") == 0 ? CREW_START_SERVER
                                                                         : CREW_START_SPAWN};
+    if (crewtest_window() && opts.start == CREW_START_SPAWN) {
+        int rc = crew_process_start(&process, echo_process, &ends.b, sizeof ends.b, &opts, &err);
+        assert_code(rc, CREW_ENOTSUP, &err);
+        assert_text(err.text, "CREW_SEGMENT=window");
+        opts.start = CREW_START_SERVER;
+    }
     assert_ok(crew_process_start(&process, echo_process, &ends.b, sizeof ends.b, &opts, &err), &err);
     assert_int_equal(crew_conn_close(ends.b), 0);
     same(ends.a, data, back, sizeof data, 3);

@@ -394,6 +394,11 @@ void crewtest_not_on(const char *backend) {
         skip();
 }
 
+bool crewtest_window(void) {
+    const char *segment = getenv("CREW_SEGMENT");
+    return segment && strcmp(segment, "window") == 0 && crewtest_on_ranks();
+}
+
 void crewtest_need_fork(void) {
 #ifdef CREWTEST_TSAN
     skip();

@@ -96,6 +96,8 @@ void crewtest_need(unsigned caps);
 void crewtest_not_on(const char *backend);
 /* A launcher has started this as one rank of several: mpi, aboard. */
 bool crewtest_on_ranks(void);
+/* The node's memory is MPI's: CREW_SEGMENT=window, on a node of several ranks. */
+bool crewtest_window(void);
 /* Skips a test that forks from this process on any backend, where that cannot be:
  * the thread sanitizer knows no threads in what was forked beside other threads. */
 void crewtest_need_fork(void);
