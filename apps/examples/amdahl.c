@@ -88,13 +88,16 @@ int main(int argc, char **argv) {
     int64_t rounds = 8000000;
     int workers = 0;
     crew_error err;
+    bool known = argc % 2 == 1;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--workers") == 0)
             workers = atoi(argv[i + 1]);
-        if (strcmp(argv[i], "--work") == 0)
+        else if (strcmp(argv[i], "--work") == 0)
             rounds = atoll(argv[i + 1]);
+        else
+            known = false;
     }
-    if (argc % 2 == 0 || workers < 0 || workers > 1000 || rounds < 1) {
+    if (!known || workers < 0 || workers > 1000 || rounds < 1) {
         fprintf(stderr, "usage: amdahl [--workers N] [--work N]\n");
         return 2;
     }

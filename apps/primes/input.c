@@ -63,6 +63,8 @@ static int judge_task(crew_call *call) {
     size_t kept = size < sizeof v->text ? size : sizeof v->text - 1;
     memset(v, 0, sizeof *v);
     memcpy(v->text, line, kept);
+    for (char *zero; (zero = memchr(v->text, 0, kept));)
+        *zero = '?'; /* no number, and to be shown */
     if (size == 0)
         v->kind = BLANK;
     else if (kept < size || !parse_number(v->text, &v->number))
@@ -77,11 +79,12 @@ static int test_file(crew_pool *pool, FILE *file, const char *name) {
     struct verdict v;
     crew_item item;
     crew_error err;
-    int status, result = 0;
+    int status = 0, result = 0;
     crew_iter *it = crew_imap(pool, judge_task, crew_source_lines(file), sizeof v, NULL, &err);
     if (!it)
         return tool_failed(&err);
-    while ((status = crew_next(it, &v, &item, CREW_FOREVER, &err)) > 0 && !ferror(stdout)) {
+    while (!tool_output_fails() &&
+           (status = crew_next(it, &v, &item, CREW_FOREVER, &err)) > 0) {
         if (v.kind == PRIME)
             printf("%" PRIu64 "\n", v.number);
         if (v.kind == NO_NUMBER) {
@@ -91,12 +94,14 @@ static int test_file(crew_pool *pool, FILE *file, const char *name) {
         }
     }
     crew_iter_free(it);
-    return status < 0 ? tool_failed(&err) : result;
+    if (status < 0)
+        tool_say("%s: %s", name, err.text);
+    return status < 0 ? EXIT_FAILURE : result;
 }
 
 int test_files(crew_pool *pool, char **names, int count) {
     int result = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count && !tool_output_fails(); i++) {
         bool standard = strcmp(names[i], "-") == 0;
         FILE *file = standard ? stdin : fopen(names[i], "r");
         if (!file) {

@@ -190,8 +190,9 @@ int list_range(crew_pool *pool, const sieve_plan *plan) {
     if (!it)
         return tool_failed(&err);
     crew_item item;
-    int status;
-    while ((status = crew_next(it, NULL, &item, CREW_FOREVER, &err)) > 0 && !ferror(stdout)) {
+    int status = 0;
+    while (!tool_output_fails() &&
+           (status = crew_next(it, NULL, &item, CREW_FOREVER, &err)) > 0) {
         const uint64_t *primes = item.data;
         for (size_t i = 0; i < item.size / sizeof *primes; i++)
             printf("%" PRIu64 "\n", primes[i]);

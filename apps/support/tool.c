@@ -38,6 +38,13 @@ static void set(const char *name, const char *value) {
         tool_misuse("not enough memory");
 }
 
+/* What getopt stumbled over: of letters in one word (-ab) it has not left that yet. */
+static const char *stumbled_over(char **argv) {
+    const char *word = argv[optind];
+    bool letters = word && word[0] == '-' && word[1] != '-' && strchr(word + 1, optopt);
+    return letters && optopt ? word : argv[optind - 1];
+}
+
 void tool_option(int option, char **argv) {
     switch (option) {
     case TOOL_BACKEND:
@@ -53,7 +60,8 @@ void tool_option(int option, char **argv) {
         wants_version = true;
         break;
     default:
-        tool_misuse("no such option, or it lacks its value: %s", argv[optind - 1]);
+        tool_misuse("no such option, or not with this value or without one: %s",
+                    stumbled_over(argv));
     }
 }
 
@@ -137,6 +145,12 @@ bool tool_stopped(void) {
     return stop_signal != 0;
 }
 
+bool tool_output_fails(void) {
+    if (ferror(stdout) && !output_problem)
+        output_problem = errno ? errno : EIO;
+    return output_problem;
+}
+
 void tool_say(const char *fmt, ...) {
     va_list args;
     char *text;
@@ -180,7 +194,7 @@ double tool_now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static bool bar_wanted(void) {
+bool tool_bar_wanted(void) {
     const char *setting = getenv("CREW_PROGRESS");
     if (setting && *setting)
         return *setting == '1';
@@ -192,7 +206,7 @@ void tool_bar(int64_t done, int64_t total, const char *what) {
     char bar[41];
     double part = total > 0 ? (double)done / (double)total : 0;
     double time = tool_now();
-    if (!bar_wanted() || (time < last + 0.1 && done < total))
+    if (!tool_bar_wanted() || (time < last + 0.1 && done < total))
         return;
     last = time;
     for (int i = 0; i < 40; i++)
@@ -219,22 +233,38 @@ void tool_stats(crew_pool *pool, double seconds, const char *what) {
 
 /* ---- files ---- */
 
+/* A file that is there is replaced, but only if it may be written to; a link to one stays,
+ * and leads to the new one. */
+static char *place_of(const char *path, bool there) {
+    struct stat link;
+    if (there && access(path, W_OK) != 0)
+        return NULL;
+    return lstat(path, &link) == 0 ? realpath(path, NULL) : strdup(path);
+}
+
 bool tool_file_open(tool_file *file, const char *path) {
     struct stat now;
     *file = (tool_file){.to = stdout};
     if (!path || strcmp(path, "-") == 0)
         return true;
+    file->to = NULL;
     /* What is there and no file (a pipe, /dev/null) is written to, not replaced. */
-    bool direct = stat(path, &now) == 0 && !S_ISREG(now.st_mode);
-    file->path = strdup(path);
-    if (!file->path || (!direct && asprintf(&file->part, "%s.part", path) < 0)) {
-        tool_say("not enough memory");
+    bool there = stat(path, &now) == 0, direct = there && !S_ISREG(now.st_mode);
+    errno = *path ? 0 : ENOENT;
+    if (*path)
+        file->path = direct ? strdup(path) : place_of(path, there);
+    if (file->path && (direct || asprintf(&file->part, "%s.part", file->path) >= 0))
+        file->to = fopen(direct ? path : file->part, "wbe");
+    if (!file->to) {
+        tool_say("%s cannot be written: %s", *path ? path : "the file without a name",
+                 strerror(errno));
+        free(file->path);
+        free(file->part);
         return false;
     }
-    file->to = fopen(direct ? path : file->part, "wbe");
-    if (!file->to)
-        tool_say("%s cannot be written: %s", path, strerror(errno));
-    return file->to;
+    if (file->part && there)
+        fchmod(fileno(file->to), now.st_mode & 0777);
+    return true;
 }
 
 void tool_file_written(tool_file *file) {

@@ -42,6 +42,10 @@ int tool_end(int result);
 /* True after Ctrl-C or the like, or when nobody reads the output any more. */
 bool tool_stopped(void);
 
+/* True if standard output cannot be written to, full for instance, which tool_end will
+ * tell. To be asked right after printing, while errno still says why. */
+bool tool_output_fails(void);
+
 /* Says on standard error what went wrong, behind the program's name. */
 void tool_say(const char *fmt, ...) CREW_PRINTF(1, 2);
 /* The same of an error; EXIT_FAILURE. */
@@ -54,6 +58,7 @@ int tool_wait(crew_job *job, crew_error *err);
 /* A bar on standard error, if that is a terminal; CREW_PROGRESS=0 never, 1 always. */
 void tool_bar(int64_t done, int64_t total, const char *what);
 void tool_bar_end(void);
+bool tool_bar_wanted(void);
 
 /* Seconds, from some moment on. */
 double tool_now(void);

@@ -58,7 +58,7 @@ struct request {
 /* ---- one picture: the item is its name ---- */
 
 /* The answer. That a picture is broken is one, too: the task has done all it can. */
-enum { MADE, KEPT, UNREADABLE, UNWRITABLE };
+enum { MADE, KEPT, UNREADABLE, UNWRITABLE, FULL };
 struct outcome {
     int what;
     char why[PICTURE_WHY];
@@ -114,9 +114,13 @@ static void make_thumb(const struct settings *s, const char *from, char *to, con
     if (!picture_thumb(from, (int)s->side, (float)s->quality, (size_t)s->memory, &webp, &size,
                        o->why))
         return;
-    o->what = make_folders(to) && write_whole(to, part, webp, size) ? MADE : UNWRITABLE;
-    if (o->what == UNWRITABLE)
+    o->what = MADE;
+    if (!make_folders(to) || !write_whole(to, part, webp, size)) {
+        /* Where a disk is full or read-only the others cannot be written either. */
+        bool full = errno == ENOSPC || errno == EDQUOT || errno == EROFS;
+        o->what = full ? FULL : UNWRITABLE;
         snprintf(o->why, sizeof o->why, "its thumbnail cannot be written: %s", strerror(errno));
+    }
     WebPFree(webp);
 }
 
@@ -179,9 +183,9 @@ static bool tell(struct job *job, const crew_item *item, const struct outcome *o
     }
     job->made += o->what == MADE;
     job->kept += o->what == KEPT;
-    if (o->what == UNREADABLE || o->what == UNWRITABLE)
+    if (o->what != MADE && o->what != KEPT)
         tool_say("%s: %s", name, o->why);
-    return o->what != UNWRITABLE;
+    return o->what != FULL;
 }
 
 static void make_all(crew_pool *pool, struct job *job) {

@@ -161,6 +161,7 @@ static void print(const char *who, const struct counts *counts, double seconds) 
            who, counts->nodes, counts->depth, counts->leaves, seconds,
            (double)counts->nodes / seconds / 1e6);
     fflush(stdout);
+    tool_output_fails();
 }
 
 static int run(crew_pool *pool, const struct request *r) {

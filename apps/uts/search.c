@@ -10,7 +10,6 @@
  * all of them share. */
 #include "search.h"
 #include <stdlib.h>
-#include <unistd.h>
 
 /* The common argument: the tree, and where the sums are. */
 struct plan {
@@ -90,15 +89,10 @@ static int search_task(crew_call *call) {
 
 /* ---- the pool's search -------------------------------------------------- */
 
-/* How large a tree is nobody knows, so there is no bar: how many nodes were met. */
-static bool wants_progress(void) {
-    const char *wish = getenv("CREW_PROGRESS");
-    return wish ? strcmp(wish, "1") == 0 : isatty(STDERR_FILENO);
-}
-
-/* Waits for the root's task, which ends when all that came from it have. */
+/* Waits for the root's task, which ends when all that came from it have. How large a tree
+ * is nobody knows, so there is no bar: how many nodes were met. */
 static int wait_for(crew_future *root, const struct plan *plan, crew_error *err) {
-    bool progress = wants_progress();
+    bool progress = tool_bar_wanted();
     int status;
     while ((status = crew_future_result(root, NULL, 0, 0.2, err)) == CREW_ETIMEDOUT)
         if (progress)

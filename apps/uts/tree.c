@@ -16,8 +16,9 @@ static double chance(const struct node *node) {
 
 enum { CHILDREN_MOST = 100 }; /* of all but a binomial tree's root */
 
+/* None, where the formula gives no number. */
 static int few(double children) {
-    return (int)floor(fmax(0, fmin(children, CHILDREN_MOST)));
+    return children > 0 ? (int)floor(fmin(children, CHILDREN_MOST)) : 0;
 }
 
 static int binomial(const struct tree *tree, const struct node *node) {

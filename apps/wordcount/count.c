@@ -14,6 +14,10 @@ static inline unsigned char lower(unsigned char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c >= 128 ? c : 0;
 }
 
+static bool add_word(table *t, const char *word, size_t length) {
+    return length <= UINT32_MAX && table_add(t, word, (uint32_t)length, 1);
+}
+
 /* Adds the words of text[0, size); a word at its end that may go on in what follows is
  * not added: *rest is where it begins. */
 static bool add_words(table *t, char *text, size_t size, size_t *rest) {
@@ -23,7 +27,7 @@ static bool add_words(table *t, char *text, size_t size, size_t *rest) {
         if (c) {
             text[i] = (char)c;
         } else {
-            if (i > begin && !table_add(t, text + begin, (uint32_t)(i - begin), 1))
+            if (i > begin && !add_word(t, text + begin, i - begin))
                 return false;
             begin = i + 1;
         }
@@ -35,7 +39,7 @@ static bool add_words(table *t, char *text, size_t size, size_t *rest) {
 bool count_text(table *t, char *text, size_t size) {
     size_t rest;
     return add_words(t, text, size, &rest) &&
-           (rest == size || table_add(t, text + rest, (uint32_t)(size - rest), 1));
+           (rest == size || add_word(t, text + rest, size - rest));
 }
 
 static ssize_t read_at(int fd, char *to, size_t size, int64_t at) {
@@ -95,7 +99,7 @@ static int count_range(table *t, int fd, int64_t at, int64_t to) {
             text = more ? more : text;
         }
     }
-    if (!error && kept && !table_add(t, text, (uint32_t)kept, 1))
+    if (!error && kept && !add_word(t, text, kept))
         error = ENOMEM;
     free(text);
     return error;

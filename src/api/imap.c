@@ -177,8 +177,7 @@ static bool pull(crew_iter *it, crew_error *err) {
     if (rc != 1) {
         it->source_done = true;
         if (rc < 0)
-            cw_error_set(err, rc, 0, "the source failed at item %lld with code %d",
-                         (long long)it->next_index, rc);
+            cw_source_failed(&it->source, it->next_index, rc, err);
         return false;
     }
     struct flight f = {.index = it->next_index};

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -56,13 +57,20 @@ struct lines_source {
     FILE *file;
     char *line;
     size_t room;
+    int error; /* errno of a read that has failed */
 };
 
 static int next_of_lines(void *ctx, const void **item, size_t *size) {
     struct lines_source *s = ctx;
+    errno = 0;
     ssize_t n = getline(&s->line, &s->room, s->file);
-    if (n < 0)
-        return ferror(s->file) ? CREW_EINVAL : 0;
+    /* A line that memory has no room for sets no error in the FILE: but it is not its end. */
+    if (n < 0 && feof(s->file) && !ferror(s->file))
+        return 0;
+    if (n < 0) {
+        s->error = errno;
+        return s->error == ENOMEM ? CREW_ENOMEM : CREW_EINVAL;
+    }
     if (n > 0 && s->line[n - 1] == '\n')
         n--;
     if (n > 0 && s->line[n - 1] == '\r')
@@ -118,4 +126,12 @@ int cw_source_check(const crew_source *s, crew_error *err) {
     if (s->next == next_of_lines && !((struct lines_source *)s->ctx)->file)
         return cw_error_set(err, CREW_EINVAL, 0, "the source's file is NULL");
     return 0;
+}
+
+int cw_source_failed(const crew_source *s, int64_t index, int code, crew_error *err) {
+    if (s->next == next_of_lines)
+        return cw_error_set(err, code, ((const struct lines_source *)s->ctx)->error,
+                            "line %lld cannot be read", (long long)index + 1);
+    return cw_error_set(err, code, 0, "the source failed at item %lld with code %d",
+                        (long long)index, code);
 }

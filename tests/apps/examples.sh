@@ -3,23 +3,10 @@
 # The backend is the environment's (CREW_BACKEND). What they measure goes to standard
 # error, so that standard output is the same in every run.
 set -u
-LC_ALL=C
-export LC_ALL
+suite=examples__
+. "$(dirname "$0")/check.sh"
 folder=$1
-failures=0
 backend=${CREW_BACKEND:-fork}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-check() { # name, expected, actual
-    if [ "$2" = "$3" ]; then
-        echo "ok - $1"
-    else
-        echo "not ok - $1: expected '$2', got '$3'"
-        [ -s "$work/err" ] && sed 's/^/# /' "$work/err"
-        failures=$((failures + 1))
-    fi
-}
 
 # Runs a program: its output, and its exit code if that is not 0.
 run() {
@@ -29,15 +16,7 @@ run() {
 }
 
 prints() { # program, expected output
-    check "examples__${1}__prints_what_it_should" "$2" "$(run "$1")"
-}
-
-skipped() { # name, why
-    echo "skipped - $1: $2"
-}
-
-said() { # a part of the last run's standard error
-    if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
+    check "${1}__prints_what_it_should" "$2" "$(run "$1")"
 }
 
 prints first 4900450500
@@ -52,7 +31,7 @@ prints compute "Done. First result: 666666166.46"
 prints primes_list "9592 primes, from 2 to 99991"
 prints chunks "chunk 50: 39 primes
 chunk 1: 39 primes"
-check examples__chunks__says_both_times 2 "$(grep -c '^chunk [0-9]*: [0-9]* microseconds$' "$work/err")"
+check chunks__says_both_times 2 "$(grep -c '^chunk [0-9]*: [0-9]* microseconds$' "$work/err")"
 prints one_word "series: 333333283333335000000 four times
 threads: 333333283333335000000 four times
 fork: 333333283333335000000 four times"
@@ -69,39 +48,39 @@ while [ "$(wc -c 2>/dev/null <"$work/resume.crew" || echo 0)" -le 1024 ] && [ "$
 done
 kill -KILL "$resumed" 2>/dev/null
 wait "$resumed" 2>/dev/null
-check examples__resume_after_a_kill__counts_all "$primes" "$(run resume "$work/resume.crew")"
-check examples__resume_after_a_kill__has_some_already said "$(said '^[1-9][0-9]* of 200 blocks')"
-check examples__resume_again__counts_nothing "$primes" "$(run resume "$work/resume.crew")"
-check examples__resume_again__has_them_all said "$(said '^200 of 200 blocks')"
+check resume_after_a_kill__counts_all "$primes" "$(run resume "$work/resume.crew")"
+check resume_after_a_kill__has_some_already said "$(said '^[1-9][0-9]* of 200 blocks')"
+check resume_again__counts_nothing "$primes" "$(run resume "$work/resume.crew")"
+check resume_again__has_them_all said "$(said '^200 of 200 blocks')"
 
 factors="450 factors, the longest list has 24
 primes at +39 +61 +63 +91"
 prints factorize "$factors"
-check examples__factorize_repeated__prints_the_same "$factors" "$(run factorize --repeat 3)"
-check examples__factorize_repeated__says_how_fast said \
+check factorize_repeated__prints_the_same "$factors" "$(run factorize --repeat 3)"
+check factorize_repeated__says_how_fast said \
     "$(said '^series [0-9.]* s, pool [0-9.]* s: [0-9.]* times as fast, [0-9.]* are possible$')"
-check examples__factorize_no_times__is_a_usage_error "exit 2" "$(run factorize --repeat 0)"
+check factorize_no_times__is_a_usage_error "exit 2" "$(run factorize --repeat 0)"
 
 # The map's line, then two as they completed.
 run primes_executor >"$work/out"
-check examples__primes_executor__counts_and_finds \
+check primes_executor__counts_and_finds \
     "614 primes, 10000019 is prime, 10000079 is prime" \
     "$({ head -n 1 "$work/out"; sed 1d "$work/out" | sort; } | paste -sd , - | sed 's/,/, /g')"
 
 run imap_sums >"$work/out"
-check examples__imap_sums__running_numbers_in_order "$(seq -s ' ' 100)" \
+check imap_sums__running_numbers_in_order "$(seq -s ' ' 100)" \
     "$(sed -n 's/^\[\([0-9]*\)\] [0-9.]*$/\1/p' "$work/out" | paste -sd ' ' -)"
-check examples__imap_sums__first_and_last "[1] 0.00 [100] 20766413620.34" \
+check imap_sums__first_and_last "[1] 0.00 [100] 20766413620.34" \
     "$(grep -E '^\[(1|100)\]' "$work/out" | paste -sd ' ' -)"
 sed -n 's/^\[.*\] //p' "$work/out" >"$work/sums"
-check examples__imap_sums__sums_grow "" "$(sort -n "$work/sums" | diff "$work/sums" -)"
-check examples__imap_sums__unordered_the_same_set "unordered: the same 100 sums" \
+check imap_sums__sums_grow "" "$(sort -n "$work/sums" | diff "$work/sums" -)"
+check imap_sums__unordered_the_same_set "unordered: the same 100 sums" \
     "$(tail -n 1 "$work/out")"
-check examples__imap_sums__says_how_fast 2 \
+check imap_sums__says_how_fast 2 \
     "$(grep -c 'series [0-9.]* s, pool [0-9.]* s: [0-9.]* times as fast, [0-9.]* are possible$' "$work/err")"
 run imap_sums --repeat 2 >"$work/twice"
-check examples__imap_sums_repeated__prints_the_same "" "$(diff "$work/out" "$work/twice")"
-check examples__imap_sums_no_times__is_a_usage_error "exit 2" "$(run imap_sums --repeat 0)"
+check imap_sums_repeated__prints_the_same "" "$(diff "$work/out" "$work/twice")"
+check imap_sums_no_times__is_a_usage_error "exit 2" "$(run imap_sums --repeat 0)"
 
 # Where workers are not processes a task that crashes is the program, they share its
 # globals, and its files.
@@ -111,18 +90,18 @@ if [ "$backend" = fork ]; then
     prints survive "9 of 10 are done
 item 7: signal 11"
     run unpicklable >"$work/out"
-    check examples__unpicklable__refuses_a_stack 1 \
+    check unpicklable__refuses_a_stack 1 \
         "$(grep -c '^refused: the task 0x[0-9a-f]* lies on a stack: a nested function' "$work/out")"
-    check examples__unpicklable__refuses_the_heap 1 \
+    check unpicklable__refuses_the_heap 1 \
         "$(grep -c '^refused: the task 0x[0-9a-f]* lies on the heap, in memory' "$work/out")"
-    check examples__unpicklable__files "by FILE *: 6 lines|by name: 12 lines" \
+    check unpicklable__files "by FILE *: 6 lines|by name: 12 lines" \
         "$(grep '^by ' "$work/out" | paste -sd '|' -)"
     # A pool of processes that have never seen the FILE.
     for start in server spawn; do
         CREW_START=$start run unpicklable >"$work/out"
-        check examples__unpicklable_${start}__crashes 1 \
+        check unpicklable_${start}__crashes 1 \
             "$(grep -c '^by FILE \*: item [01] of 2: read_by_pointer was ' "$work/out")"
-        check examples__unpicklable_${start}__by_name_all_the_same "by name: 12 lines" \
+        check unpicklable_${start}__by_name_all_the_same "by name: 12 lines" \
             "$(tail -n 1 "$work/out")"
     done
 fi
@@ -131,28 +110,29 @@ returned: 0 1 4 9 16 25 36 49 64 81"
 
 # They are left out where their libraries are not installed.
 if [ -x "$folder/records" ]; then
-    check examples__records__processed "Processed: 100 records" "$(run records "$work")"
-    check examples__records__leaves_no_database "" "$(ls "$work" | grep records)"
-    check examples__records_in_no_folder__fails "exit 1" "$(run records "$work/none")"
-    check examples__records_in_no_folder__says_why said "$(said 'unable to open database file')"
+    check records__processed "Processed: 100 records" "$(run records "$work")"
+    check records__leaves_no_database "" "$(ls "$work" | grep records)"
+    check records_in_no_folder__fails "exit 1" "$(run records "$work/none")"
+    check records_in_no_folder__says_why said "$(said 'unable to open database file')"
 else
-    skipped examples__records "it was built without libsqlite3"
+    skipped records "it was built without libsqlite3"
 fi
 if [ -x "$folder/starmap_images" ]; then
-    check examples__starmap_images__both_ways "Converted: 20 images
+    check starmap_images__both_ways "Converted: 20 images
 Converted: 20 images" "$(run starmap_images "$work")"
-    check examples__starmap_images__leaves_no_pictures "" "$(ls "$work" | grep images)"
+    check starmap_images__leaves_no_pictures "" "$(ls "$work" | grep images)"
 else
-    skipped examples__starmap_images "it was built without libwebp"
+    skipped starmap_images "it was built without libwebp"
 fi
 
 run amdahl --workers 2 --work 100000 >"$work/out"
-check examples__amdahl__measures_a_share 1 "$(grep -c '^serial share: [0-9.]* %$' "$work/out")"
+check amdahl__measures_a_share 1 "$(grep -c '^serial share: [0-9.]* %$' "$work/out")"
 rows=2
 [ "$backend" = serial ] && rows=1
-check examples__amdahl__a_row_for_each_number_of_workers $rows \
+check amdahl__a_row_for_each_number_of_workers $rows \
     "$(grep -c '^ *[12]  *[0-9.]*  *[0-9.]*  [#|]' "$work/out")"
-check examples__amdahl__unknown_option__is_a_usage_error "exit 2" "$(run amdahl --work)"
+check amdahl__no_number__is_a_usage_error "exit 2" "$(run amdahl --work)"
+check amdahl__unknown_option__is_a_usage_error "exit 2" "$(run amdahl --wrok 3)"
 
 # The rounds of its loop are rounds of the processor's too, whatever the compiler: ten
 # thousand more in each of 71 items are at least as many instructions more.
@@ -163,13 +143,13 @@ instructions() { # rounds
 if [ "$backend" != serial ]; then
     : # once is enough
 elif ! command -v valgrind >/dev/null; then
-    skipped examples__amdahl__work_grows_with_its_number "there is no valgrind"
+    skipped amdahl__work_grows_with_its_number "there is no valgrind"
 elif grep -qE '__(asan|tsan|ubsan)_' "$folder/amdahl"; then
-    skipped examples__amdahl__work_grows_with_its_number "a sanitizer does not run under valgrind"
+    skipped amdahl__work_grows_with_its_number "a sanitizer does not run under valgrind"
 else
     few=$(instructions 10000)
     many=$(instructions 20000)
-    check examples__amdahl__work_grows_with_its_number yes \
+    check amdahl__work_grows_with_its_number yes \
         "$([ $((${many:-0} - ${few:-0})) -ge 710000 ] && [ "${few:-0}" -gt 0 ] && echo yes ||
             echo "$few, $many")"
 fi

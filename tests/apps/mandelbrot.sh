@@ -2,33 +2,10 @@
 # mandelbrot.sh MANDELBROT - the program mandelbrot, by the pictures it draws. The backend
 # is the environment's (CREW_BACKEND).
 set -u
-LC_ALL=C
-export LC_ALL
-mandelbrot=$1
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+suite=mandelbrot__
+. "$(dirname "$0")/check.sh"
+program=$1
 cd "$work" || exit 1
-
-check() { # name, expected, actual
-    if [ "$2" = "$3" ]; then
-        echo "ok - mandelbrot__$1"
-    else
-        echo "not ok - mandelbrot__$1: expected '$2', got '$3'"
-        [ -s "$work/err" ] && sed 's/^/# /' "$work/err"
-        failures=$((failures + 1))
-    fi
-}
-
-# Runs the program; its exit code.
-code() {
-    timeout 100 "$mandelbrot" "$@" >"$work/out" 2>"$work/err"
-    echo $?
-}
-
-said() { # a part of the last run's standard error
-    if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
-}
 
 check picture__is_drawn 0 "$(code --size=300x200 a.png)"
 check picture__says_nothing "" "$(cat err)"
@@ -73,20 +50,20 @@ check full_disk__fails 1 "$(code --size=30x20 /dev/full)"
 check full_disk__is_told said "$(said '/dev/full could not be written: No space left on device')"
 # Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
 if [ -z "${CREW_TEST_JOB-}" ]; then
-    check full_output__fails 1 "$("$mandelbrot" --size=30x20 - >/dev/full 2>err; echo $?)"
+    check full_output__fails 1 "$("$program" --size=30x20 - >/dev/full 2>err; echo $?)"
     check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
 fi
 if [ "${CREW_TEST_JOB-}" != hosts3 ] && unshare --mount true 2>/dev/null; then
     mkdir full
     check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
-        '$mandelbrot' --size=800x600 full/x.png 2>err; echo \$?; ls full")"
+        '$program' --size=800x600 full/x.png 2>err; echo \$?; ls full")"
     check full_folder__is_told said "$(said 'full/x\.[a-z]* could not be written: No space left on device')"
 else
     echo "skipped - mandelbrot__full_folder: there may be no mount here, or hosts would not see it"
 fi
 check failures__leave_nothing "" "$(ls | grep -E '^x|part')"
 if [ -z "${CREW_TEST_JOB-}" ]; then
-    { "$mandelbrot" --size=2000x2000 --iterations=50 - 2>err; echo $? >code; } | head -c 10 >out
+    { "$program" --size=2000x2000 --iterations=50 - 2>err; echo $? >code; } | head -c 10 >out
     check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
     check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
 fi
@@ -95,7 +72,7 @@ fi
 # Ended in the middle of what would take hours: the old picture is there, nothing else,
 # nobody.
 cp a.png old.png
-CREWTEST_MARK=$$ "$mandelbrot" --center=-1.7548,0 --width=1e-5 --iterations=1000000 old.png 2>err &
+CREWTEST_MARK=$$ "$program" --center=-1.7548,0 --width=1e-5 --iterations=1000000 old.png 2>err &
 pid=$!
 tries=0
 until [ -e old.png.part ] || [ $tries -ge 1000 ]; do

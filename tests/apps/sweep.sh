@@ -2,34 +2,11 @@
 # sweep.sh SWEEP - the program sweep: the same bits however it runs, and known values. The
 # backend is the environment's (CREW_BACKEND).
 set -u
-LC_ALL=C
-export LC_ALL
-sweep=$1
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+suite=sweep__
+. "$(dirname "$0")/check.sh"
+program=$1
 cd "$work" || exit 1
 unset OMP_NUM_THREADS CREW_THREADS_PER_WORKER
-
-check() { # name, expected, actual
-    if [ "$2" = "$3" ]; then
-        echo "ok - sweep__$1"
-    else
-        echo "not ok - sweep__$1: expected '$2', got '$3'"
-        [ -s "$work/err" ] && sed 's/^/# /' "$work/err"
-        failures=$((failures + 1))
-    fi
-}
-
-# Runs the program; its exit code.
-code() {
-    timeout 100 "$sweep" "$@" >"$work/out" 2>"$work/err"
-    echo $?
-}
-
-said() { # a part of the last run's standard error
-    if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
-}
 
 # A column of the line that begins so, rounded as awk's printf does.
 value() { # line, column, format
@@ -65,6 +42,20 @@ small="--r=20:30:6 --s=9:11:3 --members=7 --time=5"
     check threads_in_workers__are_that_many said "$(said '18 pairs, OpenMP threads a worker: 3: ')"
 }
 
+# A file that is there is replaced, with what may be done to it; a link to it stays one.
+echo old >b.csv
+chmod 640 b.csv
+ln -s b.csv link.csv
+# shellcheck disable=SC2086 # words
+check link_to_a_file__is_a_success 0 "$(code $small --output=link.csv)"
+check link_to_a_file__is_a_link_still "" "$([ -L link.csv ] && cmp b.csv want.csv)"
+check link_to_a_file__leads_to_one_of_the_same_mode 640 "$(stat -c %a b.csv)"
+ln -s none/b.csv dangling.csv
+check dangling_link__fails 1 "$(code --output=dangling.csv)"
+check dangling_link__is_told said "$(said '^sweep: dangling.csv cannot be written: No such file')"
+check no_name__fails 1 "$(code --output=)"
+check no_name__is_told said "$(said 'the file without a name cannot be written')"
+
 # Known: below r = 1 all comes to rest at 0, with the larger root of
 # k^2 + 11 k + 10 (1 - r) = 0 for neighbours; above, at z = r - 1 until r = 24.74; then chaos,
 # with exponent 0.9056 at r = 28 (Sprott 2003), from which a short run is a little off.
@@ -88,25 +79,30 @@ check no_such_folder__fails 1 "$(code --output=none/x.csv)"
 check no_such_folder__is_named said "$(said '^sweep: none/x.csv cannot be written: No such file')"
 # Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
 if [ -z "${CREW_TEST_JOB-}" ]; then
-    check full_output__fails 1 "$("$sweep" --r=1:2:2 --members=1 --time=1 >/dev/full 2>err; echo $?)"
+    check full_output__fails 1 "$("$program" --r=1:2:2 --members=1 --time=1 >/dev/full 2>err; echo $?)"
     check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
 fi
 if [ "${CREW_TEST_JOB-}" != hosts3 ] && unshare --mount true 2>/dev/null; then
     mkdir full
     check full_folder__fails 1 "$(unshare --mount sh -c "mount -t tmpfs -o size=16k none full && \
-        '$sweep' --r=0:1:3000 --members=1 --time=1 --output=full/x.csv 2>err; echo \$?; ls full")"
+        '$program' --r=0:1:3000 --members=1 --time=1 --output=full/x.csv 2>err; echo \$?; ls full")"
     check full_folder__is_told said "$(said 'full/x\.[a-z]* could not be written: No space left on device')"
+    echo old >kept.csv
+    check protected_file__fails 1 "$(unshare --mount sh -c "mount --bind kept.csv kept.csv && \
+        mount -o remount,ro,bind kept.csv && '$program' --output=kept.csv 2>err; echo \$?")"
+    check protected_file__is_told said "$(said '^sweep: kept.csv cannot be written: Read-only')"
+    check protected_file__is_as_it_was old "$(cat kept.csv)"
 else
     echo "skipped - sweep__full_folder: there may be no mount here, or hosts would not see it"
 fi
 if [ -z "${CREW_TEST_JOB-}" ]; then
-    { "$sweep" --r=0:1:3000 --members=1 --time=1 2>err; echo $? >code; } | head -n 1 >out
+    { "$program" --r=0:1:3000 --members=1 --time=1 2>err; echo $? >code; } | head -n 1 >out
     check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
     check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
 fi
 
 [ -n "${CREW_TEST_JOB-}" ] && exit $((failures > 0))
-CREWTEST_MARK=$$ "$sweep" --members=1000000 --time=100000 --output=long.csv 2>err &
+CREWTEST_MARK=$$ "$program" --members=1000000 --time=100000 --output=long.csv 2>err &
 pid=$!
 tries=0
 until [ -e long.csv.part ] || [ $tries -ge 1000 ]; do

@@ -2,33 +2,16 @@
 # thumbs.sh THUMBS PICTURES - the program thumbs on pictures that PICTURES makes: whole,
 # broken and hostile ones. The backend is the environment's (CREW_BACKEND).
 set -u
-LC_ALL=C
-export LC_ALL
+suite=thumbs__
+. "$(dirname "$0")/check.sh"
 thumbs=$1
 pictures=$2
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-
-check() { # name, expected, actual
-    if [ "$2" = "$3" ]; then
-        echo "ok - thumbs__$1"
-    else
-        echo "not ok - thumbs__$1: expected '$2', got '$3'"
-        [ -s "$work/stderr" ] && sed 's/^/# /' "$work/stderr"
-        failures=$((failures + 1))
-    fi
-}
 
 # Runs a program; its exit code. What it says is in $work/err.
 code() {
-    timeout 100 "$@" >"$work/stdout" 2>"$work/stderr"
+    timeout 100 "$@" >"$work/stdout" 2>"$work/err"
     echo $?
-}
-
-said() { # a part of the last run's standard error
-    if grep -q -- "$1" "$work/stderr"; then echo said; else cat "$work/stderr"; fi
 }
 
 look() { # a thumbnail
@@ -111,12 +94,14 @@ ln -s circle.png bad/circle.png
 ln -s linked bad/linked.jpg
 cp in/a/grey.jpeg bad/double.jpg
 cp in/palette.PNG bad/double.png
+long=$(head -c 250 /dev/zero | tr '\0' l)
+cp in/a/rgb.jpg "bad/$long.jpg" # and .webp is longer
 printf 'no picture' >"bad/$(printf 'line\nend\033[2J').jpg"
 check broken_pictures__exit_code 1 "$(code "$thumbs" --stats bad out-bad)"
 check broken_pictures__others_are_made "double good" \
     "$(cd out-bad && ls *.webp | sed 's/\.webp//' | paste -sd ' ' -)"
 check broken_pictures__nothing_else_is_left "" "$(ls out-bad | grep -v 'webp$')"
-check broken_pictures__a_line_each 16 "$(grep -c '^thumbs: ' "$work/stderr")"
+check broken_pictures__a_line_each 17 "$(grep -c '^thumbs: ' "$work/err")"
 check truncated_jpeg__is_told said "$(said '^thumbs: cut\.jpg: broken: ')"
 check truncated_head__is_told said "$(said '^thumbs: cut-short\.jpg: broken: ')"
 check truncated_png__is_told said "$(said '^thumbs: cut-middle\.png: broken: ')"
@@ -132,7 +117,8 @@ check circle_of_links__is_told said "$(said '^thumbs: circle\.png: Too many leve
 check link_to_a_folder__is_told said "$(said '^thumbs: linked\.jpg: not a file, but a folder$')"
 check two_pictures_of_one_name__are_told said "$(said '^thumbs: double\.png: left out')"
 check odd_name__is_told_in_a_line said "$(said '^thumbs: line?end?\[2J\.jpg: neither JPEG nor PNG$')"
-check broken_pictures__are_counted said "$(said '2 made, 0 up to date, 15 not made')"
+check long_name__is_told said "$(said "^thumbs: $long\.jpg: its thumbnail cannot .*: File name too long$")"
+check broken_pictures__are_counted said "$(said '2 made, 0 up to date, 16 not made')"
 rm -r bad
 
 # A picture of 64 KB that would take most of a minute. Only processes can be ended.
@@ -163,10 +149,12 @@ mkdir taken
 : >taken/a
 check file_in_the_way__fails 1 "$(code "$thumbs" in taken)"
 check file_in_the_way__is_told said "$(said 'its thumbnail cannot be written: Not a directory')"
-flock out/.thumbs sh -c "'$thumbs' in out 2>'$work/stderr'"
+check file_in_the_way__others_are_made "cmyk.webp deep and small.webp palette.webp wide.webp" \
+    "$(ls taken | grep webp | paste -sd ' ' -)"
+flock out/.thumbs sh -c "'$thumbs' in out 2>'$work/err'"
 check second_at_once__fails 1 $?
 check second_at_once__says_why said "$(said 'another one is at work in .*/out: wait')"
-check closed_output__is_no_failure 0 "$("$thumbs" in out >&- 2>"$work/stderr"; echo $?)"
+check closed_output__is_no_failure 0 "$("$thumbs" in out >&- 2>"$work/err"; echo $?)"
 
 # A full disk ends it at once: no other picture would fit either.
 if [ "${CREW_TEST_JOB-}" != hosts3 ] && unshare --mount true 2>/dev/null; then
@@ -195,7 +183,7 @@ while [ $i -lt 100 ]; do
     ln many/0.png many/$i.png
     i=$((i + 1))
 done
-CREWTEST_MARK=$$ "$thumbs" many out-many 2>"$work/stderr" &
+CREWTEST_MARK=$$ "$thumbs" many out-many 2>"$work/err" &
 pid=$!
 tries=0
 until [ -n "$(ls out-many 2>/dev/null)" ] || [ $tries -ge 1000 ]; do

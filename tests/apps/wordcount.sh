@@ -2,34 +2,11 @@
 # wordcount.sh WORDCOUNT SOURCE - the program wordcount against tr, sort and uniq. The
 # backend is the environment's (CREW_BACKEND).
 set -u
-LC_ALL=C
-export LC_ALL
-wordcount=$1
+suite=wordcount__
+. "$(dirname "$0")/check.sh"
+program=$1
 source=$2
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-
-check() { # name, expected, actual
-    if [ "$2" = "$3" ]; then
-        echo "ok - wordcount__$1"
-    else
-        echo "not ok - wordcount__$1: expected '$2', got '$3'"
-        [ -s "$work/err" ] && sed 's/^/# /' "$work/err"
-        failures=$((failures + 1))
-    fi
-}
-
-# Runs the program; its exit code.
-code() {
-    timeout 100 "$wordcount" "$@" >"$work/out" 2>"$work/err"
-    echo $?
-}
-
-said() { # a part of the last run's standard error
-    if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
-}
 
 # What the system's tools count in files.
 count() {
@@ -91,7 +68,7 @@ count lines >want
 check long_lines__are_a_success 0 "$(code lines)"
 check long_lines__as_the_tools_count "" "$(same want out)"
 check long_lines_of_input__are_a_success 0 "$(code <lines)"
-check long_lines_of_input__as_the_tools_count "" "$(cat lines | "$wordcount" | cmp - want)"
+check long_lines_of_input__as_the_tools_count "" "$(cat lines | "$program" | cmp - want)"
 # Line ends only, no line end, and cuts that fall on line ends.
 yes '' | head -c 2000000 >ends
 check line_ends__are_a_success 0 "$(code ends)"
@@ -115,17 +92,17 @@ check folder__fails 1 "$(code "$source/docs")"
 check folder__is_told said "$(said 'docs cannot be read: Is a directory')"
 # Under a launcher (CREW_TEST_JOB) that has the output, and is what signals go to.
 if [ -z "${CREW_TEST_JOB-}" ]; then
-    check full_output__fails 1 "$("$wordcount" text >/dev/full 2>err; echo $?)"
+    check full_output__fails 1 "$("$program" text >/dev/full 2>err; echo $?)"
     check full_output__is_told said "$(said 'the output could not be written: No space left on device')"
     seq 1000000 >numbers
-    { "$wordcount" numbers 2>err; echo $? >code; } | head -n 1 >out
+    { "$program" numbers 2>err; echo $? >code; } | head -n 1 >out
     check pipe_that_nobody_reads__ends_by_the_signal 141 "$(cat code)"
     check pipe_that_nobody_reads__is_no_news "" "$(cat err)"
 fi
 [ -n "${CREW_TEST_JOB-}" ] && exit $((failures > 0))
 # Ended while it waits for more input.
 mkfifo never
-CREWTEST_MARK=$$ "$wordcount" >out 2>err <never &
+CREWTEST_MARK=$$ "$program" >out 2>err <never &
 pid=$!
 exec 3>never
 yes 'more lines than a pipe holds' | head -c 3000000 >&3

@@ -2,6 +2,7 @@
  * that are read lazily. */
 #include "crewtest.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -374,6 +375,39 @@ static void imap__lines_of_a_file__come_without_their_ends(void **state) {
     fclose(file);
 }
 
+/* A disk that can be read to the end of a line, and no further. */
+static ssize_t read_once(void *cookie, char *to, size_t size) {
+    bool *read_before = cookie;
+    if (*read_before || size < 4) {
+        errno = EIO;
+        return -1;
+    }
+    *read_before = true;
+    memcpy(to, "one\n", 4);
+    return 4;
+}
+
+static void imap__lines_that_cannot_be_read__say_which_and_why(void **state) {
+    bool read_before = false;
+    char text[16];
+    crew_error err;
+    crew_item item;
+    (void)state;
+    FILE *file = fopencookie(&read_before, "r", (cookie_io_functions_t){.read = read_once});
+    assert_non_null(file);
+    crew_pool *p = crewtest_open(1);
+    crew_iter *it = begin(p, shout, crew_source_lines(file), 0, NULL);
+    assert_int_equal(crew_next(it, NULL, &item, 20, &err), 1);
+    snprintf(text, sizeof text, "%.*s", (int)item.size, (const char *)item.data);
+    assert_string_equal(text, "ONE");
+    assert_code(crew_next(it, NULL, &item, 20, &err), CREW_EINVAL, &err);
+    assert_string_equal(err.text, "line 2 cannot be read: Input/output error");
+    assert_int_equal(err.sys, EIO);
+    crew_iter_free(it);
+    crewtest_free(p);
+    fclose(file);
+}
+
 static void imap__range_and_array_sources__give_their_items(void **state) {
     static const int64_t steps[] = {1, 7, -3};
     int64_t out;
@@ -484,6 +518,7 @@ int main(int argc, char **argv) {
         CREWTEST(imap__source_fails__says_so_after_what_was_read),
         CREWTEST(imap__bad_requests__are_refused_at_the_call),
         CREWTEST(imap__lines_of_a_file__come_without_their_ends),
+        CREWTEST(imap__lines_that_cannot_be_read__say_which_and_why),
         CREWTEST(imap__range_and_array_sources__give_their_items),
         CREWTEST(imap__item_of_a_wrong_size__fails_alone),
         CREWTEST(imap__two_at_once__do_not_mix),

@@ -1,0 +1,37 @@
+# check.sh - read by the scripts of this folder: . "$(dirname "$0")/check.sh"
+# Gives them a folder of their own, $work, and a way to tell what was tested. They set
+# $program, and $suite, what the names of their tests begin with.
+LC_ALL=C
+export LC_ALL
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+check() { # name, expected, actual
+    if [ "$2" = "$3" ]; then
+        echo "ok - $suite$1"
+    else
+        echo "not ok - $suite$1: expected '$2', got '$3'"
+        [ -s "$work/err" ] && sed 's/^/# /' "$work/err"
+        failures=$((failures + 1))
+    fi
+}
+
+skipped() { # name, why
+    echo "skipped - $suite$1: $2"
+}
+
+# Runs the program; its output, and then its exit code if that is not 0.
+run() {
+    "$program" "$@" 2>"$work/err" || echo "exit $?"
+}
+
+# Runs the program; its exit code.
+code() {
+    timeout 100 "$program" "$@" >"$work/out" 2>"$work/err"
+    echo $?
+}
+
+said() { # a part of the last run's standard error
+    if grep -q -- "$1" "$work/err"; then echo said; else cat "$work/err"; fi
+}
