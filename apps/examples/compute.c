@@ -1,5 +1,5 @@
-/* Python: with ProcessPoolExecutor() as executor: results = list(executor.map(compute, [10**6] *
- * 8))
+/* Python: with ProcessPoolExecutor() as executor:
+ *             results = list(executor.map(compute, [10**6] * 8))
  *
  * Eight times the sum of the square roots below a million. Prints "Done. First result:
  * 666666166.46". */

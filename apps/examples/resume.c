@@ -1,4 +1,6 @@
-/* A map that one may interrupt (Ctrl-C, kill -9, a batch system's time limit) and start
+/* Python: pool.map(primes_in, range(200)): interrupted, it begins anew
+ *
+ * A map that one may interrupt (Ctrl-C, kill -9, a batch system's time limit) and start
  * again: it goes on where it was.
  *
  *     ./resume [JOURNAL]        the file is resume.crew if none is named

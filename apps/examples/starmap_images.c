@@ -3,8 +3,9 @@
  *
  * Converts 20 pictures to WebP with quality 85: first with all three arguments in each
  * item, then with what they share as one common argument. Prints "Converted: 20 images"
- * both times. The pictures are drawn by the program, into a folder of its own in /tmp
- * (or in the folder that is the first argument). Link with -lwebp. */
+ * both times. The pictures are drawn by the program, into a folder of its own in /tmp, or
+ * in the one that is the first argument: one that the workers see, where they are on
+ * several machines. Link with -lwebp. */
 #include <crew/crew.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,7 @@
-/* A task that crashes: its item is reported, and the others are done. */
+/* Python: pool.map(fragile, range(10)), where fragile(7) crashes: waits for ever
+ *
+ * A task that crashes: its item is reported, and the others are done. Prints "9 of 10 are
+ * done" and "item 7: signal 11". */
 #include <crew/crew.h>
 #include <signal.h>
 #include <stdio.h>

@@ -83,8 +83,7 @@ static int test_file(crew_pool *pool, FILE *file, const char *name) {
     crew_iter *it = crew_imap(pool, judge_task, crew_source_lines(file), sizeof v, NULL, &err);
     if (!it)
         return tool_failed(&err);
-    while (!tool_output_fails() &&
-           (status = crew_next(it, &v, &item, CREW_FOREVER, &err)) > 0) {
+    while (!tool_output_fails() && (status = crew_next(it, &v, &item, CREW_FOREVER, &err)) > 0) {
         if (v.kind == PRIME)
             printf("%" PRIu64 "\n", v.number);
         if (v.kind == NO_NUMBER) {

@@ -191,8 +191,7 @@ int list_range(crew_pool *pool, const sieve_plan *plan) {
         return tool_failed(&err);
     crew_item item;
     int status = 0;
-    while (!tool_output_fails() &&
-           (status = crew_next(it, NULL, &item, CREW_FOREVER, &err)) > 0) {
+    while (!tool_output_fails() && (status = crew_next(it, NULL, &item, CREW_FOREVER, &err)) > 0) {
         const uint64_t *primes = item.data;
         for (size_t i = 0; i < item.size / sizeof *primes; i++)
             printf("%" PRIu64 "\n", primes[i]);
