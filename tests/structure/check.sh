@@ -133,6 +133,26 @@ versions() {
     done
 }
 
+# Names in the documents that nothing has, and links that lead nowhere.
+documents() {
+    [ -d "$root/docs" ] || return 0
+    name='\<(crew|cw|CREW|CW)_[A-Za-z0-9_]*[A-Za-z0-9]'
+    words=$(mktemp)
+    (cd "$root" && grep -rohE "$name" include src tests apps cluster cmake CMakeLists.txt) \
+        2>/dev/null | sort -u >"$words"
+    for page in "$root"/*.md "$root"/docs/*.md "$root"/apps/*.md; do
+        [ -f "$page" ] || continue
+        grep -ohE "$name" "$page" | sort -u | comm -23 - "$words" |
+            sed "s|^|$(short "$page"): there is no |"
+        sed 's/](/\n](/g' "$page" | sed -n 's/^](\([^)#:]*\)[)#].*/\1/p' | sort -u |
+            while IFS= read -r link; do
+                [ -z "$link" ] || [ -e "$(dirname "$page")/$link" ] ||
+                    echo "$(short "$page"): a link to $link"
+            done
+    done
+    rm -f "$words"
+}
+
 long_functions() {
     sources src apps include | while IFS= read -r file; do
         awk -v file="$(short "$file")" '
@@ -162,6 +182,7 @@ check_tree() {
     verdict "the library includes no omp.h" "$(only_in omp.h '^include/')"
     verdict "public headers have at most 100 columns" "$(found '.{101}' include)"
     verdict "the version is everywhere the header's" "$(versions)"
+    verdict "the documents name what there is" "$(documents)"
     verdict "nothing is left unfinished" "$(found '\<(TODO|FIXME|XXX)\>' src include apps tests)"
     # In a process of its own it may; in the user's it would take the user's children.
     verdict "only the nursery waits for any child" \
@@ -228,6 +249,9 @@ self_test() {
     broken "the library includes no omp.h" src/team/a.c '#include <omp.h>'
     broken "public headers have at most 100 columns" include/crew/a.h "$(printf '/* %0100d */' 0)"
     broken "the version is everywhere the header's" include/crew/crew.h '#define CREW_VERSION_MAJOR 9'
+    # shellcheck disable=SC2016 # no command
+    broken "the documents name what there is" docs/a.md 'See `crew_nothing_there`.'
+    broken "the documents name what there is" docs/a.md 'See [there](nowhere.md).'
     broken "nothing is left unfinished" src/os/a.c "/* TO""DO: later */"
     broken "only the nursery waits for any child" src/os/a.c 'int f(void) { return waitpid(-1, 0, 0); }'
     broken "only the nursery waits for any child" src/os/a.c 'int g(void) { return wait(NULL); }'
