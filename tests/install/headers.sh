@@ -66,7 +66,15 @@ printf '#include "user.h"\nint use(crew_pool *p);\nint use(crew_pool *p) {\n%s\n
     '    const crew_map_opts opts = CREW_EMPTY;' \
     '    return crew_map(p, twice_task, in, 2, out, &opts, &err);' >"$work/user.c"
 
-printf '#include <crew/mpi.h>\ntypedef int not_empty;\n' >"$work/mpi.c"
+cat >"$work/mpi.c" <<'C'
+#include <crew/mpi.h>
+int use(void);
+int use(void) {
+    int (*pool)(MPI_Comm, int, const crew_pool_opts *, crew_pool **, crew_error *) = crew_mpi_pool;
+    MPI_Comm (*comm)(crew_call *) = crew_call_comm;
+    return pool && comm;
+}
+C
 
 compile() { # name, command...
     title=$1
@@ -153,6 +161,7 @@ for page in "$root"/README.md "$root"/apps/README.md "$root"/docs/*.md; do
         compiler=gcc
         if grep -q 'crew/mpi\.h' "$block"; then compiler=mpicc; fi
         if command -v "$compiler" >/dev/null; then
+            # shellcheck disable=SC2086 # several flags in one word
             compile "documents__$(basename "$page" .md)_$(basename "$block" .c)__compiles" $compiler -std=gnu11 \
                 $warnings -Wno-unused-function -I"$root/include" -fsyntax-only "$block"
         fi
