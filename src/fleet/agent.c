@@ -162,6 +162,13 @@ static void look_after(struct cw_agent *a) {
     }
 }
 
+/* Who was away for long itself (stopped, as whole jobs are by some batch systems) has not heard
+ * what others said, nor knows whether they were stopped, too. */
+static void hear_anew(struct cw_agent *a, int64_t now) {
+    for (int node = 0; node < a->place.nodes; node++)
+        a->nodes[node].heard_ns = now;
+}
+
 /* ---- the agent ---- */
 
 static void set_stage(struct cw_agent *a, enum stage stage) {
@@ -295,8 +302,10 @@ static void rest(struct cw_agent *a, int64_t idle_since, int64_t most) {
 static bool look(struct cw_agent *a, int64_t *nap_ns) {
     bool did = a->place.nodes > 1 && receive_all(a);
     did = a->ops->work(a->ctx, nap_ns) || did;
-    int64_t now = cw_now_ns();
-    if (a->place.nodes > 1 && now - a->looked_ns > (int64_t)(a->timeout * 1e8)) {
+    int64_t now = cw_now_ns(), passed = now - a->looked_ns, limit = (int64_t)(a->timeout * 1e9);
+    if (a->place.nodes > 1 && passed > limit / 10) {
+        if (passed > limit / 2)
+            hear_anew(a, now);
         a->looked_ns = now;
         look_after(a);
     }
@@ -320,8 +329,8 @@ static const int64_t AWAY_NS = 200000000;
 bool cw_agent_turn(struct cw_agent *a) {
     int64_t nap_ns = NAP_MOST_NS;
     int64_t now = cw_now_ns(), away = now - a->turned_ns;
-    for (int node = 0; away > AWAY_NS && node < a->place.nodes; node++)
-        a->nodes[node].heard_ns = now;
+    if (away > AWAY_NS)
+        hear_anew(a, now);
     bool did = look(a, &nap_ns);
     a->turned_ns = cw_now_ns();
     return did;

@@ -10,6 +10,7 @@
  *     leader     SIGKILL of rank 1; the launcher is not to go on without it
  *     host       host h1 is killed; the launcher is not to go on without it
  *     silent     host h1 falls silent; the launcher, which does not notice, is not to wait for it
+ *     paused     all ranks are stopped for longer than the silence that is a loss, and go on
  *     last N     of six: SIGKILL of rank N, and at once crew_finalize, which is not held up
  *     terminated SIGTERM of the manager */
 #include "beside.h"
@@ -20,6 +21,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 enum { COUNT = 1000, WAIT_MS = 60000, RANKS = 6 };
@@ -114,7 +116,51 @@ static void strike_later(void) {
         give_up("there can be no file struck");
 }
 
+/* From a process of its own: SIGSTOP for three times what is a loss, then SIGCONT. */
+static void pause_all(int ranks) {
+    const char *silence = getenv("CREW_NODE_TIMEOUT");
+    pid_t pid = silence ? fork() : -1;
+    if (pid < 0)
+        give_up("there is nobody to stop the ranks");
+    if (pid == 0) {
+        for (int rank = 0; rank < ranks; rank++)
+            beside_signal_rank(rank, SIGSTOP);
+        pause_ms(3000 * atoi(silence));
+        for (int rank = 0; rank < ranks; rank++)
+            beside_signal_rank(rank, SIGCONT);
+        _exit(0);
+    }
+    if (waitpid(pid, NULL, 0) != pid)
+        give_up("who stops the ranks is gone");
+    pause_ms(2000 * atoi(silence)); /* who is not heard of now is lost then */
+}
+
+static int asked(crew_call *call) {
+    char name[32];
+    snprintf(name, sizeof name, "there.%d", call->node);
+    beside_make(name, 1);
+    return 0;
+}
+
+static void look_for_nodes(int nodes) {
+    crew_error err;
+    crew_pool *p = crew_pool_open(&(crew_pool_opts){.workers = nodes}, &err);
+    if (!p || crew_pool_each(p, asked, NULL, 0, &err) < 0)
+        give_up(err.text);
+    for (int node = 0; node < nodes; node++) {
+        char name[32];
+        snprintf(name, sizeof name, "there.%d", node);
+        if (!beside_has(name))
+            give_up("a node was taken for lost");
+    }
+    crew_pool_free(p);
+}
+
 static int end(const char *how, int which) {
+    if (strcmp(how, "paused") == 0) {
+        pause_all(3);
+        look_for_nodes(3);
+    }
     if (strcmp(how, "silent") == 0) {
         strike_later();
         have_done("unplug");
