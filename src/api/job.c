@@ -25,7 +25,8 @@ void cw_job_put_up(crew_pool *p, crew_job *j, int slot) {
     struct cw_team *t = p->team;
     struct cw_job *job = j->shared;
     job->slot = (uint32_t)slot;
-    job->generation = ++p->generation;
+    p->generation += p->generation < UINT32_MAX ? 1 : 2; /* 0 is no map's */
+    job->generation = p->generation;
     p->jobs[slot] = j;
     j->state = CW_J_POSTED;
     bool watched = j->async || j->left >= 0 || p->fd >= 0;

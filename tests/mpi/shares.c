@@ -245,9 +245,31 @@ static void workers__die_while_their_node_is_slow__each_result_is_there(void **s
     crewtest_free(p);
 }
 
+/* After 2^32 of them, which short ones are within days. */
+static void maps__their_numbers_begin_anew__other_nodes_know_each(void **state) {
+    enum { FEW = FAST_ITEMS / 2 };
+    crew_error err;
+    (void)state;
+    crew_pool *p = open_pool();
+    pthread_mutex_lock(&p->lock);
+    p->generation = UINT32_MAX;
+    pthread_mutex_unlock(&p->lock);
+    for (int map = 0; map < 3; map++) {
+        begin();
+        for (int64_t i = 0; i < FEW; i++)
+            in[i] = i + map;
+        assert_ok(crew_map(p, triple, in, FEW, out, NULL, &err), &err);
+        assert_once(FEW);
+        for (int64_t i = 0; i < FEW; i++)
+            assert_int_equal(out[i], 3 * (i + map));
+    }
+    crewtest_free(p);
+}
+
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
+        CREWTEST(maps__their_numbers_begin_anew__other_nodes_know_each),
         CREWTEST(map__a_node_becomes_slow__others_take_over_and_each_item_runs_once),
         CREWTEST(bytes__a_node_becomes_slow__results_of_any_size_come_home_once),
         CREWTEST(for__a_node_becomes_slow__blocks_tile_the_range),
