@@ -1,4 +1,5 @@
-# What goes where: headers, both libraries, pkg-config, the CMake package, programs, documents.
+# What goes where: headers, both libraries, pkg-config, the CMake package, programs, documents
+# with the examples they speak of, and the scripts of cluster/ that need no sources.
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/crew
@@ -57,6 +58,13 @@ file(GLOB documents CONFIGURE_DEPENDS
 install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
 file(GLOB documents CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/*.md)
 install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+install(FILES ${PROJECT_SOURCE_DIR}/apps/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/apps)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/apps/examples DESTINATION ${CMAKE_INSTALL_DOCDIR}/apps
+  FILES_MATCHING PATTERN "*.c")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/cluster DESTINATION ${CMAKE_INSTALL_DATADIR}/crew
+  USE_SOURCE_PERMISSIONS
+  PATTERN "check" EXCLUDE PATTERN "quickstart" EXCLUDE
+  PATTERN "stages.sh" EXCLUDE PATTERN "count.awk" EXCLUDE)
 foreach(section 1 3 5 7)
   file(GLOB pages CONFIGURE_DEPENDS
     ${PROJECT_SOURCE_DIR}/docs/*.${section} ${PROJECT_SOURCE_DIR}/docs/man/*.${section})

@@ -45,7 +45,8 @@ export LD_LIBRARY_PATH="$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 
 has_files() {
     for file in include/crew/crew.h share/doc/crew/README.md share/doc/crew/LICENSE \
-        share/doc/crew/docs/GUIDE.md; do
+        share/doc/crew/docs/GUIDE.md share/doc/crew/apps/examples/first.c \
+        share/crew/cluster/templates/slurm-nodes.sh; do
         [ -f "$prefix/$file" ] || { echo "no $file" && return 1; }
     done
     for file in libcrew.so libcrew.so.0.1 libcrew.a pkgconfig/crew.pc cmake/crew/crewConfig.cmake; do
@@ -112,10 +113,17 @@ for kind in shared static cxx; do
         prints 4900450500 "$work/consumer/first_$kind"
 done
 
+crewrun() {
+    (cd "$work" && prints 4900450500 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+        timeout 60 "$prefix/share/crew/cluster/crewrun" --oversubscribe -n 2 "$work/consumer/first_shared")
+}
 for flavour in openmpi mpich; do
     if [ -f "$build/libcrew-mpi-$flavour.so" ]; then
         test_run "install__first_program_as_ranks_of_${flavour}__prints_its_sum" \
             ranks "$flavour" "$work/consumer/first_shared" 4900450500
+        if [ "$flavour" = openmpi ]; then
+            test_run install__crewrun__runs_ranks_from_where_it_was_installed crewrun
+        fi
         cp "$work/consumer/first_static" "$prefix/bin/first_static"
         test_run "install__static_crew_as_ranks_of_${flavour}__prints_its_sum" \
             ranks "$flavour" "$prefix/bin/first_static" 4900450500
