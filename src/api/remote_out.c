@@ -100,8 +100,12 @@ static void ask(struct cw_desk *desk) {
     size_t bytes = q->ask.bytes <= CW_REMOTE_EAGER ? q->ask.bytes : 0;
     if (cw_remote.agent->nodes[node].lost)
         answer_lost(desk, node);
-    else if (!cw_remote_send(node, &letter, &q->ask, sizeof q->ask,
-                             cw_desk_in(cw_remote.share, desk), bytes))
+    else if (cw_remote_send(node, &letter, &q->ask, sizeof q->ask,
+                            cw_desk_in(cw_remote.share, desk), bytes))
+        return;
+    else if (cw_remote.agent->mpi->broken(node))
+        answer_lost(desk, node); /* it is about to be */
+    else
         answer_no_memory(desk);
 }
 

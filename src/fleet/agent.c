@@ -153,9 +153,13 @@ static void look_after(struct cw_agent *a) {
     bool may_be_silent = a->place.node != 0 && a->cards[a->nodes[0].leader].driven;
     for (int node = 0; node < a->place.nodes; node++) {
         struct cw_agent_node *n = &a->nodes[node];
-        if (!concerns(a, node) || n->lost)
+        if (node == a->place.node || n->lost)
             continue;
-        if (a->mpi->broken(node) || (now - n->heard_ns > limit && !may_be_silent))
+        if (a->mpi->broken(node)) /* what waits for one of the other guests, too, hears of it */
+            cw_agent_abandon(a, node);
+        else if (!concerns(a, node))
+            continue;
+        else if (now - n->heard_ns > limit && !may_be_silent)
             cw_agent_abandon(a, node);
         else if (now - n->said_ns > limit / 5)
             cw_agent_say(a, node, &(struct cw_letter){.word = CW_W_BEAT});

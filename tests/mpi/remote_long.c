@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static size_t long_bytes(void) {
-    return (size_t)crewtest_many(crewtest_long() ? 320 : 64) << 20;
+    return (size_t)(crewtest_long() ? 320 : 64) << 20;
 }
 
 /* Puts one into the manager's queue; its first and last bytes say which. */

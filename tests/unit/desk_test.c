@@ -16,9 +16,15 @@ enum { NODES = 3, LONG = 1 << 20, CALLS_MOST = 20 };
 
 static int sent[CW_W_WORDS];
 
+static bool send_fails;
+
 static int send_letter(int node, void *data, size_t size) {
     struct cw_letter letter;
     (void)node;
+    if (send_fails) {
+        free(data);
+        return CREW_EBROKEN;
+    }
     assert_true(size >= sizeof letter);
     memcpy(&letter, data, sizeof letter);
     sent[letter.word]++;
@@ -31,7 +37,12 @@ static size_t unsent(int node) {
     return 0;
 }
 
-static const struct cw_mpi mpi = {.send = send_letter, .unsent = unsent};
+static bool broken(int node) {
+    (void)node;
+    return send_fails;
+}
+
+static const struct cw_mpi mpi = {.send = send_letter, .unsent = unsent, .broken = broken};
 static struct cw_agent_node agent_nodes[NODES];
 static struct cw_agent agent = {
     .mpi = &mpi, .place = {.nodes = NODES, .node = 0}, .nodes = agent_nodes};
@@ -122,6 +133,14 @@ lost__when_the_desk_is_on_the_pile__one_answer_and_the_next_question_works(void 
     agent_nodes[1].lost = false;
 }
 
+static void nodes__whose_connection_breaks__are_lost_and_not_short_of_memory(void **state) {
+    (void)state;
+    send_fails = true;
+    assert_int_equal(ask(1, answer_at_once), CREW_EBROKEN);
+    send_fails = false;
+    assert_int_equal(ask(2, answer_at_once), 7);
+}
+
 /* ---- a long answer ----------------------------------------------------------- */
 
 static char *part;
@@ -202,6 +221,7 @@ int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
         CREWTEST(lost__when_the_desk_is_on_the_pile__one_answer_and_the_next_question_works),
+        CREWTEST(nodes__whose_connection_breaks__are_lost_and_not_short_of_memory),
         CREWTEST(long_answer__in_parts__comes_whole),
         CREWTEST(long_answer__taken_back__is_an_error_and_the_next_question_works),
     };
