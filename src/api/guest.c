@@ -39,7 +39,9 @@ struct guest_pool {
     uint32_t id;
     struct cw_opening opening;
     void *init_arg;
-    crew_pool *pool; /* NULL until it is open: guarded by guest.lock */
+    /* NULL until it is open. The first thread stores it whole (release), for the agent, which
+     * looks without a lock (acquire). */
+    _Atomic(crew_pool *) pool;
     struct cw_known_job *known[CW_JOB_SLOTS];
     struct chore **chores; /* by proxy; guarded by guest.lock */
 };
@@ -146,9 +148,7 @@ static void open_pool(struct guest_pool *g) {
     if (guest.session->berths)
         cw_berths_stop_on(guest.session->berths, g->opening.stop_on);
     crew_pool *p = cw_pool_open_guest(guest.session, &g->opening, g->init_arg, &err);
-    pthread_mutex_lock(&guest.lock);
-    g->pool = p;
-    pthread_mutex_unlock(&guest.lock);
+    atomic_store(&g->pool, p);
     struct cw_parcel out;
     cw_parcel_begin(&out, &(struct cw_letter){
                               .word = CW_W_OPENED, .pool = g->id, .code = p ? 0 : err.code});

@@ -131,10 +131,11 @@ int crew_stop_on(int signal) {
 int cw_stop_heard(struct cw_session *s) {
     uint32_t count;
     int signal = cw_stopsig_seen(&count), other = s->berths ? cw_berths_stopped(s->berths) : 0;
-    if (count == stop.seen)
-        return other;
+    pthread_mutex_lock(&lock); /* the service thread may look, too, until the launch is over */
+    bool heard = count != stop.seen;
     stop.seen = count;
-    return signal;
+    pthread_mutex_unlock(&lock);
+    return heard ? signal : other;
 }
 
 void cw_stop_told(int signal) {

@@ -67,6 +67,7 @@ static void shm__handle_in_tasks__is_mapped_there(void **state) {
     crew_shm s;
     crew_error err;
     (void)state;
+    crewtest_need(CREWTEST_ONE_NODE);
     crew_pool *p = crewtest_open(2); /* it is made when the workers are there */
     assert_int_equal(crew_shm_create(&s, name_of("tasks"), ITEMS * sizeof(int64_t), NULL), 0);
     crew_map_opts opts = {.common = &s, .common_size = sizeof s};
