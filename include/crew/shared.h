@@ -164,6 +164,10 @@ CREW_API int crew_array_add(crew_array a, int64_t first, int64_t n, const void *
  * crew_array_row gives their addresses. Not of a view. */
 CREW_API int crew_array_part(crew_array a, int64_t *first, int64_t *rows);
 
+/* crew_array_win, of <crew/mpi.h>, without the type that comes from mpi.h: into win, which
+ * has `size` bytes, an MPI_Win. */
+CREW_API int crew_array_win_into(crew_array a, void *win, size_t size);
+
 /* REPLICATED, read-only: this node's copy (of a view: its elements) is every node's
  * when this returns. One process calls; nobody uses the array meanwhile. CREW_EBROKEN: a
  * node was lost in the middle; again, and it is done without that one. */

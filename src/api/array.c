@@ -223,6 +223,7 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
 void cw_array_set_far(struct cw_array *array, crew_array origin, int64_t from, int64_t to) {
     atomic_store_explicit(&array->abroad, 0, memory_order_relaxed);
     atomic_store_explicit(&array->stuck, 0, memory_order_relaxed);
+    atomic_store_explicit(&array->held, 0, memory_order_relaxed);
     atomic_store_explicit(&array->origin_place, origin.place, memory_order_relaxed);
     atomic_store_explicit(&array->origin_check, origin.check, memory_order_relaxed);
     atomic_store_explicit(&array->part_from, from, memory_order_relaxed);

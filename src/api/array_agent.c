@@ -26,7 +26,8 @@ struct trip {
 struct abroad {
     struct abroad *next;
     crew_array a;
-    bool told;
+    cw_off block; /* 0: not held */
+    int told;     /* how many times: see array_reach.c */
     int pending;
     bool *waits; /* by node: has not said that it has forgotten it */
 };
@@ -51,6 +52,7 @@ static struct {
     uint64_t made; /* which segment has one, and ... */
     cw_off at;     /* ... where */
     struct abroad *abroad;
+    bool drains; /* one of them waits for reads of this node's */
     int64_t swept_ns;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -64,8 +66,7 @@ static int here(void) {
 
 /* ---- what this node calls an array ---- */
 
-/* With its handle here; NULL: there is none. */
-static struct cw_array *array_of(crew_array a, crew_array *own) {
+struct cw_array *cw_array_agent_find(crew_array a, crew_array *own) {
     uint64_t check = a.check;
     struct cw_array *array = cw_object(mine.share, CW_ARRAY, a.place, a.check);
     if (!array)
@@ -95,6 +96,11 @@ static void trip_over(int i, const crew_error *err) {
     cw_boat_back(mine.ferry, boat);
 }
 
+void cw_array_agent_over(int boat, const crew_error *err) {
+    mine.trips[boat].pending--;
+    trip_over(boat, err);
+}
+
 static void node_is_lost(int node, crew_error *err) {
     cw_error_set(err, CREW_EBROKEN, 0, "node %s was lost", mine.agent->nodes[node].host);
 }
@@ -102,12 +108,16 @@ static void node_is_lost(int node, crew_error *err) {
 /* Letter, question, data; false: the node is lost. */
 static bool dispatch(int i, int node) {
     const struct cw_boat *boat = &mine.ferry->boats[i];
-    const struct cw_letter letter = {
-        .word = CW_W_FREIGHT, .slot = (uint32_t)i, .turn = mine.trips[i].turn};
+    const char *room = cw_boat_room(mine.share, boat);
+    const uint64_t offered = cw_reach_offers(&boat->ask, room);
+    const struct cw_letter letter = {.word = CW_W_FREIGHT,
+                                     .slot = (uint32_t)i,
+                                     .turn = mine.trips[i].turn,
+                                     .lo = (int64_t)offered};
     struct cw_parcel p;
     cw_parcel_begin(&p, &letter);
     cw_parcel_put(&p, &boat->ask, sizeof boat->ask);
-    cw_parcel_put(&p, cw_boat_room(mine.share, boat), boat->ask.bytes);
+    cw_parcel_put(&p, room, offered ? 0 : boat->ask.bytes);
     if (mine.agent->nodes[node].lost || !cw_agent_send(mine.agent, node, &p))
         return false;
     mine.trips[i].waits[node] = true;
@@ -141,11 +151,14 @@ static struct abroad *goes_abroad(crew_array a) {
     return x;
 }
 
-/* Whether others may be told of it. */
-static bool lets_go(crew_array a) {
+/* Whether others may be told of it. made: for the first time. */
+static bool lets_go(crew_array a, bool made) {
     struct cw_array *array = cw_object(mine.share, CW_ARRAY, a.place, a.check);
-    if (!array || !goes_abroad(a))
+    struct abroad *x = array ? goes_abroad(a) : NULL;
+    if (!x)
         return false;
+    if (made)
+        x->block = cw_reach_hold(array);
     atomic_store(&array->abroad, 1);
     /* Pairs with who destroys it: `life` first, then looks at `abroad`. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -157,7 +170,7 @@ static bool lets_go(crew_array a) {
 static bool begin_cast(const struct cw_cast_order *order, const int32_t *chain, crew_error *err) {
     const struct cw_freight *f = &order->freight;
     crew_array own;
-    struct cw_array *array = array_of((crew_array){f->place, f->check}, &own);
+    struct cw_array *array = cw_array_agent_find((crew_array){f->place, f->check}, &own);
     char *memory = NULL;
     if (array && f->at >= atomic_load(&array->part_from) &&
         f->n <= atomic_load(&array->part_to) - f->at)
@@ -212,8 +225,10 @@ static void set_out(int i) {
     boat->told = (crew_error){0};
     trip->pending = 0;
     trip->sweeps = false;
-    if (boat->ask.op == CW_F_MAKE && !lets_go(a))
+    if (boat->ask.op == CW_F_MAKE && !lets_go(a, true))
         stale(&err);
+    else if (cw_reach_get(i, &boat->ask, cw_boat_room(mine.share, boat)))
+        trip->pending = 1;
     else if (boat->ask.op == CW_F_SWEEP)
         trip->sweeps = true;
     else if (boat->ask.op == CW_F_CAST)
@@ -229,27 +244,46 @@ static void set_out(int i) {
 
 /* ---- the ends of arrays ---- */
 
+/* To all others; they answer. */
+static void tell_gone(struct abroad *x) {
+    const struct cw_letter gone = {.word = CW_W_ARRAY_GONE,
+                                   .code = x->told,
+                                   .lo = (int64_t)x->a.place,
+                                   .hi = (int64_t)x->a.check};
+    x->told++;
+    for (int node = 0; node < mine.agent->place.nodes; node++) {
+        x->waits[node] = node != here() && cw_agent_say(mine.agent, node, &gone);
+        x->pending += x->waits[node];
+    }
+}
+
+/* It has ended here. True: all know, and its memory is free. */
+static bool all_know(struct abroad *x) {
+    bool forgotten = cw_reach_forget(x->a);
+    if (x->told == 0)
+        tell_gone(x);
+    if (x->pending == 0 && x->told == 1 && x->block && forgotten) {
+        cw_reach_free(x->block);
+        x->block = 0;
+        tell_gone(x);
+    }
+    mine.drains = mine.drains || !forgotten;
+    return x->pending == 0 && !x->block;
+}
+
 /* Tells others of what has ended here. True: some have not answered yet. */
 static bool sweep(void) {
     bool waits = false;
     mine.swept_ns = cw_now_ns();
+    mine.drains = false;
     for (struct abroad **at = &mine.abroad, *x; (x = *at);) {
         struct cw_array *array = cw_object(mine.share, CW_ARRAY, x->a.place, x->a.check);
         bool over = !array || cw_life_over(atomic_load(&array->life));
-        if (over && !x->told) {
-            const struct cw_letter gone = {
-                .word = CW_W_ARRAY_GONE, .lo = (int64_t)x->a.place, .hi = (int64_t)x->a.check};
-            x->told = true;
-            for (int node = 0; node < mine.agent->place.nodes; node++) {
-                x->waits[node] = node != here() && cw_agent_say(mine.agent, node, &gone);
-                x->pending += x->waits[node];
-            }
-        }
-        if (x->told && x->pending == 0) {
+        if (over && all_know(x)) {
             *at = x->next;
             free(x);
         } else {
-            waits = waits || x->told;
+            waits = waits || over;
             at = &x->next;
         }
     }
@@ -264,9 +298,11 @@ static void swept(void) {
             trip_over(i, NULL);
 }
 
-static void forgotten(int node, crew_array a) {
+static void forgotten(int node, const struct cw_letter *letter) {
+    const crew_array a = {.place = (uint64_t)letter->lo, .check = (uint64_t)letter->hi};
     for (struct abroad *x = mine.abroad; x; x = x->next)
-        if (x->a.place == a.place && x->a.check == a.check && x->waits[node]) {
+        if (x->a.place == a.place && x->a.check == a.check && x->waits[node] &&
+            x->told == letter->code + 1) {
             x->waits[node] = false;
             x->pending--;
         }
@@ -286,18 +322,16 @@ static void forget(int node, const struct cw_letter *letter) {
     }
     /* Pairs with who adopts it: it makes it, then looks at `gone`. */
     atomic_thread_fence(memory_order_seq_cst);
-    struct cw_array *array = self ? array_of(a, &own) : NULL;
+    struct cw_array *array = self ? cw_array_agent_find(a, &own) : NULL;
     if (array)
         cw_array_end(self, array, own);
-    struct cw_letter back = *letter;
-    back.word = CW_W_ARRAY_GONE_BACK;
-    cw_agent_say(mine.agent, node, &back);
+    cw_reach_gone(node, letter);
 }
 
 /* ---- what others ask ---- */
 
-static void answer(int node, const struct cw_letter *letter, const crew_error *err,
-                   const void *data, size_t size) {
+void cw_array_agent_answer(int node, const struct cw_letter *letter, const crew_error *err,
+                           const void *data, size_t size) {
     struct cw_letter back = *letter;
     struct cw_parcel p;
     back.word = CW_W_FREIGHT_BACK;
@@ -322,7 +356,7 @@ static void say_where(crew_error *err) {
 static int look(crew_array a, struct cw_array_card *card, crew_error *err) {
     struct cw_array *array = cw_object(mine.share, CW_ARRAY, a.place, a.check);
     memset(card, 0, sizeof *card);
-    if (!array || !lets_go(a))
+    if (!array || !lets_go(a, false))
         return stale(err);
     if (atomic_load(&array->shm_place))
         return cw_error_set(err, CREW_ENOTSUP, 0, "an array over named memory is of node %s alone",
@@ -342,8 +376,8 @@ static int look(crew_array a, struct cw_array_card *card, crew_error *err) {
 }
 
 /* Elements, in or out. */
-static int carry(const struct cw_freight *f, const struct cw_array *array, char *data,
-                 crew_error *err) {
+int cw_array_agent_carry(const struct cw_freight *f, const struct cw_array *array, char *data,
+                         crew_error *err) {
     int64_t size = (int64_t)cw_type_size(f->type);
     int64_t last = f->at + (f->n - 1) * f->stride * size, low = last < f->at ? last : f->at;
     int64_t high = (last < f->at ? f->at : last) + size;
@@ -361,33 +395,36 @@ static void elements(int node, const struct cw_letter *letter, const struct cw_f
                      struct cw_reader *r) {
     crew_array own;
     crew_error err = {0};
-    const struct cw_array *array = array_of((crew_array){f->place, f->check}, &own);
+    const struct cw_array *array = cw_array_agent_find((crew_array){f->place, f->check}, &own);
     size_t size = (size_t)f->n * cw_type_size(f->type);
     if (f->n < 1 || size > CW_BOAT_ROOM || !array) {
         stale(&err);
-        answer(node, letter, &err, NULL, 0);
+        cw_array_agent_answer(node, letter, &err, NULL, 0);
     } else if (f->op == CW_F_GET) {
         /* Straight into what is sent. */
         struct cw_letter back = *letter;
         struct cw_parcel p;
         back.word = CW_W_FREIGHT_BACK;
+        back.lo = (int64_t)cw_reach_tell(array);
         cw_parcel_begin(&p, &back);
         char *room = cw_parcel_room(&p, size);
-        if (!room || carry(f, array, room, &err) < 0) {
+        if (!room || cw_array_agent_carry(f, array, room, &err) < 0) {
             if (!room)
                 cw_error_set(&err, CREW_ENOMEM, 0, "no memory for %zu bytes", size);
             cw_parcel_drop(&p);
-            answer(node, letter, &err, NULL, 0);
+            cw_array_agent_answer(node, letter, &err, NULL, 0);
         } else {
             cw_agent_send(mine.agent, node, &p);
         }
+    } else if (f->op == CW_F_PUT && letter->lo) {
+        cw_reach_pull(node, letter, f, (uint64_t)letter->lo);
     } else {
         const char *data = cw_read(r, size);
         if (!data)
             cw_error_set(&err, CREW_EMISMATCH, 0, "elements could not be taken over");
         else
-            carry(f, array, (char *)data, &err);
-        answer(node, letter, &err, NULL, 0);
+            cw_array_agent_carry(f, array, (char *)data, &err);
+        cw_array_agent_answer(node, letter, &err, NULL, 0);
     }
 }
 
@@ -452,7 +489,7 @@ static void begin_errand(int node, const struct cw_letter *letter, const struct 
     free(e);
     cw_error_set(&err, CREW_ENOMEM, rc, "an array could not be seen to");
     say_where(&err);
-    answer(node, letter, &err, NULL, 0);
+    cw_array_agent_answer(node, letter, &err, NULL, 0);
 }
 
 static bool errands_over(void) {
@@ -463,9 +500,11 @@ static bool errands_over(void) {
     bool any = e != NULL;
     while (e) {
         struct errand *next = e->next;
+        if (e->freight.op == CW_F_MAKE && e->err.code == 0)
+            cw_reach_hold_part((crew_array){e->freight.place, e->freight.check});
         if (e->freight.op == CW_F_MAKE)
             say_where(&e->err);
-        answer(e->node, &e->letter, &e->err, NULL, 0);
+        cw_array_agent_answer(e->node, &e->letter, &e->err, NULL, 0);
         free(e);
         e = next;
     }
@@ -487,7 +526,7 @@ void cw_cast_over(const struct cw_cast_order *order, const crew_error *err) {
     if (order->from == here())
         answered_by((int)order->boat, order->turn, here(), err);
     else
-        answer(order->from, &letter, err, NULL, 0);
+        cw_array_agent_answer(order->from, &letter, err, NULL, 0);
 }
 
 static void casts_to(int node, struct cw_reader *r) {
@@ -514,7 +553,7 @@ static void asked(int node, const struct cw_letter *letter, struct cw_reader *r)
     switch (f.op) {
     case CW_F_LOOK:
         look((crew_array){f.place, f.check}, &card, &err);
-        answer(node, letter, &err, &card, sizeof card);
+        cw_array_agent_answer(node, letter, &err, &card, sizeof card);
         break;
     case CW_F_GET:
     case CW_F_PUT:
@@ -537,11 +576,12 @@ static void answered(int node, const struct cw_letter *letter, struct cw_reader 
         cw_read_into(r, &err, sizeof err);
     else if (size && size <= CW_BOAT_ROOM)
         memcpy(cw_boat_room(mine.share, boat), r->at, size);
+    if (boat->ask.op == CW_F_GET)
+        cw_reach_learn(node, (crew_array){boat->ask.place, boat->ask.check}, (uint64_t)letter->lo);
     answered_by(i, letter->turn, node, &err);
 }
 
 bool cw_array_agent_letter(int node, const struct cw_letter *letter, struct cw_reader rest) {
-    const crew_array a = {.place = (uint64_t)letter->lo, .check = (uint64_t)letter->hi};
     switch (letter->word) {
     case CW_W_FREIGHT:
         asked(node, letter, &rest);
@@ -556,7 +596,9 @@ bool cw_array_agent_letter(int node, const struct cw_letter *letter, struct cw_r
         forget(node, letter);
         return true;
     case CW_W_ARRAY_GONE_BACK:
-        forgotten(node, a);
+        forgotten(node, letter);
+        return true;
+    case CW_W_NUDGE:
         return true;
     default:
         return false;
@@ -568,8 +610,11 @@ bool cw_array_agent_letter(int node, const struct cw_letter *letter, struct cw_r
 bool cw_array_agent_work(bool *waits) {
     if (!mine.ferry)
         return false;
-    bool any = errands_over();
+    bool any = errands_over(), read;
     any = cw_cast_work(mine.agent, waits) || any;
+    any = cw_reach_work(waits, &read) || any;
+    if (read && mine.drains)
+        swept();
     if (atomic_exchange(&mine.ferry->asked, 0)) {
         struct cw_boat *boat;
         for (int from = 0; (boat = cw_ferry_next(mine.ferry, &from));)
@@ -580,6 +625,8 @@ bool cw_array_agent_work(bool *waits) {
         swept();
     for (int i = 0; i < CW_BOATS && !*waits; i++)
         *waits = mine.trips[i].pending > 0 || mine.trips[i].sweeps;
+    if (!*waits)
+        mine.agent->eager_ns = 0;
     return any;
 }
 
@@ -622,7 +669,8 @@ int cw_array_agent_begin(struct cw_share *share, struct cw_agent *agent, crew_er
     if (mine.made != share->root.id.inode)
         mine.at = cw_ferry_make(share, err);
     mine.made = share->root.id.inode;
-    if (!mine.waits || !mine.at)
+    if (!mine.waits || !mine.at ||
+        !cw_reach_begin(share, agent, cw_ptr(&share->arena, mine.at)))
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %zu nodes", nodes);
     memset(mine.trips, 0, sizeof mine.trips);
     for (size_t i = 0; i < CW_BOATS; i++)
@@ -668,6 +716,11 @@ void cw_array_agent_end(void) {
     while (mine.threads && pthread_cond_timedwait(&mine.changed, &mine.lock, &until) == 0)
         ;
     pthread_mutex_unlock(&mine.lock);
-    if (mine.agent->joint) /* the program goes on */
-        end_all_of_others();
+    if (!mine.agent->joint)
+        return;
+    end_all_of_others(); /* the program goes on */
+    cw_reach_end();
+    for (struct abroad *x = mine.abroad; x; x = x->next)
+        if (x->block && cw_reach_let_go(x->a))
+            cw_reach_free(x->block);
 }

@@ -34,6 +34,49 @@ bool cw_array_agent_work(bool *waits);
 bool cw_array_agent_idle(void);
 void cw_array_agent_lost(int node);
 
+/* ---- for array_reach.c ---- */
+
+/* What this node calls an array, with its handle here; NULL: there is none. */
+struct cw_array *cw_array_agent_find(crew_array a, crew_array *own);
+/* Elements, in or out: checked, and moved. */
+int cw_array_agent_carry(const struct cw_freight *f, const struct cw_array *array, char *data,
+                         crew_error *err);
+void cw_array_agent_answer(int node, const struct cw_letter *letter, const crew_error *err,
+                           const void *data, size_t size);
+/* The boat's read has ended. */
+void cw_array_agent_over(int boat, const crew_error *err);
+
+/* ---- array_reach.c: one-sided ---- */
+
+/* False: no memory. */
+bool cw_reach_begin(struct cw_share *share, struct cw_agent *agent, struct cw_ferry *ferry);
+/* The program goes on, the job does not. */
+void cw_reach_end(void);
+/* True: did something. *waits: awaits something. *read: reads have ended. */
+bool cw_reach_work(bool *waits, bool *read);
+/* Where that array's part of this node lies, as a letter tells it; 0: that is not to be known. */
+uint64_t cw_reach_tell(const struct cw_array *array);
+/* What such a letter from that node told. */
+void cw_reach_learn(int node, crew_array a, uint64_t told);
+/* True: what the boat asks for is being read into its room. */
+bool cw_reach_get(int boat, const struct cw_freight *f, char *room);
+/* Where the elements of a put are to be fetched, as a letter tells it; 0: they go in the letter. */
+uint64_t cw_reach_offers(const struct cw_freight *f, const char *room);
+/* Fetches them, and answers then. */
+void cw_reach_pull(int node, const struct cw_letter *letter, const struct cw_freight *f,
+                   uint64_t told);
+/* Before others know of it: its memory is from then on to be freed by cw_reach_free. 0: not. */
+cw_off cw_reach_hold(struct cw_array *array);
+/* The same of this node's part of another node's. */
+void cw_reach_hold_part(crew_array a);
+void cw_reach_free(cw_off block);
+/* Nobody begins to read it from here any more. True: nor does any read go on. */
+bool cw_reach_forget(crew_array a);
+/* The letter from an array's home, of which this node's has ended. Answers. */
+void cw_reach_gone(int node, const struct cw_letter *letter);
+/* True: an array of this node's whose memory was held has ended; false: it has it again. */
+bool cw_reach_let_go(crew_array a);
+
 /* ---- array_cast.c: a broadcast, from node to node in parts ---- */
 
 struct cw_cast_order {

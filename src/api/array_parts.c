@@ -237,6 +237,8 @@ static int move(crew_array a, int64_t first, int64_t n, const void *mine, enum c
     if (n > 0)
         walk(&way, &form, first, n, (char *)mine);
     end_way(&way);
+    if (way.rc == 0 && op == CW_F_GET && !cw_array_same(a, &use))
+        return CREW_EINVAL; /* what was copied here may be another array's */
     return way.rc < 0 ? way.rc : cw_error_clear(NULL);
 }
 

@@ -11,6 +11,7 @@
 #include "os/clock.h"
 #include "os/object.h"
 #include "os/output.h"
+#include "os/segment.h"
 #include "share/share.h"
 
 #include <crew/crew.h>
@@ -110,6 +111,8 @@ int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct 
         return rc;
     if (place->node_rank != 0)
         return 0;
+    launch.agent.memory = s->own.base;
+    launch.agent.memory_size = s->own.size;
     cw_off at = cw_alloc_zero(&s->arena, cw_quay_bytes(place->node_size), NULL, err);
     if (!at)
         return err->code;
@@ -130,6 +133,8 @@ void cw_launch_fill_card(struct cw_session *s, struct cw_card *card) {
     card->layout = cw_head(&s->own)->layout;
     card->session = cw_share_here()->commons->session;
     card->isolate = s->config.isolate;
+    card->one_sided = s->config.one_sided;
+    card->rdma = cw_memory_is_pinned();
     cw_fn_find((cw_fn *)crew_init, NULL, &here, &ignored);
     card->library = here.object;
     card->program = cw_object_of_program();

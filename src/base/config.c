@@ -35,6 +35,8 @@ static const char *const resume_words[] = {
     [CW_RESUME_DONE] = "done", [CW_RESUME_FINISHED] = "finished"};
 static const char *const limit_words[] = {"batch", "none"};
 static const char *const segment_words[] = {"memfd", "window"};
+static const char *const one_sided_words[] = {
+    [CW_ONE_SIDED_AUTO] = "auto", [CW_ONE_SIDED_ON] = "on", [CW_ONE_SIDED_OFF] = "off"};
 static const char *const switch_words[] = {"0", "1"};
 
 enum kind {
@@ -130,6 +132,12 @@ static const struct row rows[] = {
                 "opened by the others in /proc. window: of MPI (MPI_Win_allocate_shared), no larger "
                 "than what /dev/shm has free; workers are then forked from ranks that have started "
                 "MPI, and CREW_START_SPAWN is refused. The same in all ranks."},
+    {"CREW_ONE_SIDED", WORDS(one_sided_words), .offset = FIELD(one_sided), .standard = "auto",
+     .meaning = "Under MPI, several nodes: elements of PARTITIONED arrays on other nodes are read by "
+                "MPI_Rget out of a window over the shared memory. off: by messages. auto: by "
+                "messages on more than 64 nodes, where a node has an RDMA device (which would pin "
+                "all of CREW_SEGMENT_SIZE), or where MPI has nothing that bears the loss of a node. "
+                "on: with what MPI has. Rank 0's setting holds."},
     {"CREW_SEED", .kind = SEED, .offset = FIELD(seed),
      .accepted = "a number from 0 to 18446744073709551615", .standard = "the code's choice",
      .meaning = "The seed of the random numbers of tasks."},

@@ -13,6 +13,8 @@
 enum { CW_MAX_WORKERS = 4096 }; /* of a pool */
 enum { CW_RESUME_DONE = 0, CW_RESUME_FINISHED }; /* what is taken from a journal */
 
+enum { CW_ONE_SIDED_AUTO = 0, CW_ONE_SIDED_ON, CW_ONE_SIDED_OFF };
+
 #define CW_SPAN_UNSET (-1.0)
 #define CW_LIMIT_OF_BATCH (-2.0)
 #define CW_LIMIT_NONE (-3.0)
@@ -27,6 +29,7 @@ struct cw_config {
     int strict;         /* CREW_STRICT=0|1: FORK behaves as SERVER */
     int core;           /* CREW_CORE=0|1: crashing workers dump core */
     int window;         /* CREW_SEGMENT=memfd|window */
+    int one_sided;      /* CREW_ONE_SIDED=auto|on|off: CW_ONE_SIDED_... */
     int isolate;        /* CREW_ISOLATE=0|1: 0: tasks run in the ranks of MPI themselves */
     int report_binding; /* CREW_REPORT_BINDING=0|1: who is bound where, on stderr */
     int progress;       /* CREW_PROGRESS=0|1: bars never or always; -1: not set, as the code says */

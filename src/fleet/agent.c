@@ -1,5 +1,6 @@
 #include "fleet/agent.h"
 
+#include "base/config.h"
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
@@ -251,6 +252,56 @@ static void introduce(struct cw_agent *a) {
         snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
 }
 
+/* So many leaders are all connected with each other, no more. */
+enum { REACH_MOST = 64 };
+
+static bool too_costly(const struct cw_agent *a, crew_error *why) {
+    if (a->place.nodes > REACH_MOST) {
+        cw_error_set(why, CREW_ENOTSUP, 0, "there are more than %d nodes (CREW_ONE_SIDED=on)",
+                     REACH_MOST);
+        return true;
+    }
+    for (int node = 0; node < a->place.nodes; node++)
+        if (a->cards[a->nodes[node].leader].rdma) {
+            cw_error_set(why, CREW_ENOTSUP, 0,
+                         "node %.60s has an RDMA device, which would pin CREW_SEGMENT_SIZE bytes "
+                         "(CREW_ONE_SIDED=on)",
+                         a->nodes[node].host);
+            return true;
+        }
+    return false;
+}
+
+/* Other nodes may read this one's memory, if they can. All ranks come to the same. */
+static void expose(struct cw_agent *a) {
+    const struct cw_card *first = &a->cards[0];
+    const bool several = a->place.nodes > 1, on = first->one_sided == CW_ONE_SIDED_ON;
+    const bool wanted = several || a->joint || !first->isolate;
+    const bool all = !several || (!a->joint && !first->isolate);
+    if (first->one_sided == CW_ONE_SIDED_OFF)
+        cw_error_set(&a->unreached, CREW_ENOTSUP, 0, "CREW_ONE_SIDED=off");
+    else if (wanted && (on || !too_costly(a, &a->unreached)) && (all || cw_agent_leads(a)))
+        a->reaches = a->mpi->expose(a->memory, a->memory_size, on, &a->unreached) == 0;
+    a->reaches = a->reaches && several;
+}
+
+static int finish_start(struct cw_agent *a, crew_error *err) {
+    crew_error why;
+    if (a->card.window) {
+        a->windowed = true;
+        size_t size = (size_t)a->cards[a->nodes[a->place.node].leader].window;
+        if (a->mpi->window(size, &a->window, &why) < 0)
+            snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
+        else
+            introduce(a);
+        int rc = exchange_cards(a, err);
+        if (rc < 0)
+            return rc;
+    }
+    expose(a);
+    return 0;
+}
+
 static int start(struct cw_agent *a, crew_error *err) {
     int rc = a->joint ? a->mpi->join(a->joint, a->at_finalize, &a->place, err)
                       : cw_mpi_load(a->launcher, a->module, &a->mpi, err);
@@ -258,22 +309,16 @@ static int start(struct cw_agent *a, crew_error *err) {
         return rc;
     if (!a->joint && !a->card.isolate)
         a->mpi->many_threads();
+    if (!a->joint && a->card.one_sided == CW_ONE_SIDED_AUTO)
+        a->mpi->one_sided();
     if (!a->joint && (rc = a->mpi->start(&a->place, err)) < 0)
         return rc;
     a->running = true;
     if (!a->joint && (rc = cw_mpi_agrees(a->launcher, a->mpi, &a->place, err)) < 0)
         return rc;
     introduce(a);
-    if ((rc = know_all(a, err)) < 0 || !a->card.window)
-        return rc;
-    crew_error why;
-    a->windowed = true;
-    size_t size = (size_t)a->cards[a->nodes[a->place.node].leader].window;
-    if (a->mpi->window(size, &a->window, &why) < 0)
-        snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
-    else
-        introduce(a);
-    return exchange_cards(a, err);
+    rc = know_all(a, err);
+    return rc < 0 ? rc : finish_start(a, err);
 }
 
 static bool all_sent(struct cw_agent *a) {
@@ -285,7 +330,7 @@ static bool all_sent(struct cw_agent *a) {
 
 static void rest(struct cw_agent *a, int64_t idle_since, int64_t most) {
     int64_t now = cw_now_ns(), idle = now - idle_since, nap = idle / 2;
-    if (now - a->talked_ns < TALK_NS) {
+    if (now - a->talked_ns < TALK_NS || now < a->eager_ns) {
         if (cw_step_aside())
             return;
         a->talked_ns += cw_now_ns() - now; /* while others had the core nobody was silent */

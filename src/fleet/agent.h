@@ -76,6 +76,10 @@ struct cw_agent {
     struct cw_card *cards;       /* by rank */
     int *order;                  /* ranks, node by node, each node's by node_rank */
     struct cw_agent_node *nodes;
+    void *memory;  /* of a leader, by `introduce`: what other nodes may read, ... */
+    size_t memory_size;
+    bool reaches;          /* ... and they can: cw_mpi.fetch */
+    crew_error unreached; /* why not; code 0: nobody tried */
     void *window;  /* what the node's ranks share, of MPI's; NULL: nothing */
     bool windowed; /* that was asked for: `introduce` is called for the second time */
     bool running;
@@ -90,6 +94,7 @@ struct cw_agent {
     int stage;
     crew_error outcome;
     crew_error parting; /* of a joint: why it ends; rank 0's is told to all in the end */
+    int64_t eager_ns;   /* until then it does not sleep: what is awaited takes no time */
     int64_t turned_ns;  /* driven: when */
     int64_t looked_ns;  /* after who is still there */
     int64_t talked_ns;  /* see cw_agent_talks */

@@ -27,6 +27,8 @@ struct cw_card {
     int32_t driven;           /* its silence says nothing: see struct cw_agent */
     uint32_t session;         /* what handles of its program carry: see share/share.h */
     int32_t isolate;          /* CREW_ISOLATE */
+    int32_t one_sided;        /* CREW_ONE_SIDED; rank 0's counts */
+    int32_t rdma;             /* its machine has a network that reads memory by itself */
     struct cw_berth_card berth;
     cw_cpuset mask;
 };

@@ -69,8 +69,9 @@ enum cw_word {
     CW_W_FREIGHT,      /* a question: slot, turn: of which boat; cw_freight, its data */
     CW_W_FREIGHT_BACK, /* the answer: the same, code; crew_error if that is not 0, else data */
     CW_W_CAST,         /* slot, turn; cw_cast_order, the nodes of the chain */
-    CW_W_ARRAY_GONE,   /* the array (lo, hi) has ended at its home */
-    CW_W_ARRAY_GONE_BACK, /* it is forgotten here */
+    CW_W_ARRAY_GONE,   /* the array (lo, hi) has ended at its home; code 1: nobody reads it any more */
+    CW_W_ARRAY_GONE_BACK, /* it is forgotten here; code 1: its memory is free */
+    CW_W_NUDGE,        /* that node is being read: look often */
     /* from both */
     CW_W_LOST, /* from home: node lo is lost */
     CW_W_BEAT, /* still here */

@@ -3,6 +3,7 @@
  * neighbours change while a program runs. */
 #include "os/segment.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -171,4 +172,23 @@ uint64_t cw_memory_available_under(const char *root) {
 
 uint64_t cw_memory_available(void) {
     return cw_memory_available_under("");
+}
+
+static bool has_entries(const char *path) {
+    DIR *dir = opendir(path);
+    const struct dirent *entry = NULL;
+    while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.')
+        ;
+    if (dir)
+        closedir(dir);
+    return entry;
+}
+
+bool cw_memory_is_pinned(void) {
+    static const char *const classes[] = {"/sys/class/infiniband", "/sys/class/cxi",
+                                          "/sys/class/hfi1"};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (has_entries(classes[i]))
+            return true;
+    return false;
 }

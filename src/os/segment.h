@@ -60,6 +60,9 @@ void cw_segment_discard(cw_segment *seg, uint64_t offset, uint64_t size);
 uint64_t cw_memory_available(void);
 /* The same, read from files under `root` instead of "/" (for tests). */
 uint64_t cw_memory_available_under(const char *root);
+/* True if there is a network (InfiniBand and its like) that would have memory pinned for
+ * others to read it: a sparse segment would be real then, as far as it reaches. */
+bool cw_memory_is_pinned(void);
 
 /* Room for cw_size_text. */
 enum { CW_SIZE_TEXT = 24 };

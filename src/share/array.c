@@ -16,7 +16,10 @@ void cw_array_empty(struct cw_share *share, struct cw_array *array) {
     /* Before the memory is anybody else's: see team/guard.h. */
     if (atomic_load(&array->guard))
         atomic_fetch_add(&cw_head(&share->root)->ends, 1);
-    if (atomic_load(&array->stuck))
+    /* Other nodes may still be reading it: then the agent frees it (api/array_reach.c). */
+    uint32_t held = 1;
+    atomic_compare_exchange_strong(&array->held, &held, 2);
+    if (held || atomic_load(&array->stuck))
         atomic_store(&array->block, 0);
     cw_free_cell(&share->arrays, &array->block);
 }

@@ -12,6 +12,7 @@
  * | use, identity, without | who broadcasts or resets it                          |
  * | abroad      | the agent, before it tells another node of it                   |
  * | stuck       | the agent: MPI may still write to it, its memory is not used again |
+ * | held        | the agent, before others know of it; who destroys it, 1 to 2       |
  * | the others  | its maker, before there is a handle                             |
  *
  * All are read by everybody, also through a handle that is stale while the cell
@@ -61,6 +62,7 @@ struct cw_array {
     _Atomic uint64_t identity; /* bytes of its element, since it was reset */
     _Atomic uint32_t without;  /* so many nodes had been lost then */
     _Atomic uint32_t abroad, stuck;
+    _Atomic uint32_t held; /* 1: its memory is the agent's to free; 2: and it has ended */
     _Atomic uint64_t origin_place, origin_check; /* as another node calls it; 0: made here */
     _Atomic int64_t part_from, part_to;          /* bytes from element 0 on that lie here */
 };

@@ -70,6 +70,7 @@ struct cw_ferry {
     _Atomic uint32_t lost;  /* so many nodes have been lost */
     _Atomic uint32_t asked; /* boats, since the agent has looked */
     _Atomic uint32_t freed; /* futex */
+    _Atomic uint64_t reads, pulls; /* one-sided: elements that came so, of gets and of puts */
     pthread_mutex_t adopting; /* robust */
     struct cw_boat boats[CW_BOATS];
 };

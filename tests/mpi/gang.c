@@ -7,6 +7,7 @@
 #include "beside.h"
 
 #include <crew/mpi.h>
+#include <crew/shared.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -422,6 +423,65 @@ static void gang__rank_lost__fails_and_the_others_go_on(void **state) {
     crewtest_free(p);
 }
 
+/* ---- the window of an array ---------------------------------------------------- */
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return crew_fail(call, 1, "line %d: %s (%s)", __LINE__, #condition,                    \
+                             crew_last_error()->text);                                             \
+    } while (0)
+
+/* All ranks read the array of the manager's node, by MPI. */
+static int reads_by_mpi(crew_call *call) {
+    crew_array a = *CREW_IN(call, crew_array);
+    MPI_Comm comm = crew_call_comm(call);
+    MPI_Win win;
+    MPI_Group group;
+    CHECK(crew_array_win(a, &win) == 0);
+    int mine, here, home, there = 0;
+    int64_t at = -1, got[2] = {0};
+    char *base = NULL, **attribute;
+    MPI_Comm_rank(comm, &here);
+    MPI_Win_get_group(win, &group);
+    MPI_Group_rank(group, &mine);
+    MPI_Group_free(&group);
+    int claim = mine == 0 ? here : -1;
+    MPI_Allreduce(&claim, &home, 1, MPI_INT, MPI_MAX, comm);
+    MPI_Win_get_attr(win, MPI_WIN_BASE, &attribute, &there);
+    CHECK(there);
+    base = (char *)attribute;
+    if (mine == 0)
+        at = (char *)crew_array_data(a) - base;
+    MPI_Bcast(&at, 1, MPI_INT64_T, home, comm);
+    MPI_Get(got, 2, MPI_INT64_T, 0, at + 3 * (MPI_Aint)sizeof *got, 2, MPI_INT64_T, win);
+    MPI_Win_flush(0, win);
+    CHECK(got[0] == 1003 && got[1] == 1004);
+    MPI_Barrier(comm); /* the others may need this rank to read */
+    return 0;
+}
+
+static void array__made_by_the_manager__is_read_by_mpi_from_every_rank(void **state) {
+    const int64_t n = 10;
+    const crew_submit_opts opts = {.ranks = ranks};
+    crew_error err;
+    crew_array a;
+    MPI_Win win;
+    (void)state;
+    crew_pool *p = crewtest_open(0);
+    assert_ok(crew_array_create(&a, CREW_I64, 1, &n, NULL), NULL);
+    int64_t *data = crew_array_data(a);
+    for (int64_t i = 0; i < n; i++)
+        data[i] = 1000 + i;
+    crew_future *f = crew_submit(p, reads_by_mpi, &a, sizeof a, &opts, &err);
+    assert_non_null(f);
+    assert_ok(crew_future_result(f, NULL, 0, 60, &err), &err);
+    crew_future_free(f);
+    assert_ok(crew_array_destroy(a), NULL);
+    assert_int_equal(crew_array_win(a, &win), CREW_EINVAL);
+    crewtest_free(p);
+}
+
 /* ---- where workers are processes ---------------------------------------------- */
 
 static int asks(crew_call *call) {
@@ -441,6 +501,13 @@ static void gang__where_workers_are_processes__is_refused_with_the_way_out(void 
     assert_int_equal(crew_future_result(f, NULL, 0, 60, &err), CREW_ENOTSUP);
     assert_non_null(strstr(err.text, "CREW_ISOLATE=0"));
     crew_future_free(f);
+    const int64_t n = 1;
+    crew_array a;
+    MPI_Win win;
+    assert_ok(crew_array_create(&a, CREW_I64, 1, &n, NULL), NULL);
+    assert_int_equal(crew_array_win(a, &win), CREW_ENOTSUP);
+    assert_non_null(strstr(crew_last_error()->text, "CREW_ISOLATE=0"));
+    assert_ok(crew_array_destroy(a), NULL);
     crewtest_free(p);
 }
 
@@ -463,6 +530,7 @@ int main(int argc, char **argv) {
         CREWTEST(gang__over_its_time__ends_on_each_rank),
         CREWTEST(gang__pool_freed_while_some_run_and_wait__all_end),
         CREWTEST(gang__spawning__is_refused),
+        CREWTEST(array__made_by_the_manager__is_read_by_mpi_from_every_rank),
     };
     const struct CMUnitTest beside[] = {
         CREWTEST(gang__where_workers_are_processes__is_refused_with_the_way_out),

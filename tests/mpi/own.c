@@ -560,6 +560,53 @@ static void finalize__before_and_after__frees_the_pool(void) {
     crew_finalize();
 }
 
+/* ---- crew_array_win ---- */
+
+/* Workers have no MPI. */
+static int has_no_window(crew_call *call) {
+    MPI_Win win;
+    int rc = crew_array_win(*CREW_IN(call, crew_array), &win);
+    if (rc != CREW_ENOTSUP || !strstr(crew_last_error()->text, "no MPI"))
+        return crew_fail(call, 1, "%d: %s", rc, crew_last_error()->text);
+    const int64_t mine = 41;
+    return crew_array_put(*CREW_IN(call, crew_array), 5, 1, &mine);
+}
+
+static void window__of_an_array__is_read_and_written_by_mpi(void) {
+    crew_pool *pool;
+    crew_error err;
+    crew_array a;
+    MPI_Win win = MPI_WIN_NULL;
+    const int64_t n = 1000;
+    CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == 0, "%s", err.text);
+    if (!pool)
+        return;
+    CHECK(crew_array_create(&a, CREW_I64, 1, &n, NULL) == 0, "%s", crew_last_error()->text);
+    CHECK(crew_pool_map(pool, has_no_window, &a, sizeof a, 1, NULL, 0, NULL, &err) == 0, "%s", err.text);
+    CHECK(crew_array_win(a, &win) == 0, "%s", crew_last_error()->text);
+    char *base;
+    int there, me;
+    MPI_Group group;
+    MPI_Win_get_attr(win, MPI_WIN_BASE, &base, &there);
+    CHECK(there, "no base");
+    MPI_Win_get_group(win, &group);
+    MPI_Group_rank(group, &me);
+    MPI_Group_free(&group);
+    CHECK(me == 0, "%d", me);
+    int64_t *data = crew_array_data(a), got = 0;
+    const int64_t put = 43;
+    const MPI_Aint at = (char *)data - base;
+    data[7] = 42;
+    MPI_Win_sync(win);
+    MPI_Get(&got, 1, MPI_INT64_T, me, at + 7 * 8, 1, MPI_INT64_T, win);
+    MPI_Put(&put, 1, MPI_INT64_T, me, at + 9 * 8, 1, MPI_INT64_T, win);
+    MPI_Win_flush(me, win);
+    CHECK(got == 42 && data[9] == 43, "%d %d", (int)got, (int)data[9]);
+    CHECK(crew_array_destroy(a) == 0, "%s", crew_last_error()->text);
+    CHECK(crew_array_win(a, &win) == CREW_EINVAL, "destroyed");
+    crew_pool_free(pool);
+}
+
 int main(int argc, char **argv) {
     static const char *const names[] = {"single", "funneled", "serialized", "multiple"};
     const int levels[] = {MPI_THREAD_SINGLE, MPI_THREAD_FUNNELED, MPI_THREAD_SERIALIZED,
@@ -590,6 +637,7 @@ int main(int argc, char **argv) {
     objects__of_any_node__are_used_by_all();
     objects__beside_the_pool__are_each_what_they_mean();
     plain_pool__beside_it__is_the_ranks_own();
+    window__of_an_array__is_read_and_written_by_mpi();
     end_chat(&chatter);
     finalize__before_and_after__frees_the_pool();
     if (rank == 0)

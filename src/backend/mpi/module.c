@@ -353,6 +353,18 @@ static int borrow(int node, int tag, void *to, size_t size) {
     return i;
 }
 
+static int fetch(int node, uint64_t at, void *to, size_t size) {
+    int i = !cw_module.reaches || peer_of(node)->abandoned ? CREW_EBROKEN : new_ticket();
+    if (i < 0)
+        return i;
+    if (MPI_Rget(to, (int)size, MPI_BYTE, node, (MPI_Aint)at, (int)size, MPI_BYTE,
+                 cw_module.reach, &cw_module.tickets[i].request) != MPI_SUCCESS)
+        return CREW_EBROKEN;
+    cw_module.tickets[i].node = node;
+    cw_module.tickets[i].borrowed = false; /* a read cannot be cancelled */
+    return i;
+}
+
 /* Nobody asks for that request any more, but MPI may be at it. */
 static void lose_request(MPI_Request request) {
     struct parcel *parcel = malloc(sizeof *parcel);
@@ -416,6 +428,7 @@ static void end(bool orderly) {
     if (cw_module.leaders != MPI_COMM_NULL && cw_module.place.nodes > 1)
         settle();
     look_and_sleep(false);
+    cw_module_hide();
     if (cw_module.has_window) {
         MPI_Win_free(&cw_module.window);
         MPI_Comm_free(&cw_module.node);
@@ -449,6 +462,10 @@ const struct cw_mpi cw_mpi_module = {
     .lend = lend,
     .borrow = borrow,
     .settled = settled,
+    .expose = cw_module_expose,
+    .fetch = fetch,
+    .shown = cw_module_shown,
+    .one_sided = cw_module_one_sided,
     .end = end,
     .abort = abort_all,
     .many_threads = cw_module_many_threads,

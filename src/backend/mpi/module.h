@@ -39,7 +39,7 @@
 #include <stdint.h>
 
 enum {
-    CW_MPI_TABLE = 4,               /* the version of this header */
+    CW_MPI_TABLE = 5,               /* the version of this header */
     CW_MPI_MESSAGE_MOST = 64 << 20, /* bytes; what is longer is the caller's to cut */
 };
 
@@ -124,6 +124,23 @@ struct cw_mpi {
     /* 1: done. 0: not yet. CREW_EBROKEN: the node was abandoned, or MPI failed: what was
      * borrowed may still be written to at any time. The ticket ends with 1 and CREW_EBROKEN. */
     int (*settled)(int ticket);
+
+    /* Lets other nodes read this one's memory: a window over it and theirs, for as long as MPI
+     * goes on, in an epoch of MPI_Win_lock_all. Collective, at most once, after `exchange` (and
+     * `window`): all leaders; all ranks where `many_threads`, or where there is one node,
+     * those that lead none with NULL. any: by whatever this MPI has. Else only by what never waits for a dead node in
+     * a call. 0: `fetch` may be called. Otherwise the reason, on all alike; what is not
+     * fit for `fetch` may still be one for `shown`. */
+    int (*expose)(void *memory, size_t size, bool any, crew_error *err);
+    /* Reads [at, at + size) of that node's memory, up to CW_MPI_MESSAGE_MOST. Returns as
+     * `borrow` does, and so does `settled`. The node need not do anything, but it has to
+     * be in a call here now and then, where the network does not read by itself. */
+    int (*fetch)(int node, uint64_t at, void *to, size_t size);
+    /* The window: an MPI_Win of the caller's, `size` bytes. CREW_EMISMATCH: those of this MPI
+     * have another size. CREW_ENOTSUP: there is none. */
+    int (*shown)(void *win, size_t size, crew_error *err);
+    /* Before `start`: `expose` is to have what it needs, with any false. */
+    void (*one_sided)(void);
 
     /* Ends MPI. Orderly: collective, all ranks; messages that are still on their way
      * may be lost, so whoever wants them delivered waits for an answer first; waits

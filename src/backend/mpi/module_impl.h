@@ -61,6 +61,11 @@ struct cw_module {
     void (*at_finalize)(void);
     struct ticket *tickets;
     int ticket_count, tag_most;
+    /* what others may read: module_reach.c */
+    MPI_Win reach;
+    bool exposed, reaches; /* there is one; `fetch` may be called */
+    bool bears;            /* it was started so that none of its calls waits for the dead */
+    bool one_sided;        /* that was wished */
 };
 extern struct cw_module cw_module;
 
@@ -77,6 +82,16 @@ int cw_module_window(size_t size, void **memory, crew_error *err);
 int cw_module_exchange(const void *mine, size_t size, void *all, crew_error *err);
 void cw_module_many_threads(void);
 const char *cw_module_library(void);
+
+int cw_module_expose(void *memory, size_t size, bool any, crew_error *err);
+int cw_module_shown(void *win, size_t size, crew_error *err);
+void cw_module_one_sided(void);
+
+/* Around MPI_Init: see module_reach.c. */
+void cw_module_choose(void);
+void cw_module_chosen(void);
+/* All that have it, in the end. */
+void cw_module_hide(void);
 
 /* The end of what join began. `orderly`: all do it, and nobody has anything on its way
  * to another. */

@@ -72,8 +72,10 @@ static int init(int *provided) {
     for (int s = 1; s < NSIG; s++)
         if (sigaction(s, NULL, &before[s]) != 0)
             before[s].sa_handler = SIG_ERR;
+    cw_module_choose();
     int rc = MPI_Init_thread(NULL, NULL, cw_module.many_threads ? MPI_THREAD_MULTIPLE : THREADS,
                              provided);
+    cw_module_chosen();
     for (int s = 1; s < NSIG; s++)
         if (before[s].sa_handler != SIG_ERR && s != SIGKILL && s != SIGSTOP)
             sigaction(s, &before[s], NULL);
