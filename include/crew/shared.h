@@ -154,7 +154,9 @@ CREW_API int crew_array_slice(crew_array *view, crew_array a, int dim, int64_t f
  * done, if there are not as many. `add` changes each element in one atomic step, as
  * the others' adds, wherever they call (it is always a processor of the element's node
  * that adds); integers wrap around. `get` and `put` copy: what others write to
- * the same elements meanwhile is theirs or yours, element by element. When put and add
+ * the same elements meanwhile is theirs or yours, element by element. What lies on another
+ * node goes 1 MiB at a time: if a call ends with CREW_EBROKEN, for that node was lost, or its
+ * process dies in it, each of these was put (added) as a whole or not at all. When put and add
  * return the caller's memory is its own again, and a get of any process that comes
  * later sees them. */
 CREW_API int crew_array_get(crew_array a, int64_t first, int64_t n, void *to);

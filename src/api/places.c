@@ -148,6 +148,14 @@ static void add_alone(FILE *out, const crew_pool *p, const struct cw_place *plac
     }
 }
 
+/* How elements of PARTITIONED arrays come from other nodes. */
+static void add_reach(FILE *out, const struct cw_agent *a) {
+    if (a->place.nodes > 1 && a->reaches)
+        fprintf(out, "crew: arrays on other nodes: one-sided (MPI_Rget)\n");
+    else if (a->place.nodes > 1)
+        fprintf(out, "crew: arrays on other nodes: by messages: %s\n", a->unreached.text);
+}
+
 void cw_places_report(const crew_pool *p) {
     const struct cw_place *own = cw_ptr(&p->maps.arena, p->team->places);
     const struct cw_home *h = p->home;
@@ -163,6 +171,8 @@ void cw_places_report(const crew_pool *p) {
     for (int k = 0; h && k < h->count; k++)
         add_node(out, p, h->posts[k].node, &h->places[h->posts[k].first], h->posts[k].first,
                  h->posts[k].workers);
+    if (h)
+        add_reach(out, cw_homes.agent);
     if (fclose(out) == 0)
         fwrite(text, 1, size, stderr); /* at once: others may be printing */
     free(text);

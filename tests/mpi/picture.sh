@@ -33,6 +33,12 @@ for config in nodes3:3:1 nodes3x2:6:2; do
     [ "$code" -eq 77 ] && cat "$work/out" && exit 77
     check "$under_what: crew info is a success" 0 "$code"
     [ "$code" -eq 0 ] || cat "$work/err"
+    if [ "$under_what" = nodes3 ]; then
+        CREW_ONE_SIDED=off CREW_WORKERS=3 CREW_REPORT_BINDING=1 "$under" nodes3 "$crew" info 2>&1 |
+            grep '^crew: arrays' >"$work/arrays"
+        check "nodes3: and why they do not come one-sided" \
+            "crew: arrays on other nodes: by messages: CREW_ONE_SIDED=off" "$(cat "$work/arrays")"
+    fi
     check "$under_what: is printed once" 1 "$(grep -c '^Machine ' "$work/out")"
     check "$under_what: tells of the job" \
         "Job        $ranks ranks on 3 nodes" "$(grep '^Job' "$work/out" | cut -d';' -f1)"
@@ -56,6 +62,8 @@ for config in nodes3:3:1 nodes3x2:6:2; do
     # Of the pool that crew info opens to try whether it works.
     check "$under_what: the binding is told of every worker" 12 \
         "$(grep -c '^crew: node [0-2] (.*), rank [0-9]: worker [ 0-9]* of 12: cpus any$' "$work/err")"
+    check "$under_what: and how arrays come from other nodes" \
+        "crew: arrays on other nodes: one-sided (MPI_Rget)" "$(grep '^crew: arrays' "$work/err")"
     check "$under_what: in order" "" "$(grep '^crew: node' "$work/err" |
         sed 's/.*worker *\([0-9]*\) .*/\1/' | sort -nc 2>&1)"
 done

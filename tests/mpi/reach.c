@@ -149,7 +149,7 @@ static int fills_its_part(crew_call *call) {
 
 /* Each takes the memory that the one before has left. */
 static void array__destroyed_while_it_is_read__gives_nothing_of_anothers(void **state) {
-    enum { READERS = 3, ROUNDS = 12 };
+    enum { READERS = 3, ROUNDS = 6 };
     crew_pool *p = crewtest_open(WORKERS);
     crew_array next = make(ROWS, COLUMNS);
     (void)state;
@@ -176,9 +176,70 @@ static void array__destroyed_while_it_is_read__gives_nothing_of_anothers(void **
     crewtest_free(p);
 }
 
+/* Node 2 reads what node 1 has, which makes new arrays of that memory as soon as it can. */
+static int reads_or_makes_others(crew_call *call) {
+    enum { N = 20000 };
+    const int64_t n = (int64_t)ROWS * COLUMNS / NODES;
+    struct some s = *CREW_IN(call, struct some);
+    int64_t *got = malloc((size_t)n * sizeof *got);
+    int rc = 0;
+    CHECK(got);
+    memset(got, 0xee, (size_t)n * sizeof *got);
+    while (call->node == 1 && crewtest_get(CELL_GATE) < s.salt) {
+        crew_array other;
+        CHECK(crew_array_create(&other, CREW_I64, 1, &n, NULL) == 0);
+        CHECK(crew_array_put(other, 0, n, got) == 0);
+        CHECK(crew_array_destroy(other) == 0);
+    }
+    for (int64_t turn = 0; call->node == 2 && rc == 0; turn++) {
+        rc = crew_array_get(s.a, n + (turn * 7919) % (n - N), N, got);
+        for (int64_t i = 0; i < N && rc == 0; i++)
+            CHECK(got[i] == s.salt);
+        if (turn == 2)
+            crewtest_add(CELL_STARTED, 1);
+    }
+    CHECK(rc == 0 || rc == CREW_EINVAL);
+    free(got);
+    return 0;
+}
+
+struct readers {
+    crew_pool *pool;
+    struct some some;
+    crew_error err;
+};
+
+static void *all_nodes_read(void *arg) {
+    struct readers *r = arg;
+    return crew_pool_each(r->pool, reads_or_makes_others, &r->some, sizeof r->some, &r->err) < 0 ? r : NULL;
+}
+
+static void array__destroyed_while_others_read_it__gives_them_nothing_of_anothers(void **state) {
+    enum { ROUNDS = 25 };
+    struct readers r = {.pool = crewtest_open(WORKERS)};
+    (void)state;
+    crewtest_set(CELL_GATE, 0);
+    for (int64_t round = 1; round <= ROUNDS; round++) {
+        pthread_t thread;
+        void *failed;
+        r.some = (struct some){.a = make(ROWS, COLUMNS), .salt = round};
+        assert_ok(crew_pool_each(r.pool, fills_its_part, &r.some, sizeof r.some, &r.err), &r.err);
+        crewtest_set(CELL_STARTED, 0);
+        assert_int_equal(pthread_create(&thread, NULL, all_nodes_read, &r), 0);
+        while (crewtest_get(CELL_STARTED) < WORKERS / NODES)
+            crewtest_pause();
+        assert_ok(crew_array_destroy(r.some.a), NULL);
+        crewtest_set(CELL_GATE, round);
+        assert_int_equal(pthread_join(thread, &failed), 0);
+        if (failed)
+            fail_msg("round %d: %s", (int)round, r.err.text);
+    }
+    crewtest_free(r.pool);
+}
+
 /* The segment has room for a few of them at a time. */
 static void memory__of_arrays_that_were_read__is_there_again(void **state) {
-    enum { ROUNDS = 60, LARGE = 1 << 20 };
+    enum { ROUNDS = 40, LARGE = 1 << 20 };
     crew_pool *p = crewtest_open(WORKERS);
     int64_t got[1000];
     (void)state;
@@ -230,6 +291,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         CREWTEST(elements__put_and_got_by_every_worker__come_one_sided),
         CREWTEST(array__destroyed_while_it_is_read__gives_nothing_of_anothers),
+        CREWTEST(array__destroyed_while_others_read_it__gives_them_nothing_of_anothers),
         CREWTEST(memory__of_arrays_that_were_read__is_there_again)};
     const struct CMUnitTest people[] = {CREWTEST(time__of_calls__is_told)};
     return crewtest_end(times ? cmocka_run_group_tests(people, NULL, NULL)
