@@ -3,15 +3,15 @@
  *
  * A *get* is a read by the asker's agent. Where the part lies it has from the answer to the
  * first get of that array and node, which is a letter. It is not looked at who has the
- * memory then, so it must be the array's until nobody reads it: memory of arrays that others know is
- * `held` by its node's agent. The array's home tells all nodes when it has ended (GONE); each answers
- * when it has forgotten where the parts lie and its own reads are over. When all
- * have, home says so (GONE, 1), and each frees its part. What was not held is never told.
+ * memory then, so it must be the array's until nobody reads it: memory of arrays that others know
+ * is `held` by its node's agent. The array's home tells all nodes when it has ended (GONE); each
+ * answers when it has forgotten where the parts lie and its own reads are over. When all have, home
+ * says so (GONE, 1), and each frees its part. What was not held is never told.
  *
  * A *put* of some length is a letter without its elements, which stay in the asker's boat; the
  * agent of the part fetches them from there, into memory of its own, and then does with
- * them what it does with those that come in a letter. So a boat full (1 MiB) is put as a whole or not at all,
- * into an array that is there, and not by a node that was taken for lost.
+ * them what it does with those that come in a letter. So a boat full (1 MiB) is put as a whole or
+ * not at all, into an array that is there, and not by a node that was taken for lost.
  *
  * *Adds*, runs of a view that are no neighbours, and copies (REPLICATED) go by letters. An add is
  * one atomic step of a processor, whoever adds; MPI's accumulates are steps of the target's
@@ -76,7 +76,7 @@ static struct {
     struct pull *pulls;
     struct hold *holds;
     struct leave leaves[CW_BOATS]; /* no more arrays than boats are being read */
-    int64_t *nudged_ns; /* by node */
+    int64_t *nudged_ns;            /* by node */
 } mine;
 
 static const struct cw_mpi *mpi(void) {
@@ -111,11 +111,8 @@ void cw_reach_learn(int node, crew_array a, uint64_t told) {
     int64_t all = form.shape[0], row = all ? cw_array_count(&form) / all : 0;
     row *= (int64_t)cw_type_size(form.type);
     cw_array_part(all, node, mine.agent->place.nodes, &first, &rows);
-    *place_of(a, node) = (struct place){.a = a,
-                                        .node = node,
-                                        .data = told - 1,
-                                        .from = first * row,
-                                        .to = (first + rows) * row};
+    *place_of(a, node) = (struct place){
+        .a = a, .node = node, .data = told - 1, .from = first * row, .to = (first + rows) * row};
 }
 
 /* What is read comes in some steps of both sides, of some microseconds each. */

@@ -211,7 +211,9 @@ struct readers {
 
 static void *all_nodes_read(void *arg) {
     struct readers *r = arg;
-    return crew_pool_each(r->pool, reads_or_makes_others, &r->some, sizeof r->some, &r->err) < 0 ? r : NULL;
+    return crew_pool_each(r->pool, reads_or_makes_others, &r->some, sizeof r->some, &r->err) < 0
+               ? r
+               : NULL;
 }
 
 static void array__destroyed_while_others_read_it__gives_them_nothing_of_anothers(void **state) {
@@ -273,7 +275,8 @@ static void time__of_calls__is_told(void **state) {
             from = crewtest_now();
             for (int64_t i = 0; i < reps; i++)
                 assert_ok((put ? crew_array_put(a, 1 << 19, n, memory)
-                               : crew_array_get(a, 1 << 19, n, memory)), NULL);
+                               : crew_array_get(a, 1 << 19, n, memory)),
+                          NULL);
             took[put] = (crewtest_now() - from) / (double)reps * 1e6;
         }
         printf("%8lld bytes: get %8.1f us, put %8.1f us\n", (long long)n * 8, took[0], took[1]);

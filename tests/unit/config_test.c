@@ -122,6 +122,9 @@ static void config__every_word__is_its_constant(void **state) {
         CASE("THREADS_PER_WORKER", "4096", threads, 4096),
         CASE("STRICT", "1", strict, 1),
         CASE("CORE", "1", core, 1),
+        CASE("ONE_SIDED", "auto", one_sided, CW_ONE_SIDED_AUTO),
+        CASE("ONE_SIDED", "on", one_sided, CW_ONE_SIDED_ON),
+        CASE("ONE_SIDED", "off", one_sided, CW_ONE_SIDED_OFF),
         CASE("REPORT_BINDING", "1", report_binding, 1),
         CASE("PROGRESS", "0", progress, 0),
         CASE("PROGRESS", "1", progress, 1),
@@ -375,7 +378,7 @@ static void config__every_printed_variable__is_parsed(void **state) {
         assert_int_equal(load(&config, line, "?", &err), CREW_EINVAL);
         assert_int_equal(strncmp(err.text, line, strlen(line)), 0);
     }
-    assert_int_equal(names, 23);
+    assert_int_equal(names, 24);
     free(text);
 }
 

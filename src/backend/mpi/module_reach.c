@@ -84,10 +84,11 @@ int cw_module_expose(void *memory, size_t size, bool any, crew_error *err) {
         cw_module.bears = bears();
     int rc = MPI_Win_create(memory, (MPI_Aint)size, 1, MPI_INFO_NULL, comm, &cw_module.reach);
     if (agree(comm, rc))
-        return cw_module_refuse(err, CREW_ENOTSUP,
-                                "this MPI makes no window over memory (MPI_Win_create), as it is set "
-                                "here: %.80s",
-                                cw_module_library());
+        return cw_module_refuse(
+            err, CREW_ENOTSUP,
+            "this MPI makes no window over memory (MPI_Win_create), as it is set "
+            "here: %.80s",
+            cw_module_library());
     MPI_Win_set_errhandler(cw_module.reach, MPI_ERRORS_RETURN);
     if (agree(comm, MPI_Win_lock_all(0, cw_module.reach)))
         return cw_module_refuse(err, CREW_ENOTSUP, "this MPI says no to MPI_Win_lock_all");
