@@ -120,6 +120,7 @@ static bool dispatch(int i, int node) {
     cw_parcel_put(&p, room, offered ? 0 : boat->ask.bytes);
     if (mine.agent->nodes[node].lost || !cw_agent_send(mine.agent, node, &p))
         return false;
+    cw_agent_talks(mine.agent);
     mine.trips[i].waits[node] = true;
     mine.trips[i].pending++;
     return true;
@@ -584,6 +585,7 @@ static void answered(int node, const struct cw_letter *letter, struct cw_reader 
 bool cw_array_agent_letter(int node, const struct cw_letter *letter, struct cw_reader rest) {
     switch (letter->word) {
     case CW_W_FREIGHT:
+        cw_agent_talks(mine.agent);
         asked(node, letter, &rest);
         return true;
     case CW_W_FREIGHT_BACK:
@@ -599,6 +601,7 @@ bool cw_array_agent_letter(int node, const struct cw_letter *letter, struct cw_r
         forgotten(node, letter);
         return true;
     case CW_W_NUDGE:
+        cw_agent_talks(mine.agent);
         return true;
     default:
         return false;

@@ -28,7 +28,7 @@
 
 /* Puts from here on: a letter that says where they are and one that brings them are not
  * worth it before. */
-enum { PULL_LEAST = 64 << 10 };
+enum { PULL_LEAST = 256 << 10 };
 enum { KNOWN = 1024 };
 /* A node that is being read looks often for so long after it was told. */
 static const int64_t NUDGE_NS = 100000;
