@@ -98,7 +98,8 @@ static inline MPI_Comm crew_call_comm(crew_call *call) {
  * It is one window over all of the memory that crew shares, the same for all arrays, in
  * bytes (displacement unit 1). Its ranks are the leaders of nodes, the lowest rank of each, in
  * that order, the root's first; where there is one node, or with CREW_ISOLATE=0, all ranks,
- * of which leaders alone have memory in it. In a leader element 0 of a NODE or REPLICATED array is, of its own rank, at
+ * of which leaders alone have memory in it. In a leader, element 0 of a NODE or REPLICATED
+ * array is, of its own rank, at
  *
  *     (char *)crew_array_data(a) - base       base: MPI_Win_get_attr(win, MPI_WIN_BASE, ...)
  *
@@ -107,14 +108,14 @@ static inline MPI_Comm crew_call_comm(crew_call *call) {
  *
  * It is in an epoch of MPI_Win_lock_all from beginning to end: MPI_Get, MPI_Put,
  * MPI_Rget, MPI_Win_flush, MPI_Win_sync and their like may be called, MPI_Win_lock and
- * MPI_Win_fence may not; nor is it to be freed. Errors in it return. MPI_Accumulate and crew_array_add do not
- * go together. With less than MPI_THREAD_MULTIPLE what is asked of other ranks goes on when
- * these are in calls of MPI, as ever. What MPI writes to an array that was destroyed is
- * somebody else's memory.
+ * MPI_Win_fence may not; nor is it to be freed. Errors in it return. MPI_Accumulate and
+ * crew_array_add do not go together. With less than MPI_THREAD_MULTIPLE what is asked of
+ * other ranks goes on when these are in calls of MPI, as ever. What MPI writes to an array
+ * that was destroyed is somebody else's memory.
  *
  * CREW_EINVAL: there is no such array. CREW_ENOTSUP, with the reason: a process without MPI
- * (tasks, usually), MPI is crew's, the array lies in named memory, MPI makes no such window, or
- * there is none for CREW_ONE_SIDED (off; auto, and a node has an RDMA device).
+ * (tasks, usually), MPI is crew's, the array lies in named memory, MPI makes no such window,
+ * or there is none for CREW_ONE_SIDED (off; auto, and a node has an RDMA device).
  * CREW_EMISMATCH: the program was compiled with another MPI's mpi.h. */
 static inline int crew_array_win(crew_array a, MPI_Win *win) {
     return crew_array_win_into(a, win, sizeof *win);

@@ -48,7 +48,7 @@ struct some {
 };
 
 /* An item's rows, which lie on two nodes or three as it comes, in pieces of all sizes. */
-enum { ITEMS = 30 };
+enum { ITEMS = 6 };
 
 static int64_t element(int64_t salt, int64_t i) {
     return salt * 1000000007 + i * 31;
