@@ -386,7 +386,7 @@ static int lose_deputy(crew_call *call) {
         return 0;
     TRY(crew_lock_acquire(a->lock, SOON));
     crewtest_add(CELL_STARTED, 1);
-    WANT(crew_event_wait(a->event, SOON), CREW_EBROKEN);
+    WANT(crew_barrier_wait(a->barrier, SOON), CREW_EBROKEN);
     WANT(strstr(crew_last_error()->text, "signal 9") != NULL, 1);
     WANT(crew_lock_acquire(a->lock, SOON), CREW_OWNERDEAD);
     TRY(crew_lock_release(a->lock));
@@ -407,6 +407,7 @@ static void deputy__killed__who_waits_hears_of_it_and_may_ask_again(void **state
     crewtest_set(CELL_STARTED, 0);
     begin_beside(&b, p, lose_deputy, &a);
     assert_true(crewtest_reached(CELL_STARTED, 1, SOON));
+    CREWTEST_WAIT(crew_barrier_n_waiting(a.barrier) == 1, SOON);
     int n = deputies(pids, 64);
     assert_true(n > 0);
     for (int i = 0; i < n; i++)

@@ -83,9 +83,12 @@ static int get_or_hear(crew_call *call) {
     int code;
     if (call->node != a->node || crewtest_add(CELL_READY, 1) != 0)
         return 0;
+    while (!is_served(a)) /* the one before was killed, too */
+        WANT(crew_last_error()->code, CREW_EBROKEN);
     crewtest_set(CELL_STARTED, 1);
-    if (get_long(a, &code) != 'y')
-        WANT(code, CREW_EBROKEN);
+    if (get_long(a, &code) == 'y')
+        return 0;
+    WANT(code, CREW_EBROKEN);
     TRY(crew_lock_acquire(a->lock, SOON));
     TRY(crew_lock_release(a->lock));
     return 0;
