@@ -1,9 +1,11 @@
 /* tool.c - what these programs share. */
 #include "tool.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -242,6 +244,28 @@ static char *place_of(const char *path, bool there) {
     return lstat(path, &link) == 0 ? realpath(path, NULL) : strdup(path);
 }
 
+/* It is locked, for two that write to one file would mix. What was left of a program that
+ * was killed is not locked, and begun anew. EWOULDBLOCK: it is another one's. */
+static FILE *open_part(const char *part) {
+    struct stat ours, there;
+    FILE *to = NULL;
+    int fd = open(part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return NULL;
+    bool ours_now = flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    /* Or it has its name by now, and is done. */
+    if (!ours_now || fstat(fd, &ours) != 0 || stat(part, &there) != 0 ||
+        ours.st_ino != there.st_ino)
+        errno = EWOULDBLOCK;
+    else if (ftruncate(fd, 0) == 0)
+        to = fdopen(fd, "wb");
+    int why = errno;
+    if (!to)
+        close(fd);
+    errno = why;
+    return to;
+}
+
 bool tool_file_open(tool_file *file, const char *path) {
     struct stat now;
     *file = (tool_file){.to = stdout};
@@ -254,10 +278,10 @@ bool tool_file_open(tool_file *file, const char *path) {
     if (*path)
         file->path = direct ? strdup(path) : place_of(path, there);
     if (file->path && (direct || asprintf(&file->part, "%s.part", file->path) >= 0))
-        file->to = fopen(direct ? path : file->part, "wbe");
+        file->to = direct ? fopen(path, "wbe") : open_part(file->part);
     if (!file->to) {
         tool_say("%s cannot be written: %s", *path ? path : "the file without a name",
-                 strerror(errno));
+                 errno == EWOULDBLOCK ? "another program is writing it" : strerror(errno));
         free(file->path);
         free(file->part);
         return false;

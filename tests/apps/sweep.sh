@@ -50,6 +50,13 @@ ln -s b.csv link.csv
 check link_to_a_file__is_a_success 0 "$(code $small --output=link.csv)"
 check link_to_a_file__is_a_link_still "" "$([ -L link.csv ] && cmp b.csv want.csv)"
 check link_to_a_file__leads_to_one_of_the_same_mode 640 "$(stat -c %a b.csv)"
+# shellcheck disable=SC2086 # words
+check file_of_another__fails 1 \
+    "$(echo half >two.csv.part; flock two.csv.part "$program" $small --output=two.csv 2>err; echo $?)"
+check file_of_another__is_told said "$(said 'two.csv cannot be written: another program is writing it')"
+check file_of_another__is_as_it_was half "$(cat two.csv.part)"
+check file_of_the_dead__is_a_success 0 "$(code --r=1:1:1 --members=1 --time=1 --output=two.csv)"
+check file_of_the_dead__is_begun_anew 2 "$(wc -l <two.csv)"
 ln -s none/b.csv dangling.csv
 check dangling_link__fails 1 "$(code --output=dangling.csv)"
 check dangling_link__is_told said "$(said '^sweep: dangling.csv cannot be written: No such file')"
