@@ -29,7 +29,9 @@ CREW_API int crew_init(int *argc, char ***argv);
 /* Ends what is left of every pool. Returns 0, or 85 after something was stopped
  * (CREW_ESTOPPED): what main should return. A program that returns from main or calls exit
  * without it ends in order as well, with its own code, which is that of an MPI job, too:
- * what still runs is ended, not waited for. In a callback, and in a task that runs in
+ * what still runs is ended, not waited for. A thread of the program that sleeps in a wait
+ * for an object (a lock, a queue ...) sleeps on, or until its time is over; no other call
+ * may be going on in one that nobody waits for. In a callback, and in a task that runs in
  * the manager (threads, serial), CREW_EINVAL: it would wait for itself. */
 CREW_API int crew_finalize(void);
 

@@ -451,13 +451,14 @@ static int finalize(struct cw_session *s) {
     cw_fork_server_stop();
     cw_stop_end();
     cw_shm_finish();
-    if (s->depth == 0)
-        cw_share_leave();
+    bool used = s->depth == 0 && cw_share_leave();
     int code = s->stopped ? 85 : 0;
     cw_objects_free(&s->at_init);
     pthread_mutex_lock(&making);
     if (s->depth == 0)
         cw_guard_forget();
+    if (used)
+        cw_segment_abandon(&s->own, cw_head(&s->own)->arrays);
     cw_segment_destroy(&s->own);
     pthread_mutex_lock(&cw_session_lock); /* see cw_session_claim */
     made = false;

@@ -232,6 +232,13 @@ int cw_segment_in_shm(uint64_t want, uint64_t *size, crew_error *err) {
                         cw_size_text(*size, wanted), cw_size_text(available, there));
 }
 
+void cw_segment_abandon(cw_segment *seg, uint64_t from) {
+    if (cw_descriptor_is(seg->fd, seg->id))
+        fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                  (off_t)(seg->size - from));
+    seg->base = NULL;
+}
+
 void cw_segment_destroy(cw_segment *seg) {
     if (seg->base)
         munmap(seg->base, seg->size);

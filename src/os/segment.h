@@ -36,6 +36,9 @@ int cw_segment_over(cw_segment *seg, void *memory, uint64_t size, crew_error *er
 /* How much `want` comes to of what /dev/shm has free (0: three quarters of that).
  * CREW_ENOMEM: it has not so much, with the figures. */
 int cw_segment_in_shm(uint64_t want, uint64_t *size, crew_error *err);
+/* Threads that nobody waits for may still look at it: this process keeps it mapped, for
+ * good, but for the memory from that offset on. To be destroyed all the same. */
+void cw_segment_abandon(cw_segment *seg, uint64_t from);
 void cw_segment_destroy(cw_segment *seg);
 
 /* Makes [offset, offset + size) real, so that touching it cannot fail. Refused

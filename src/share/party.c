@@ -16,11 +16,17 @@ _Thread_local struct cw_self cw_self_now;
 /* Threads end at any moment, also while another ends the session. */
 static pthread_mutex_t leaving = PTHREAD_MUTEX_INITIALIZER;
 static unsigned kept; /* hands of threads that ended while something named them */
+static _Atomic int threads; /* of this process that have a hand and go on */
+
+bool cw_hands_others(void) {
+    return atomic_load(&threads) > (cw_self_if_any() != NULL);
+}
 
 void cw_hands_stale(void) {
     pthread_mutex_lock(&leaving);
     cw_share_era++;
     kept = 0;
+    atomic_store(&threads, 0);
     pthread_mutex_unlock(&leaving);
 }
 
@@ -28,6 +34,7 @@ void cw_hands_forked(void) {
     pthread_mutex_init(&leaving, NULL);
     cw_share_era++;
     kept = 0;
+    atomic_store(&threads, 0);
 }
 
 /* ---- parties ---- */
@@ -152,6 +159,7 @@ void cw_party_part(struct cw_share *share) {
     share->party = 0;
     pthread_mutex_unlock(&leaving);
     pthread_mutex_unlock(&party->alive);
+    atomic_fetch_sub(&threads, cw_self_if_any() != NULL);
     cw_self_now = (struct cw_self){0};
 }
 
@@ -195,6 +203,8 @@ static void free_kept(struct cw_share *share) {
 static void thread_ends(void *self) {
     struct cw_self *mine = self;
     pthread_mutex_lock(&leaving);
+    if (mine->hand && mine->era == cw_share_era)
+        atomic_fetch_sub(&threads, 1);
     if (mine->hand && mine->era == cw_share_era && mine->share->party) {
         bool holds = mine->hand->holds > 0;
         mine->hand->over = 1;
@@ -235,5 +245,6 @@ struct cw_self *cw_self_make(struct cw_share *share, crew_error *err) {
     cw_self_now = (struct cw_self){
         .share = share, .hand = hand, .number = hand->head.number, .era = cw_share_era};
     pthread_setspecific(at_thread_end, &cw_self_now);
+    atomic_fetch_add(&threads, 1);
     return &cw_self_now;
 }

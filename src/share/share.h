@@ -168,8 +168,9 @@ int cw_share_create(cw_arena *arena, cw_off *at, crew_error *err);
 void cw_share_place(struct cw_share *share, uint32_t session, int node, int nodes);
 /* This process's view from now on. The segment stays the caller's. */
 int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew_error *err);
-/* The view ends: no thread may use an object any more. */
-void cw_share_leave(void);
+/* The view ends: no thread may begin to use an object any more. True: other threads of
+ * this process have used some, and may sleep in a wait; so the segment has to stay. */
+bool cw_share_leave(void);
 /* The view; NULL if there is none (or it belongs to the parent of a fork). */
 struct cw_share *cw_share_here(void);
 
@@ -186,6 +187,8 @@ bool cw_party_dead(struct cw_share *share, uint32_t party);
 /* True if the hand's process is dead; then it has been buried. */
 bool cw_hand_dead(struct cw_share *share, uint32_t hand);
 
+/* Whether threads of this process but this one have a self, and have not ended. */
+bool cw_hands_others(void);
 /* The end of a session and a fork: no thread's self is valid any more. */
 void cw_hands_stale(void);
 void cw_hands_forked(void);

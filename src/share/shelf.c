@@ -75,10 +75,13 @@ int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew
     return rc;
 }
 
-void cw_share_leave(void) {
+bool cw_share_leave(void) {
+    bool others = cw_hands_others();
     cw_notes_drop();
-    here = (struct cw_share){0};
+    if (!others) /* whoever sleeps looks at it now and then */
+        here = (struct cw_share){0};
     cw_hands_stale();
+    return others;
 }
 
 struct cw_share *cw_share_here(void) {

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CELL_FAMILY = CELL_COUNT, CELL_ENDS, COULD_NOT = 77 };
+enum { CELL_FAMILY = CELL_COUNT, CELL_ENDS, CELL_NEVER, COULD_NOT = 77 };
 
 static int plain(crew_call *call) {
     (void)call;
@@ -204,6 +204,90 @@ static void finalize__in_a_callback__is_refused(void **state) {
     crewtest_free(p);
 }
 
+/* ---- threads that wait for what never comes --------------------------------------- */
+
+static struct {
+    crew_lock lock;
+    crew_rlock rlock;
+    crew_sem sem, asleep;
+    crew_event event;
+    crew_barrier barrier;
+    crew_queue queue, full;
+    crew_conn a, b;
+    crew_dict dict;
+} objects;
+
+enum { WAITS = 10 };
+
+static int wait_for_ever(int what) {
+    char byte = 0;
+    switch (what) {
+    case 0:
+        return crew_lock_acquire(objects.lock, CREW_FOREVER);
+    case 1:
+        return crew_rlock_acquire(objects.rlock, CREW_FOREVER);
+    case 2:
+        return crew_sem_acquire(objects.sem, CREW_FOREVER);
+    case 3:
+        return crew_event_wait(objects.event, CREW_FOREVER);
+    case 4:
+        return crew_barrier_wait(objects.barrier, CREW_FOREVER);
+    case 5:
+        return (int)crew_queue_get(objects.queue, &byte, 1, CREW_FOREVER);
+    case 6:
+        return crew_queue_put(objects.full, &byte, 1, CREW_FOREVER);
+    case 7:
+        return crew_queue_join(objects.full, CREW_FOREVER);
+    case 8:
+        return (int)crew_conn_recv(objects.a, &byte, 1, CREW_FOREVER);
+    default:
+        return (int)crew_dict_get(objects.dict, "k", 1, &byte, 1, CREW_FOREVER);
+    }
+}
+
+static void *waiter(void *what) {
+    crew_sem_release(objects.asleep);
+    wait_for_ever((int)(intptr_t)what);
+    return NULL;
+}
+
+static bool make_objects(void) {
+    return crew_lock_create(&objects.lock) == 0 && crew_rlock_create(&objects.rlock) == 0 &&
+           crew_sem_create(&objects.sem, 0, 0) == 0 && crew_sem_create(&objects.asleep, 0, 0) == 0 &&
+           crew_event_create(&objects.event) == 0 &&
+           crew_barrier_create(&objects.barrier, 2, NULL) == 0 &&
+           crew_queue_create(&objects.queue, 0, NULL) == 0 &&
+           crew_queue_create(&objects.full, 1, NULL) == 0 &&
+           crew_queue_put(objects.full, NULL, 0, 0) == 0 &&
+           crew_pipe_create(&objects.a, &objects.b, true) == 0 &&
+           crew_dict_create(&objects.dict) == 0 && crew_lock_acquire(objects.lock, 0) == 0 &&
+           crew_rlock_acquire(objects.rlock, 0) == 0;
+}
+
+/* Twice: what they sleep on is still there when another session is. */
+static int finalizes_beside_waiters(void) {
+    for (int round = 0; round < 2; round++) {
+        pthread_t thread[WAITS];
+        crewtest_check(make_objects(), "%s", crew_last_error()->text);
+        for (intptr_t i = 0; i < WAITS; i++)
+            pthread_create(&thread[i], NULL, waiter, (void *)i);
+        for (int i = 0; i < WAITS; i++)
+            crewtest_check(crew_sem_acquire(objects.asleep, 20) == 0, "not all wait");
+        crewtest_reached(CELL_NEVER, 1, 0.1); /* time to fall asleep */
+        crewtest_check(crew_finalize() == 0, "finalize");
+        crewtest_reached(CELL_NEVER, 1, 1.2); /* each has looked again */
+    }
+    return 42;
+}
+
+static void finalize__beside_threads_that_wait_for_ever__leaves_them_asleep(void **state) {
+    (void)state;
+    crewtest_set(CELL_NEVER, 0);
+    int status = crewtest_helper_run("finalizes_beside_waiters", NULL, 30, NULL);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 42);
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
     if (strcmp(mode, "may_not_fork") == 0 && !forbid_forks())
@@ -212,13 +296,16 @@ int main(int argc, char **argv) {
     if (argc > 1)
         return strcmp(mode, "may_not_fork") == 0       ? may_not_fork()
                : strcmp(mode, "counts_processes") == 0 ? counts_processes()
-                                                       : ends_together();
+               : strcmp(mode, "finalizes_beside_waiters") == 0
+                   ? finalizes_beside_waiters()
+                   : ends_together();
     const struct CMUnitTest tests[] = {
         CREWTEST(init__for_threads_or_in_series__forks_nothing),
         CREWTEST(init__that_cannot_fork__is_told_to_who_needs_it),
         CREWTEST(fork_child__opens_a_pool__works_in_every_start_mode),
         CREWTEST(finalize__while_others_free_and_finalize__each_ends_once),
         CREWTEST(finalize__in_a_callback__is_refused),
+        CREWTEST(finalize__beside_threads_that_wait_for_ever__leaves_them_asleep),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
