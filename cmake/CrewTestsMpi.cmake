@@ -233,9 +233,11 @@ endfunction()
 crew_mpi_stop_test(mpi two rank0 rank1)
 crew_mpi_stop_test(mpi nodes3x2 rank2 rank3 all late3 long)
 crew_mpi_stop_test(mpi mpich2 rank1)
+crew_mpi_stop_test(mpi aboard3 rank1)
 crew_mpi_stop_test(mpi_long nodes3 rank0 rank1 all long)
 crew_mpi_stop_test(mpi_long nodes3x2 rank0 rank1)
 crew_mpi_stop_test(mpi_long hosts3x2 rank3)
+crew_mpi_stop_test(mpi_long aboard2 rank0 rank1)
 
 # Objects of one node used from all: tests/mpi/remote.h.
 foreach(name remote remote_ends remote_long remote_lost)

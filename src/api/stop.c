@@ -53,7 +53,8 @@ void cw_stop_begin(struct cw_session *s) {
     if (c->time_limit > 0)
         cw_stop_limit(&stop.plan, c->time_limit, cw_now_ns());
     else if ((asked || c->time_limit == 0) && // NOLINT
-             cw_batch_seconds_left(from_environment, (double)now.tv_sec, &left))
+             cw_batch_seconds_left(from_environment, (double)now.tv_sec, &left) &&
+             (asked || left > 0)) /* one that is over is another job's, or is not enforced */
         cw_stop_batch(asked ? &stop.plan : &stop.offer, left,
                       c->stop_margin >= 0 ? c->stop_margin : 2 * grace, cw_now_ns());
     if (stop.plan.limit_ns)

@@ -19,7 +19,7 @@ enum { COUNT = 200, CELL_FAILS = 40 };
 static _Atomic int full, rough;
 static _Atomic int failing; /* the next so many syncs */
 static _Atomic int late;    /* one write tells of what was wrong with those before it */
-static off_t durable;       /* what was there at the last good sync */
+static _Atomic off_t durable; /* what was there at the last good sync */
 
 /* What has been written since is lost. So it is on Linux's file systems, and on NFS when its
  * server's disk is full. */
