@@ -41,9 +41,9 @@ int cw_futex_wake(_Atomic uint32_t *word, int how_many) {
 
 /* ---- looking without sleeping ---- */
 
-/* A turn of others that took so long was work; it is believed for so long that there is
- * more of it. */
-enum { A_TURN_NS = 50000, CROWDED_NS = 100000000 };
+/* A turn of others that took so long was work, and not a look like ours, of which there may
+ * be some; it is believed for so long that there is more of it. */
+enum { A_TURN_NS = 300000, CROWDED_NS = 100000000 };
 
 bool cw_step_aside(void) {
     static _Thread_local int64_t crowded_until;
