@@ -7,6 +7,7 @@
 #include "team/head.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ _Static_assert(sizeof(struct cw_party) <= 128 && sizeof(struct cw_hand) <= 128, 
 
 unsigned cw_share_era;
 
-static struct cw_share here;
+static struct cw_share first, *here = &first;
 
 /* ---- the view ---- */
 
@@ -61,31 +62,35 @@ int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
     struct cw_share fresh = {.root = *root, .era = cw_share_era};
-    here = fresh;
-    int rc = cw_arena_attach(&here.arena, &here.root, arena_start, err);
+    *here = fresh;
+    int rc = cw_arena_attach(&here->arena, &here->root, arena_start, err);
     if (rc == 0)
-        rc = cw_arena_attach(&here.arrays, &here.root, cw_head(root)->arrays, err);
+        rc = cw_arena_attach(&here->arrays, &here->root, cw_head(root)->arrays, err);
     if (rc == 0) {
-        here.commons = cw_ptr(&here.arena, at);
-        if (here.commons->magic != MAGIC)
+        here->commons = cw_ptr(&here->arena, at);
+        if (here->commons->magic != MAGIC)
             rc = cw_error_set(err, CREW_EMISMATCH, 0, "the segment holds no objects of this crew");
     }
     if (rc < 0)
-        here = (struct cw_share){0};
+        *here = (struct cw_share){0};
     return rc;
 }
 
 bool cw_share_leave(void) {
     bool others = cw_hands_others();
     cw_notes_drop();
-    if (!others) /* whoever sleeps looks at it now and then */
-        here = (struct cw_share){0};
+    /* Whoever sleeps looks at this one now and then: it is theirs. */
+    struct cw_share *next = others ? calloc(1, sizeof *next) : NULL;
+    if (next)
+        here = next;
+    else if (!others)
+        *here = (struct cw_share){0};
     cw_hands_stale();
     return others;
 }
 
 struct cw_share *cw_share_here(void) {
-    return here.commons && here.era == cw_share_era ? &here : NULL;
+    return here->commons && here->era == cw_share_era ? here : NULL;
 }
 
 /* ---- cells ---- */

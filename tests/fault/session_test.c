@@ -206,7 +206,7 @@ static void finalize__in_a_callback__is_refused(void **state) {
 
 /* ---- threads that wait for what never comes --------------------------------------- */
 
-static struct {
+static struct objects {
     crew_lock lock;
     crew_rlock rlock;
     crew_sem sem, asleep;
@@ -219,35 +219,36 @@ static struct {
 
 enum { WAITS = 10 };
 
-static int wait_for_ever(int what) {
+static int wait_for_ever(const struct objects *o, int what) {
     char byte = 0;
     switch (what) {
     case 0:
-        return crew_lock_acquire(objects.lock, CREW_FOREVER);
+        return crew_lock_acquire(o->lock, CREW_FOREVER);
     case 1:
-        return crew_rlock_acquire(objects.rlock, CREW_FOREVER);
+        return crew_rlock_acquire(o->rlock, CREW_FOREVER);
     case 2:
-        return crew_sem_acquire(objects.sem, CREW_FOREVER);
+        return crew_sem_acquire(o->sem, CREW_FOREVER);
     case 3:
-        return crew_event_wait(objects.event, CREW_FOREVER);
+        return crew_event_wait(o->event, CREW_FOREVER);
     case 4:
-        return crew_barrier_wait(objects.barrier, CREW_FOREVER);
+        return crew_barrier_wait(o->barrier, CREW_FOREVER);
     case 5:
-        return (int)crew_queue_get(objects.queue, &byte, 1, CREW_FOREVER);
+        return (int)crew_queue_get(o->queue, &byte, 1, CREW_FOREVER);
     case 6:
-        return crew_queue_put(objects.full, &byte, 1, CREW_FOREVER);
+        return crew_queue_put(o->full, &byte, 1, CREW_FOREVER);
     case 7:
-        return crew_queue_join(objects.full, CREW_FOREVER);
+        return crew_queue_join(o->full, CREW_FOREVER);
     case 8:
-        return (int)crew_conn_recv(objects.a, &byte, 1, CREW_FOREVER);
+        return (int)crew_conn_recv(o->a, &byte, 1, CREW_FOREVER);
     default:
-        return (int)crew_dict_get(objects.dict, "k", 1, &byte, 1, CREW_FOREVER);
+        return (int)crew_dict_get(o->dict, "k", 1, &byte, 1, CREW_FOREVER);
     }
 }
 
 static void *waiter(void *what) {
-    crew_sem_release(objects.asleep);
-    wait_for_ever((int)(intptr_t)what);
+    const struct objects mine = objects; /* the next round has others */
+    crew_sem_release(mine.asleep);
+    wait_for_ever(&mine, (int)(intptr_t)what);
     return NULL;
 }
 
@@ -267,10 +268,11 @@ static bool make_objects(void) {
 /* Twice: what they sleep on is still there when another session is. */
 static int finalizes_beside_waiters(void) {
     for (int round = 0; round < 2; round++) {
-        pthread_t thread[WAITS];
+        pthread_t thread;
         crewtest_check(make_objects(), "%s", crew_last_error()->text);
         for (intptr_t i = 0; i < WAITS; i++)
-            pthread_create(&thread[i], NULL, waiter, (void *)i);
+            if (pthread_create(&thread, NULL, waiter, (void *)i) == 0)
+                pthread_detach(thread);
         for (int i = 0; i < WAITS; i++)
             crewtest_check(crew_sem_acquire(objects.asleep, 20) == 0, "not all wait");
         crewtest_reached(CELL_NEVER, 1, 0.1); /* time to fall asleep */
