@@ -420,12 +420,6 @@ static void dict_and_list__workers_of_all_nodes__see_each_others(void **state) {
     over_homes(check_dict_and_list);
 }
 
-static int begin(void **state) {
-    (void)state;
-    remote_begin();
-    return 0;
-}
-
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
@@ -440,5 +434,5 @@ int main(int argc, char **argv) {
         CREWTEST(queue__message_of_64_mib__goes_to_another_node_and_comes_back),
         CREWTEST(dict_and_list__workers_of_all_nodes__see_each_others),
     };
-    return crewtest_end(cmocka_run_group_tests(tests, begin, NULL));
+    return crewtest_end(cmocka_run_group_tests(tests, remote_setup, NULL));
 }

@@ -170,6 +170,13 @@ static inline void remote_begin(void) {
     crewtest_free(p);
 }
 
+/* Before all tests of a file. */
+static inline int remote_setup(void **state) {
+    (void)state;
+    remote_begin();
+    return 0;
+}
+
 /* The same beside what the test does itself. */
 struct beside {
     pthread_t thread;

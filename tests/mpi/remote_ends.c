@@ -538,12 +538,6 @@ static void lock__nobody_else_wants_it__a_call_from_each_node_takes(void **state
     crewtest_free(p);
 }
 
-static int begin(void **state) {
-    (void)state;
-    remote_begin();
-    return 0;
-}
-
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
@@ -559,5 +553,5 @@ int main(int argc, char **argv) {
         CREWTEST(processes__killed_while_they_ask__leave_no_desks_and_no_deputies),
         CREWTEST(lock__nobody_else_wants_it__a_call_from_each_node_takes),
     };
-    return crewtest_end(cmocka_run_group_tests(tests, begin, NULL));
+    return crewtest_end(cmocka_run_group_tests(tests, remote_setup, NULL));
 }

@@ -128,17 +128,11 @@ static void long_answer__its_deputy_killed__comes_whole_or_is_an_error(void **st
     remote_begin(); /* the manager's own was among them */
 }
 
-static int begin(void **state) {
-    (void)state;
-    remote_begin();
-    return 0;
-}
-
 int main(int argc, char **argv) {
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
         CREWTEST(long_message__on_its_way__others_of_its_node_are_answered),
         CREWTEST(long_answer__its_deputy_killed__comes_whole_or_is_an_error),
     };
-    return crewtest_end(cmocka_run_group_tests(tests, begin, NULL));
+    return crewtest_end(cmocka_run_group_tests(tests, remote_setup, NULL));
 }
