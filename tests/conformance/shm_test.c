@@ -431,9 +431,10 @@ static void shm__owned_by_a_program_that_is_killed__goes_with_the_next_sweep(voi
     assert_true(is_there(name));
     kill(pid, SIGKILL);
     crewtest_helper_wait(pid, 10);
-    CREWTEST_WAIT(crew_shm_each(find_one, &info) == 1 && info.owner == 0, 5);
-    assert_true(crew_shm_sweep() >= 1);
-    assert_false(is_there(name));
+    /* Any crew program of this user that starts meanwhile sweeps, too, other tests' as well. */
+    CREWTEST_WAIT((crew_shm_each(find_one, &info) == 1 && info.owner == 0) || !is_there(name), 5);
+    assert_true(crew_shm_sweep() >= 0);
+    CREWTEST_WAIT(!is_there(name), 5); /* one of them may be at it */
     assert_int_equal(crew_shm_each(find_one, &info), 0);
 }
 
