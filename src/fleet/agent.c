@@ -21,7 +21,7 @@ enum { PIECE = 16 << 20, CW_W_PIECE = CW_W_WORDS };
 
 /* How long an agent looks without sleeping after something has happened, or after what
  * belongs to a conversation, and how long it sleeps then: first, and at most. */
-enum { EAGER_NS = 30000, TALK_NS = 100000, NAP_NS = 20000, NAP_MOST_NS = 10000000 };
+enum { EAGER_NS = 30000, TALK_NS = 100000, NAP_NS = 20000, NAP_MOST_NS = 15000000 };
 
 /* ---- sending ---- */
 

@@ -7,7 +7,7 @@
  * to: the agent sleeps until the end.
  *
  * MPI cannot wake a sleeper, so an agent that waits for letters polls: at once after
- * something has happened, then more and more rarely, up to every 10 ms, or as its user
+ * something has happened, then more and more rarely, up to every 15 ms, or as its user
  * says who awaits an answer. Going to sleep and waking is what that costs, up to 100 us
  * a time on virtual machines. Who wants it to look at once writes 0 to its word.
  *
