@@ -4,6 +4,7 @@
  *     all     all processes of the job: ranks, nurseries, workers, as srun does it
  *     lateN   rank N, with crew_stop_on only in the manager, after crew_init
  *     long    the manager, in items that last longer than the grace
+ *     earlyN  rank N, while it starts
  *
  * Exit code 85, by crew_finalize; 1 and a sentence where something is not as it should be. */
 #include "beside.h"
@@ -66,6 +67,42 @@ static void signal_all(int ranks) {
         give_up("there are too few processes", "");
 }
 
+static int threads_of(pid_t pid) {
+    char path[64];
+    int found = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        found += entry->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* Above crew_init, where all ranks come by: that one is signalled as soon as it has a
+ * thread of crew's, long before MPI has started. */
+static void strike_early(const char *rank) {
+    const char *openmpi = getenv("OMPI_COMM_WORLD_RANK"), *other = getenv("PMI_RANK");
+    const char *mine = openmpi ? openmpi : other;
+    pid_t struck = getpid();
+    if (!mine || strcmp(mine, rank) != 0 || fork() != 0)
+        return;
+    for (int i = 0; i < 100000 && threads_of(struck) == 1; i++)
+        usleep(100);
+    kill(struck, SIGUSR1);
+    _exit(0);
+}
+
+/* The map ends, though it would take an hour. */
+static void stop_early(crew_pool *p) {
+    enum { LONG = 64 };
+    static int64_t out[LONG];
+    crew_error err;
+    int rc = crew_map_index(p, long_task, LONG, out, NULL, &err);
+    if (rc != CREW_ESTOPPED || !strstr(err.text, "stopped by SIGUSR1"))
+        give_up("the map said:", rc ? err.text : "nothing");
+}
+
 struct strike {
     const char *whom;
     int ranks, nodes;
@@ -112,11 +149,14 @@ int main(int argc, char **argv) {
     bool lasts = strcmp(s.whom, "long") == 0, late = strncmp(s.whom, "late", 4) == 0;
     crew_error err;
     pthread_t thread;
+    bool early = strncmp(s.whom, "early", 5) == 0;
     beside_sign();
-    if (lasts)
+    if (lasts || early)
         setenv("CREW_STOP_GRACE", "0.5", 1);
     if (!late)
         crew_stop_on(SIGUSR1);
+    if (early)
+        strike_early(s.whom + 5);
     if (crew_init(&argc, &argv) < 0)
         give_up("crew_init:", crew_last_error()->text);
     if (late)
@@ -124,6 +164,12 @@ int main(int argc, char **argv) {
     crew_pool *p = crew_pool_open(NULL, &err);
     if (!p)
         give_up("crew_pool_open:", err.text);
+    if (early) {
+        stop_early(p);
+        crew_pool_free(p);
+        beside_make("struck", 1);
+        return crew_finalize();
+    }
     pthread_create(&thread, NULL, strike, &s);
     const crew_map_opts opts = {.statuses = statuses};
     int rc = crew_map_index(p, lasts ? long_task : slow_task, COUNT, out, &opts, &err);
