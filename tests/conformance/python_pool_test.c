@@ -610,7 +610,8 @@ static void names__of_worker_processes__say_what_they_are(void **state) {
         if (f)
             fclose(f);
     }
-    assert_int_equal(workers, 2);
+    /* Those of other hosts are not to be seen here. */
+    assert_in_range(workers, crewtest_has(CREWTEST_ONE_NODE) ? 2 : 1, 2);
     assert_true(nurseries >= 1);
     crewtest_free(p);
 }
