@@ -82,7 +82,7 @@ stop_after() {
         trap '' HUP INT QUIT
         cd /
         self=$BASHPID
-        echo "$self $(started "$self")" >"$state/watcher"
+        echo "$self $(started "$self")" >"$state/watcher" || exit
         exec {never}<> <(:)
         while [[ -n $begun && $(started "$owner") == "$begun" ]]; do
             read -r -t 1 -u "$never"
@@ -90,7 +90,8 @@ stop_after() {
         # Not another one, of the same name, that has come up meanwhile.
         [[ $(cat "$state/keeper" 2>/dev/null) == "$keeper" ]] && stop
     ) </dev/null >/dev/null 2>&1 &
-    until [[ -s $state/watcher ]]; do sleep 0.01; done
+    # Ended before it has said so, it was ended by a `down`, with everything else.
+    until [[ -s $state/watcher ]] || ! kill -0 $! 2>/dev/null; do sleep 0.01; done
 }
 
 # host_verb VERB ARGUMENT...: what is the same for all kinds of hosts.

@@ -27,8 +27,14 @@ find() {
     die "there is no host $1: they are $(cut -d' ' -f1 $table | paste -sd' ')"
 }
 
-number() { # of the host's port of the bridge
-    echo "${1#"${1%%[0-9]*}"}"
+port() { # of the host: the bridge's end of its cable
+    case $1 in
+    head) echo phead ;;
+    *)
+        find "$1"
+        echo "p${1#"${1%%[0-9]*}"}"
+        ;;
+    esac
 }
 
 enter() { # COMMAND...: in the namespaces of $pid; it is ended if this process is
@@ -87,16 +93,17 @@ verb_kill() {
 }
 
 verb_unplug() {
-    find "$1"
-    ip link set "p$(number "$1")" down
+    local port
+    port=$(port "$1") || exit
+    ip link set "$port" down
 }
 
 verb_plug() {
-    local tries
-    find "$1"
-    ip link set "p$(number "$1")" up || exit
+    local tries port
+    port=$(port "$1") || exit
+    ip link set "$port" up || exit
     for ((tries = 0; tries < 500; tries++)); do
-        ip -details link show "p$(number "$1")" | grep -q 'bridge_slave state forwarding' && exit 0
+        ip -details link show "$port" | grep -q 'bridge_slave state forwarding' && exit 0
         sleep 0.01
     done
     die "the port of $1 does not come up"
@@ -108,7 +115,7 @@ verb_status() {
         is=down count=0
         if [[ $(started "$pid") == "$start" ]]; then
             is=up
-            ip link show "p$(number "$name")" | grep -q '[<,]UP[,>]' || is=unplugged
+            ip link show "$(port "$name")" | grep -q '[<,]UP[,>]' || is=unplugged
             count=$(nsenter --pid --mount -t "$pid" sh -c 'set -- /proc/[0-9]*; echo $(($# - 2))')
         fi
         printf '%-6s %-12s %-10s %d processes\n' "$name" "$address" "$is" "$count"

@@ -10,7 +10,7 @@ no_ipv6() {
 }
 
 # machine NAME STATE SHARED... (with lib set): its name, /etc/hosts, /tmp and /dev/shm. Descriptor 8 is then
-# the outer /tmp, from which share.sh fetches what is wanted later.
+# the outer /tmp, from which `fetch` has what is wanted later.
 machine() {
     local name=$1 state=$2 folder
     shift 2

@@ -33,14 +33,17 @@ build() {
     fi
 }
 
+# Of what tests print: what failed, and what is said of it.
+telling='\[  (ERROR|FAILED)|\[   LINE|\.c:[0-9]+: |not ok - |[0-9]: # |\*\*\*'
+telling+='|ERROR: .*Sanitizer|WARNING: ThreadSan|runtime error'
+
 # tests NAME LOG CTEST_ARGUMENT...: runs tests of build/check-NAME. Their output
 # goes to a log, and to the terminal where something failed.
 tests() {
     local dir=$root/build/check-$1 log=$root/build/check-$1/$2.log
     shift 2
     if ! (cd "$dir" && "${launcher[@]}" ctest -V --no-tests=error --output-junit "${log%.log}.xml" "$@") >"$log" 2>&1; then
-        grep -E '\[  (ERROR|FAILED)|\[   LINE|not ok - |\*\*\*|ERROR: .*Sanitizer|WARNING: ThreadSan|runtime error' \
-            "$log" | head -n 60
+        grep -E "$telling" "$log" | head -n 100
         say "The whole output is in $log"
     fi
     count "$log" ctest

@@ -33,4 +33,8 @@ forward=()
 for variable in "${!CREW_@}"; do
     forward+=(-x "$variable")
 done
+# EDIT: how soon mpirun notices that a host has fallen silent, and ends the job: when nothing was
+# heard for 10 s it asks, every 5 s, 3 times. These 25 s are less than CREW_NODE_TIMEOUT
+export OMPI_MCA_oob_tcp_keepalive_time=10
+export OMPI_MCA_oob_tcp_keepalive_intvl=5 OMPI_MCA_oob_tcp_keepalive_probes=3
 exec mpirun --hostfile "$PBS_NODEFILE" --map-by ppr:1:node --bind-to none "${forward[@]}" "${program[@]}"

@@ -78,7 +78,7 @@ lose() { # HOST CODE [VERB]: a job on all hosts that loses one, and what comes o
     : >"$work/flag"
     end_of "$job" 20
     check "crewrun__$3_$1__is_told" "$2" "$ended"
-    check "crewrun__$3_$1__nothing_is_left_on_the_head" none "$(running "crewrun -npernode")"
+    check "crewrun__$3_$1__nothing_is_left_on_the_head" none "$(running "crewrun -npernode 2 $plain")"
 }
 check crewrun__on_hosts__keeps_the_code 3 "$(code timeout 60 "${hosts[@]}" crewrun -npernode 2 "$plain" code 3)"
 lose h1 3 kill

@@ -80,18 +80,42 @@ check unplug__others__hear_each_other 1 "$(code "${hosts[@]}" on h0 "$plain" ask
 check plug__a_host__is_done 0 "$(code "${hosts[@]}" plug h2)"
 check plug__others__hear_it_again yes "$(until_true 5 "${hosts[@]}" on h0 "$plain" ask h2 5000)"
 
+# Each time it is asked anew who the head is, one answers, and it is not the bridge.
+who_is_head() {
+    on h0 sh -c "for k in 1 2 3 4 5 6 7 8 9 10; do
+        ip neigh flush dev eth0
+        '$plain' ask head 5000
+        ip neigh show 10.77.255.254
+    done" | awk '/lladdr/ { for (k = 1; k < NF; k++) if ($k == "lladdr") print $(k + 1) }' | sort | uniq -c | awk '{print $1, $2}' | paste -sd'|'
+}
+check head__its_address__is_its_own "10 $(on head ip -o link show eth0 | sed 's|.*link/ether \([^ ]*\).*|\1|')" "$(who_is_head)"
+check unplug__the_head__is_done 0 "$(code "${hosts[@]}" unplug head)"
+check unplug__the_head__is_not_heard 2 "$(code "${hosts[@]}" on h0 "$plain" ask head 5000)"
+check plug__the_head__is_done 0 "$(code "${hosts[@]}" plug head)"
+check plug__the_head__is_heard yes "$(until_true 5 on h0 sh -c "'$plain' ask head 5000; [ \$? -eq 1 ]")"
+
 # ---- a crash ------------------------------------------------------------------
 
 background "$work/sleep" "${hosts[@]}" on h1 sleep 1000
 sleeping=$last
+others() {
+    "${hosts[@]}" status | grep -E '^h[02] '
+}
+quiet=$(others)
+others_are_quiet() {
+    [[ $(others) == "$quiet" ]]
+}
 background "$work/job" "${hosts[@]}" mpirun -n 6 "$plain" wait "$work/never" 0
 job=$last
 check kill__before__a_job_runs yes "$(until_true 30 lines 6 waiting "$work/job")"
+check kill__before__it_is_seen no "$(others_are_quiet && echo yes || echo no)"
 check kill__a_host__is_done 0 "$(code timeout 5 "${hosts[@]}" kill h1)"
 end_of "$sleeping" 2
 check kill__a_command_on_it__was_killed 137 "$ended"
+check kill__a_job_on_it__ends_on_the_others yes "$(until_true 5 others_are_quiet)"
 end_of "$job" 5
 check kill__a_job_on_it__ends yes "$([[ $ended =~ ^[1-9][0-9]*$ ]] && echo yes || echo "$ended")"
+check kill__a_job_on_it__is_told 1 "$(grep -c 'lost communication with a remote daemon' "$work/job")"
 check kill__status__tells_it there "$(code "${hosts[@]}" status >/dev/null; out 'h1 .*down')"
 check kill__commands__are_refused 255 "$(code "${hosts[@]}" on h1 true)"
 check kill__the_others__go_on 0 "$(code timeout 60 "${hosts[@]}" mpirun -H h0,h2 -n 2 "$plain" nodes)"

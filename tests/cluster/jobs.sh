@@ -66,6 +66,11 @@ edited slurm-ranks by_mpirun -e "s|^program=.*|program=('$primes' 1 10^7)|" \
 counts ranks_mpirun by_mpirun.sh "$two_nodes"
 unset CREW_REPORT_BINDING CREW_BIND
 
+# Several tasks that know nothing of each other are no managers.
+check srun_without_pmi__is_refused no "$([[ $(code timeout 60 "${slurm[@]}" run --mpi=none -n 2 "$primes" 1 100) == 0 ]] && echo yes || echo no)"
+check srun_without_pmi__says_why there "$(out 'each would be a manager of its own. Start them with srun --mpi=pmix')"
+check srun_without_pmi__none_begins "" "$(cat "$work/out")"
+
 # ---- what is stopped goes on -----------------------------------------------------
 
 ms=20 sleepers=4 # of items, which sleep: so many at a time
@@ -128,11 +133,17 @@ pending() {
 }
 check scontrol_requeue__is_told yes "$(until_true 30 pending "$job")"
 # Slurm lets a requeued job wait for two minutes, unless told. Not before its last leg is gone
-# from the node, or what that ends with is taken for the new one's.
+# from the node, or what that ends with is taken for the new one's; nor within the second in which
+# that leg was ended: the node takes the new one's credential for that leg's, which it has revoked,
+# and Slurm calls the job failed.
+declare -A hurried=()
 next_leg() { # JOB NODE
     ended "$1" && return
+    local leg
     if pending "$1" && [[ $("${slurm[@]}" do sinfo -h -n "$2" -o %T) == idle ]]; then
-        "${slurm[@]}" do scontrol update JobId="$1" StartTime=now 2>/dev/null
+        leg=$1.$(field "$1" Restarts)
+        [[ -n ${hurried[$leg]-} ]] || "${slurm[@]}" do scontrol update JobId="$1" StartTime=now+2 &&
+            hurried[$leg]=yes
     fi
     return 1
 }
@@ -159,4 +170,8 @@ stopped=$(grep -c '^stopped by SIGUSR1 after [0-9,]* of [0-9,]* items' chain)
 check requeue__was_stopped_and_requeued yes "$([[ $stopped -ge 2 ]] && echo yes || cat chain)"
 check requeue__log_shows_each_leg "$((stopped + 1)) $stopped 1" \
     "$(grep -c '^leg .* begins' chain) $(grep -c '^leg .* ended with 85' chain) $(grep -c '^leg .* ended with 0' chain)"
+if [[ $failures -ne 0 ]]; then
+    # shellcheck disable=SC2016 # the name is Slurm's
+    { cat chain; "${slurm[@]}" do bash -c 'grep -E "JobId=|rror" "${SLURM_CONF%/*}/slurmctld.log"'; } | tail -n 60 | sed 's/^/# /'
+fi
 [[ $failures -eq 0 ]]

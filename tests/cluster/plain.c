@@ -39,7 +39,8 @@ static void make(const char *file) {
 }
 
 static int answer(const char *port) {
-    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo hints = {
+        .ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *at;
     if (getaddrinfo(NULL, port, &hints, &at) != 0) return 3;
     int listener = socket(AF_INET, SOCK_STREAM, 0);

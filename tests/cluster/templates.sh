@@ -13,6 +13,7 @@ at_end() {
     "${slurm[@]}" down
     "${hosts[@]}" down
 }
+build=$(realpath "$(dirname "$primes")/..")
 compile templates
 cd "$work" || exit 1
 
@@ -113,7 +114,7 @@ one_on_each="h0 0 of 1|h1 0 of 1"
 where() {
     sed -n 's/^\([a-z]*[0-9]\): .*, \(.*\) there$/\1 \2/p' "$1" | sort | paste -sd'|'
 }
-if [[ $(code "${hosts[@]}" up 2 --while $$) == 0 ]]; then
+if [[ $(code "${hosts[@]}" up 2 --while $$ --share "$build") == 0 ]]; then
     printf '%s\n' h0 h0 h1 h1 >nodefile
     printf '%s 2 all.q@%s UNDEFINED\n' h0 h0 h1 h1 >pe_hostfile
     environment[lsf]="LSB_DJOB_HOSTFILE=$work/nodefile LSB_DJOB_NUMPROC=4"
@@ -139,7 +140,7 @@ fi
 
 # ---- Slurm ----------------------------------------------------------------------
 
-if [[ $(code "${slurm[@]}" up 2 --cpus 2 --while $$) != 0 ]]; then
+if [[ $(code "${slurm[@]}" up 2 --cpus 2 --while $$ --share "$build") != 0 ]]; then
     skip templates__slurm "$(head -n 1 "$work/err")"
     exit $((failures > 0))
 fi
