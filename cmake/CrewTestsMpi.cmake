@@ -123,6 +123,7 @@ crew_mpi_pool_tests(aboard3x2 120 mpi imap)
 # The other provider of a node's memory: CREW_SEGMENT=window.
 crew_mpi_pool_tests(window2 120 mpi map pool array)
 crew_mpi_pool_tests(window3x2 120 mpi future)
+crew_mpi_pool_tests(window3 60 mpi value) # a node of one rank has none, beside one that has
 crew_mpi_pool_tests(windowmpich2 120 mpi map)
 # Each takes its time only where CREW_TEST_LONG is set, and is skipped elsewhere.
 crew_mpi_pool_tests(one 120 mpi_long ${pool_tests} ${object_tests})
@@ -174,8 +175,8 @@ if(TARGET bench AND TARGET crew_mpi_openmpi)
   math(EXPR bench_limit "120 * ${CREW_TEST_SLOWNESS}")
   add_test(NAME mpi.bench COMMAND sh ${PROJECT_SOURCE_DIR}/tests/mpi/bench.sh $<TARGET_FILE:bench>
     mpi-item mpi-textbook mpi-hosts mpi-hosts-64b mpi-hosts-100us mpi-hosts-random mpi-makespan
-    mpi-manager mpi-bcast mpi-object mpi-object-queue mpi-object-hosts mpi-object-hosts-queue mpi-idle
-    mpi-idle-nodes)
+    mpi-manager mpi-bcast mpi-object mpi-object-queue mpi-object-hosts mpi-object-hosts-queue
+    mpi-array-get-8b mpi-array-hosts-get-8b mpi-idle mpi-idle-nodes)
   set_tests_properties(mpi.bench PROPERTIES LABELS mpi TIMEOUT ${bench_limit} RESOURCE_LOCK mpi)
 endif()
 
@@ -199,9 +200,9 @@ endfunction()
 crew_mpi_gang_tests(mpi openmpi two aboard2 aboard4 aboard3 aboard3x2)
 crew_mpi_gang_tests(mpi mpich aboardmpich2)
 crew_mpi_gang_tests(mpi_long openmpi aboard1)
-crew_mpi_gang_tests(mpi openmpi crewaboard3x2) # a rank is lost
-if(TEST mpi.gang.crewaboard3x2)
-  set_property(TEST mpi.gang.crewaboard3x2 APPEND PROPERTY ENVIRONMENT CREW_TEST_LOSS=1)
+if(TARGET mpi_gang_openmpi) # a rank is lost
+  crew_mpi_under(mpi.gang.crewaboard3x2 mpi crewaboard3x2 120 mpi_gang_openmpi
+    ENVIRONMENT CREW_TEST_LOSS=1 TIMES 1 20)
 endif()
 
 # What is lost in the middle of maps: tests/mpi/lost.c.
@@ -227,7 +228,7 @@ crew_mpi_program(mpi_stop stop.c crew_test_base)
 function(crew_mpi_stop_test label config)
   foreach(whom ${ARGN})
     crew_mpi_under(mpi.stop.${config}.${whom} ${label} ${config} 60 mpi_stop ${whom}
-      ENVIRONMENT CREW_TEST_EXPECTS=85 TIMES 1 10)
+      ENVIRONMENT CREW_TEST_EXPECTS=85 TIMES 1 20)
   endforeach()
 endfunction()
 crew_mpi_stop_test(mpi two rank0 rank1)
@@ -240,7 +241,7 @@ crew_mpi_stop_test(mpi_long hosts3x2 rank3)
 crew_mpi_stop_test(mpi_long aboard2 rank0 rank1)
 
 # Objects of one node used from all: tests/mpi/remote.h.
-foreach(name remote remote_ends remote_long remote_lost)
+foreach(name remote remote_ends remote_long remote_lost remote_cut)
   crew_mpi_program(mpi_${name} ${name}.c crew_test_support crew_test_base)
 endforeach()
 function(crew_mpi_remote_tests label config)
@@ -256,6 +257,8 @@ endfunction()
 crew_mpi_remote_lost_test(mpi crewrun3x2 "leader 1")
 crew_mpi_remote_lost_test(mpi crewhosts3 kill)
 crew_mpi_remote_lost_test(mpi_long crewhosts3 unplug)
+crew_mpi_under(mpi.remote_cut.crewhosts3 mpi crewhosts3 60 mpi_remote_cut TIMES 1 20)
+crew_mpi_under(mpi.remote_cut.crewhosts3.cast mpi_long crewhosts3 60 mpi_remote_cut cast TIMES 1 20)
 crew_mpi_remote_tests(mpi nodes3)
 crew_mpi_remote_tests(mpi hosts3)
 crew_mpi_remote_tests(mpi_long nodes3x2)
@@ -282,20 +285,35 @@ set(code_silent 1)
 set(times_silent 1 20)
 set(times_paused 1 20)
 set(silence_paused CREW_NODE_TIMEOUT=1)
+# mpirun is to notice later than crew: 5 s after it heard something last.
+set(silence_silent OMPI_MCA_oob_tcp_keepalive_intvl=2
+  "CREW_TEST_SAYS=crew: node h1 (rank 1) was lost: nothing was heard of it for ")
+# Crew notices before mpirun does.
+foreach(host h0 h1 head)
+  set(code_unplugged_${host} lost)
+  set(times_unplugged_${host} 1 20)
+  set(says "on node ${host}")
+  if(host STREQUAL head)
+    set(says "lost communication")
+  endif()
+  # 2 s of silence, for who ends the ranks takes up to 2 s more.
+  set(silence_unplugged_${host} CREW_NODE_TIMEOUT=1 OMPI_MCA_oob_tcp_keepalive_probes=1
+    "CREW_TEST_SAYS=${says}")
+endforeach()
 function(crew_mpi_ends_test label config)
   foreach(how ${ARGN})
-    set(code 3)
-    set(times 2 20)
-    if(DEFINED times_${how})
-      set(times ${times_${how}})
-    endif()
-    if(DEFINED code_${how})
-      set(code ${code_${how}})
-    endif()
     string(REPLACE " " "_" name ${how})
     string(REPLACE " " ";" arguments ${how})
+    set(code 3)
+    set(times 2 20)
+    if(DEFINED times_${name})
+      set(times ${times_${name}})
+    endif()
+    if(DEFINED code_${name})
+      set(code ${code_${name}})
+    endif()
     crew_mpi_under(mpi.ends.${config}.${name} ${label} ${config} 60 mpi_ends ${arguments}
-      ENVIRONMENT CREW_TEST_EXPECTS=${code} ${silence_${how}} TIMES ${times})
+      ENVIRONMENT CREW_TEST_EXPECTS=${code} ${silence_${name}} TIMES ${times})
   endforeach()
 endfunction()
 crew_mpi_ends_test(mpi two returns exits crashes)
@@ -303,16 +321,35 @@ crew_mpi_ends_test(mpi mpich2 returns finalizes killed leader)
 crew_mpi_ends_test(mpi nodes3 returns exits crashes killed leader paused)
 crew_mpi_ends_test(mpi hosts3 killed host)
 crew_mpi_ends_test(mpi headhosts3 silent)
+crew_mpi_ends_test(mpi hosts3 "unplugged h0" "unplugged h1" "unplugged head")
 crew_mpi_ends_test(mpi crewrun3x2 exits "last 3")
 crew_mpi_ends_test(mpi_long two finalizes killed terminated leader)
 crew_mpi_ends_test(mpi_long mpich2 exits crashes terminated)
 crew_mpi_ends_test(mpi_long nodes3 finalizes terminated)
 crew_mpi_ends_test(mpi_long hosts3 returns exits finalizes crashes terminated)
+set(code_unplugged_head 1) # where mpirun is the manager does not wait for it
+set(silence_unplugged_head CREW_NODE_TIMEOUT=1 "CREW_TEST_SAYS=was lost")
+crew_mpi_ends_test(mpi_long headhosts3 "unplugged head")
 crew_mpi_ends_test(mpi_long nodes3x2 leader)
 crew_mpi_ends_test(mpi_long crewrun3x2 returns finalizes crashes killed terminated "last 1" "last 2")
+crew_mpi_under(mpi.ends.nodes3.stalled mpi nodes3 60 mpi_ends stalled 1 2500)
+foreach(rank 1 3) # one follows the manager, one leads a node
+  crew_mpi_under(mpi.ends.nodes3x2.stalled_${rank} mpi_long nodes3x2 60 mpi_ends stalled ${rank} 8000)
+endforeach()
+
+# What somebody sees who starts a program: tests/mpi/launched.sh.
+crew_mpi_program(mpi_launched launched.c crew_flags crew::crew)
+add_test(NAME mpi.launched COMMAND bash ${PROJECT_SOURCE_DIR}/tests/mpi/launched.sh
+  $<TARGET_FILE:mpi_launched>)
+math(EXPR limit "90 * ${CREW_TEST_SLOWNESS}")
+set_tests_properties(mpi.launched PROPERTIES LABELS mpi TIMEOUT ${limit} SKIP_RETURN_CODE 77
+  RESOURCE_LOCK mpi ENVIRONMENT CREW_MPI_MODULE=${PROJECT_BINARY_DIR})
 
 # Processes on other nodes: tests/mpi/processes.c.
-crew_mpi_program(mpi_processes processes.c crew_test_support crew_test_base)
+crew_mpi_program(mpi_processes processes.c crew_test_support crew_test_base ${CMAKE_DL_LIBS})
+target_compile_definitions(mpi_processes PRIVATE
+  CREW_TEST_PLUGIN="$<TARGET_FILE:crew_test_plugin>")
+add_dependencies(mpi_processes crew_test_plugin)
 # crew_mpi_program_test(<label> <config> <target> [<argument>...])
 function(crew_mpi_program_test label config target)
   string(REGEX REPLACE "^mpi_" "" name ${target})
@@ -321,6 +358,24 @@ endfunction()
 crew_mpi_program_test(mpi nodes3 mpi_processes)
 crew_mpi_program_test(mpi_long nodes3x2 mpi_processes)
 crew_mpi_program_test(mpi_long hosts3 mpi_processes)
+crew_mpi_program_test(mpi_long aboard3 mpi_processes)
+# With ends of pipes: tests/mpi/process_conns.c.
+crew_mpi_program(mpi_process_conns process_conns.c crew_test_support crew_test_base)
+crew_mpi_program_test(mpi nodes3 mpi_process_conns)
+crew_mpi_program_test(mpi hosts3 mpi_process_conns)
+crew_mpi_program_test(mpi_long nodes3x2 mpi_process_conns)
+crew_mpi_program_test(mpi_long aboard3 mpi_process_conns)
+
+# Pools that begin and end: tests/mpi/pools.c.
+crew_mpi_program(mpi_pools pools.c crew_test_support crew_test_base)
+crew_mpi_program_test(mpi nodes3 mpi_pools)
+
+# Who waits sleeps: tests/mpi/idle.c.
+crew_mpi_program(mpi_idle idle.c crew_test_support crew_test_base)
+crew_mpi_program_test(mpi four mpi_idle)
+crew_mpi_program_test(mpi nodes3 mpi_idle)
+crew_mpi_program_test(mpi_long mpich2 mpi_idle)
+crew_mpi_program_test(mpi_long nodes3x2 mpi_idle)
 
 # One picture of all nodes: tests/mpi/places.c, and what `crew info` prints of it.
 crew_mpi_program(mpi_places places.c crew_test_support crew_test_base)
@@ -379,6 +434,21 @@ foreach(flavour openmpi mpich)
     crew_mpi_test(mpi.own.${flavour}.${level}.nodes ${flavour} ${ranks} 60 --nodes 0,1,2,1
       $<TARGET_FILE:${target}> ${level})
   endforeach()
+  crew_mpi_program(mpi_own_ends_${flavour} own_ends.c crew_flags crew::mpi-${flavour} Threads::Threads
+    ${CMAKE_DL_LIBS})
+  set_target_properties(mpi_own_ends_${flavour} PROPERTIES ENABLE_EXPORTS ON)
+  set(level funneled)
+  if(flavour STREQUAL openmpi)
+    set(level multiple)
+  endif()
+  if(NOT CREW_SANITIZE) # it limits addresses
+    crew_mpi_test(mpi.own_ends.${flavour}.${level}.small ${flavour} 4 20 --nodes 0,0,1,1
+      $<TARGET_FILE:mpi_own_ends_${flavour}> ${level} small)
+  endif()
+  if(flavour STREQUAL openmpi)
+    crew_mpi_test(mpi.own_ends.${flavour}.funneled.away ${flavour} 4 20 --nodes 0,0,1,1 --recovery
+      env CREW_NODE_TIMEOUT=1 $<TARGET_FILE:mpi_own_ends_${flavour}> funneled away)
+  endif()
   get_target_property(links crew_mpi_${flavour} INTERFACE_LINK_LIBRARIES)
   get_target_property(includes crew_mpi_${flavour} INTERFACE_INCLUDE_DIRECTORIES)
   list(REMOVE_ITEM links crew)
@@ -405,7 +475,7 @@ crew_mpi_program(mpi_arrays arrays.c crew_test_support crew_test_base)
 crew_mpi_program(mpi_arrays_room arrays.c crew_test_support crew_test_base)
 foreach(what bcast reduce parts)
   crew_mpi_program(mpi_arrays_lost_${what} arrays_lost.c crew_test_support crew_test_base)
-  crew_mpi_program_test(mpi crewrun3x2 mpi_arrays_lost_${what} ${what})
+  crew_mpi_program_test(mpi crewrun3x2 mpi_arrays_lost_${what} ${what} TIMES 1 20)
 endforeach()
 # What is read one-sided, and the same without.
 add_executable(mpi_reach ${PROJECT_SOURCE_DIR}/tests/mpi/reach.c)

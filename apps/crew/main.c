@@ -74,8 +74,8 @@ static void show_machine(const crew_machine *m) {
                                                      : "all there are";
     printf("Count      %d: %s\n", count, why);
     if (m->ranks > 1)
-        printf("Job        %d ranks on %d node%s; the above is what rank 0 sees\n", m->ranks, m->nodes,
-               plural(m->nodes));
+        printf("Job        %d ranks on %d node%s; the above is what rank 0 sees\n", m->ranks,
+               m->nodes, plural(m->nodes));
 }
 
 /* "0-5", or one number. */

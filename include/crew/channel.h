@@ -96,7 +96,7 @@ CREW_API int crew_queue_destroy(crew_queue q);
  * about, a message that was not sent whole was not sent.
  *
  * The pipe is gone when both ends are closed, or have lost their owners and its
- * maker has ended as well. */
+ * maker has ended as well, or has closed both, one that it had passed on, too. */
 
 /* An end's number is in its handle. */
 typedef struct crew_conn {
@@ -127,7 +127,7 @@ CREW_API int crew_conn_wait(const crew_conn *conns, int count, bool *ready, doub
  * limit of 0 after it. Nothing but waiting may be done with it. It stays the library's:
  * the same one is returned each time; crew_conn_close by this process closes it, and
  * crew_finalize. While another process owns the end it tells nothing. CREW_ENOTSUP of a
- * pipe of another node (see crew/sync.h): crew_conn_wait looks there every few ms. */
+ * pipe of another node (see crew/sync.h): with others, crew_conn_wait looks there every few ms. */
 CREW_API int crew_conn_fd(crew_conn c);
 /* By its owner, or if there is none: closes the end for good. By another process it is
  * 0 and does nothing to the end: a program that has passed it on may close it. Before

@@ -32,6 +32,8 @@ extern "C" {
  *     crew/future.h), by the program's other threads, too.
  *   - In the other ranks it serves that pool. When the root frees it (crew_pool_free,
  *     crew_finalize, or MPI_Finalize, which frees it first), it returns 0 with *pool NULL.
+ *     MPICH with MPI_THREAD_MULTIPLE must not be in MPI_Finalize before it is freed: it may
+ *     abort there, for crew has a thread that calls MPI until then.
  *   - If the pool cannot be opened, all ranks have *pool NULL and the same error: opts are
  *     wrong, an initializer fails, the ranks run different programs (CREW_EMISMATCH), ...
  *
@@ -68,7 +70,7 @@ extern "C" {
  *
  * CREW_EINVAL: MPI is not started, or has ended; root, comm or opts are wrong; this is a
  * task, a callback, or a thread that may not call MPI. CREW_ENOTSUP: another start;
- * libcrew is linked statically. Others as crew_pool_open. */
+ * CREW_ISOLATE=0; libcrew is linked statically. Others as crew_pool_open. */
 CREW_API int crew_mpi_pool(MPI_Comm comm, int root, const crew_pool_opts *opts, crew_pool **pool,
                            crew_error *err);
 

@@ -46,12 +46,14 @@ typedef struct crew_process_opts {
  * opts.node, in a program over ranks of several nodes: the node that it runs on, numbered
  * as in crew_call.node (0 is the program's own); its call's node is that. CREW_EINVAL:
  * there is none of that number; CREW_EBROKEN: it was lost. Only the program itself can
- * start processes on other nodes, under CREW_START_SERVER (the default there), without
- * conns (its argument may have ends of pipes: who uses one last has it): else
+ * start processes on other nodes, under CREW_START_SERVER (the default there): else
  * CREW_ENOTSUP, as on one node. There it is a process of that node: its
  * crew_self is not this handle, and what it starts is there, too. All calls below are
  * good for it, from processes of the starter's node. If its node is lost it ends as if
- * killed: exit code -9; crew_process_wait says why. */
+ * killed: exit code -9; crew_process_wait says why.
+ *
+ * opts.conns: when this returns they are the process's, on any node, whatever becomes of
+ * the starter's handles (crew/channel.h); CREW_EDIED: it ended before it had taken them. */
 CREW_API int crew_process_start(crew_process *p, crew_fn *fn, const void *arg, size_t size,
                                 const crew_process_opts *opts, crew_error *err);
 /* Waits for its end. CREW_ETIMEDOUT; CREW_EINVAL for a process that waits for

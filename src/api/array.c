@@ -152,7 +152,8 @@ static int look_at(struct cw_array_plan *plan, const crew_array_opts *opts) {
 }
 
 /* Its block, in the hand's cell. Memory that another array has left is not zero. */
-static bool make_room(struct cw_self *self, struct cw_array_plan *plan, bool spread, crew_error *err) {
+static bool make_room(struct cw_self *self, struct cw_array_plan *plan, bool spread,
+                      crew_error *err) {
     cw_arena *a = &self->share->arrays;
     const size_t head = sizeof(struct cw_array_block);
     const size_t here = (size_t)(plan->part_to - plan->part_from);

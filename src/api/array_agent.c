@@ -13,6 +13,7 @@
 static const int64_t SWEEP_NS = 1000000000;
 /* How long the end waits for threads. */
 static const double END_SECONDS = 5;
+enum { END_LOOK_NS = 100000000 };
 
 /* A boat that is out. */
 struct trip {
@@ -58,7 +59,7 @@ static struct {
     pthread_cond_t changed;
     struct errand *over;
     int threads;
-} mine = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} mine = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int here(void) {
     return mine.agent->place.node;
@@ -131,12 +132,23 @@ static void send_to_all(int i, crew_error *err) {
     for (int node = 0; node < mine.agent->place.nodes; node++) {
         if (node == here() || dispatch(i, node))
             continue;
-        /* An array that has a part on each node cannot do without; copies can. */
+        /* An array that has a part on each node cannot do without; copies can, if nobody has
+         * that one: to whom only the way is cut works on with it. */
         const struct cw_array_card *card =
             (const void *)cw_boat_room(mine.share, &mine.ferry->boats[i]);
-        if (ask->op == CW_F_MAKE && card->form.scope == CREW_ARRAY_PARTITIONED)
+        if (!mine.agent->nodes[node].dead ||
+            (ask->op == CW_F_MAKE && card->form.scope == CREW_ARRAY_PARTITIONED))
             node_is_lost(node, err);
     }
+}
+
+/* A question to one. */
+static void send_to(int i, int node, crew_error *err) {
+    if (dispatch(i, node))
+        return;
+    if (mine.agent->nodes[node].dead)
+        atomic_store(&mine.ferry->boats[i].gone, 1);
+    node_is_lost(node, err);
 }
 
 static struct abroad *goes_abroad(crew_array a) {
@@ -171,12 +183,14 @@ static bool lets_go(crew_array a, bool made) {
 static bool begin_cast(const struct cw_cast_order *order, const int32_t *chain, crew_error *err) {
     const struct cw_freight *f = &order->freight;
     crew_array own;
+    for (int i = 1; i < order->nodes; i++) { /* what goes from one to the next are no letters */
+        if (chain[i] == here())
+            cw_agent_watch(mine.agent, chain[i - 1]);
+        if (chain[i - 1] == here())
+            cw_agent_watch(mine.agent, chain[i]);
+    }
     struct cw_array *array = cw_array_agent_find((crew_array){f->place, f->check}, &own);
-    char *memory = NULL;
-    if (array && f->at >= atomic_load(&array->part_from) &&
-        f->n <= atomic_load(&array->part_to) - f->at)
-        memory = mine.share->root.base + atomic_load(&array->data) + f->at;
-    return cw_cast_begin(order, chain, here(), array, memory, err) == 0;
+    return cw_cast_begin(order, chain, here(), array, mine.share->root.base, err) == 0;
 }
 
 /* This node's copy to all others. */
@@ -192,6 +206,8 @@ static void cast(int i, crew_error *err) {
         int node = (here() + k) % nodes;
         if (!mine.agent->nodes[node].lost)
             chain[order.nodes++] = node;
+        else if (!mine.agent->nodes[node].dead)
+            node_is_lost(node, err);
     }
     if (!chain || !begin_cast(&order, chain, err)) {
         cw_error_set(err, CREW_ENOMEM, 0, "no memory for a broadcast to %d nodes", nodes);
@@ -236,8 +252,8 @@ static void set_out(int i) {
         cast(i, &err);
     else if (boat->ask.node == CW_TO_OTHERS)
         send_to_all(i, &err);
-    else if (!dispatch(i, boat->ask.node))
-        node_is_lost(boat->ask.node, &err);
+    else
+        send_to(i, boat->ask.node, &err);
     if (trip->sweeps && sweep())
         return; /* until all have answered */
     trip_over(i, &err);
@@ -310,6 +326,17 @@ static void forgotten(int node, const struct cw_letter *letter) {
     swept();
 }
 
+/* Its memory is not freed by who ends it, but as the agent does that. */
+static void end_here(struct cw_self *self, struct cw_array *array, crew_array own) {
+    const uint64_t number = atomic_load(&array->life) >> CW_LIFE_BITS;
+    cw_off block = 0;
+    if (!atomic_load(&array->held) && !atomic_load(&array->stuck))
+        block = cw_reach_keep(array);
+    cw_array_end(self, array, own);
+    if (block)
+        cw_reach_release(array, number, block, false);
+}
+
 /* Another node's array has ended there. */
 static void forget(int node, const struct cw_letter *letter) {
     const crew_array a = {.place = (uint64_t)letter->lo, .check = (uint64_t)letter->hi};
@@ -325,7 +352,7 @@ static void forget(int node, const struct cw_letter *letter) {
     atomic_thread_fence(memory_order_seq_cst);
     struct cw_array *array = self ? cw_array_agent_find(a, &own) : NULL;
     if (array)
-        cw_array_end(self, array, own);
+        end_here(self, array, own);
     cw_reach_gone(node, letter);
 }
 
@@ -377,18 +404,26 @@ static int look(crew_array a, struct cw_array_card *card, crew_error *err) {
 }
 
 /* Elements, in or out. */
-int cw_array_agent_carry(const struct cw_freight *f, const struct cw_array *array, char *data,
+int cw_array_agent_carry(const struct cw_freight *f, struct cw_array *array, char *data,
                          crew_error *err) {
     int64_t size = (int64_t)cw_type_size(f->type);
     int64_t last = f->at + (f->n - 1) * f->stride * size, low = last < f->at ? last : f->at;
     int64_t high = (last < f->at ? f->at : last) + size;
     if (low < atomic_load(&array->part_from) || high > atomic_load(&array->part_to))
         return cw_error_set(err, CREW_EINVAL, 0, "these elements do not lie here");
+    /* It may be destroyed at any time, and its memory another array's. */
+    const bool keeps = !atomic_load(&array->held);
+    const uint64_t number = atomic_load(&array->life) >> CW_LIFE_BITS;
     char *memory = mine.share->root.base + atomic_load(&array->data);
+    cw_off block = keeps ? cw_reach_keep(array) : 0;
+    if (keeps && !block)
+        return stale(err);
     cw_array_run((enum cw_freight_op)f->op, f->type, memory + f->at, f->stride, data, f->n);
     if (f->code)
-        atomic_store(&((struct cw_array *)array)->use, f->code);
+        atomic_store(&array->use, f->code);
     atomic_thread_fence(memory_order_seq_cst);
+    if (keeps)
+        cw_reach_release(array, number, block, false);
     return 0;
 }
 
@@ -396,7 +431,7 @@ static void elements(int node, const struct cw_letter *letter, const struct cw_f
                      struct cw_reader *r) {
     crew_array own;
     crew_error err = {0};
-    const struct cw_array *array = cw_array_agent_find((crew_array){f->place, f->check}, &own);
+    struct cw_array *array = cw_array_agent_find((crew_array){f->place, f->check}, &own);
     size_t size = (size_t)f->n * cw_type_size(f->type);
     if (f->n < 1 || size > CW_BOAT_ROOM || !array) {
         stale(&err);
@@ -665,7 +700,13 @@ void cw_array_agent_lost(int node) {
 
 /* A session may have one job after the other (crew_mpi_pool), and the program may have
  * one session after the other. What a session has is kept: somebody may still look at it. */
+static void begin_once(void) {
+    cw_clocked_init(&mine.changed);
+}
+
 int cw_array_agent_begin(struct cw_share *share, struct cw_agent *agent, crew_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, begin_once);
     size_t nodes = (size_t)agent->place.nodes;
     free(mine.waits);
     mine.waits = calloc(CW_BOATS, nodes);
@@ -676,6 +717,7 @@ int cw_array_agent_begin(struct cw_share *share, struct cw_agent *agent, crew_er
         !cw_reach_begin(share, agent, cw_ptr(&share->arena, mine.at)))
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %zu nodes", nodes);
     memset(mine.trips, 0, sizeof mine.trips);
+    cw_casts_forget();
     for (size_t i = 0; i < CW_BOATS; i++)
         mine.trips[i].waits = mine.waits + i * nodes;
     for (struct abroad *next; mine.abroad; mine.abroad = next) {
@@ -708,16 +750,14 @@ static void end_all_of_others(void) {
 }
 
 void cw_array_agent_end(void) {
-    struct timespec until;
+    struct cw_deadline d = cw_deadline_in(END_SECONDS);
     if (!mine.ferry)
         return;
     atomic_store(&mine.share->commons->ferry, 0);
     atomic_store(&mine.ferry->open, 0);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)END_SECONDS;
     pthread_mutex_lock(&mine.lock);
-    while (mine.threads && pthread_cond_timedwait(&mine.changed, &mine.lock, &until) == 0)
-        ;
+    while (mine.threads && !cw_deadline_over(&d))
+        cw_clocked_wait(&mine.changed, &mine.lock, END_LOOK_NS);
     pthread_mutex_unlock(&mine.lock);
     if (!mine.agent->joint)
         return;
@@ -725,5 +765,5 @@ void cw_array_agent_end(void) {
     cw_reach_end();
     for (struct abroad *x = mine.abroad; x; x = x->next)
         if (x->block && cw_reach_let_go(x->a))
-            cw_reach_free(x->block);
+            cw_free(&mine.share->arrays, x->block);
 }

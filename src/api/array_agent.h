@@ -39,7 +39,7 @@ void cw_array_agent_lost(int node);
 /* What this node calls an array, with its handle here; NULL: there is none. */
 struct cw_array *cw_array_agent_find(crew_array a, crew_array *own);
 /* Elements, in or out: checked, and moved. */
-int cw_array_agent_carry(const struct cw_freight *f, const struct cw_array *array, char *data,
+int cw_array_agent_carry(const struct cw_freight *f, struct cw_array *array, char *data,
                          crew_error *err);
 void cw_array_agent_answer(int node, const struct cw_letter *letter, const crew_error *err,
                            const void *data, size_t size);
@@ -67,6 +67,11 @@ void cw_reach_pull(int node, const struct cw_letter *letter, const struct cw_fre
                    uint64_t told);
 /* Before others know of it: its memory is from then on to be freed by cw_reach_free. 0: not. */
 cw_off cw_reach_hold(struct cw_array *array);
+/* The same of any array that is not held, while this agent uses its memory. 0: it has ended. */
+cw_off cw_reach_keep(struct cw_array *array);
+/* That is over: the memory of the array that had this number is its own again, or is freed if it
+ * has ended. stuck: MPI may still write to it, so it must never be used again. */
+void cw_reach_release(struct cw_array *array, uint64_t number, cw_off block, bool stuck);
 /* The same of this node's part of another node's. */
 void cw_reach_hold_part(crew_array a);
 void cw_reach_free(cw_off block);
@@ -84,9 +89,12 @@ struct cw_cast_order {
     uint32_t boat, turn;       /* of the node that it comes from */
     int32_t from, nodes;       /* how many are in the chain: that one, then who follows */
 };
-/* Begins this node's part; without memory it passes on what it has not. */
+/* Begins this node's part, of that array, whose element 0 is there; without one (NULL) it
+ * passes on what it has not. */
 int cw_cast_begin(const struct cw_cast_order *order, const int32_t *chain, int here,
-                  struct cw_array *array, char *memory, crew_error *err);
+                  struct cw_array *array, char *base, crew_error *err);
+/* Those of a job before. */
+void cw_casts_forget(void);
 /* As cw_array_agent_work. */
 bool cw_cast_work(struct cw_agent *agent, bool *waits);
 /* array_agent.c: that part is over. */

@@ -3,7 +3,10 @@
  *
  * Nobody waits for a node that was lost: whose forerunner it was passes on what it has,
  * as if the rest had come, and says that it has failed; so every message that was
- * announced is sent, and nothing of this broadcast is left to meet the next one. */
+ * announced is sent, and nothing of this broadcast is left to meet the next one.
+ *
+ * It goes on to its end when who asked for it has died, and then the array may be destroyed in
+ * the middle. So its memory is kept until then, and freed here if it was (cw_reach_keep). */
 #include "api/array_agent.h"
 
 #include "base/error.h"
@@ -19,6 +22,9 @@ struct cast {
     int before, after; /* nodes; -1: none */
     char *memory;      /* NULL: there is no such array here (any more) */
     struct cw_array *array;
+    uint64_t number; /* of its life */
+    cw_off block;
+    bool stuck; /* MPI may still write to it */
     int64_t parts, asked, come, sent, gone;
     int in[AHEAD], out[AHEAD]; /* tickets; negative: none */
     crew_error err;
@@ -60,8 +66,7 @@ static bool take(struct cw_agent *agent, struct cast *c) {
             break;
         if (rc < 0) {
             lost(agent, c, c->before);
-            if (c->memory && ticket >= 0)
-                atomic_store(&c->array->stuck, 1);
+            c->stuck = c->stuck || ticket >= 0;
         }
         any = true;
         c->come++;
@@ -90,6 +95,26 @@ static bool pass(struct cw_agent *agent, struct cast *c) {
     return any;
 }
 
+/* The last one that uses the memory. */
+static void let_go(struct cast *c) {
+    for (struct cast *other = casts; other; other = other->next)
+        if (other->block == c->block) {
+            other->stuck = other->stuck || c->stuck;
+            return;
+        }
+    cw_reach_release(c->array, c->number, c->block, c->stuck);
+}
+
+static void finish(struct cast *c) {
+    if (c->memory && c->order.freight.code &&
+        atomic_load(&c->array->life) >> CW_LIFE_BITS == c->number)
+        atomic_store(&c->array->use, c->order.freight.code);
+    if (c->memory)
+        let_go(c);
+    cw_cast_over(&c->order, &c->err);
+    free(c);
+}
+
 bool cw_cast_work(struct cw_agent *agent, bool *waits) {
     bool any = false;
     for (struct cast **at = &casts, *c; (c = *at);) {
@@ -102,22 +127,38 @@ bool cw_cast_work(struct cw_agent *agent, bool *waits) {
             continue;
         }
         *at = c->next;
-        if (c->memory && c->order.freight.code)
-            atomic_store(&c->array->use, c->order.freight.code);
-        cw_cast_over(&c->order, &c->err);
-        free(c);
+        finish(c);
         any = true;
     }
     return any;
 }
 
+/* Until it is over. False: it has ended, or has not what is asked for. */
+static bool keep(struct cast *c, struct cw_array *array, char *base) {
+    const struct cw_freight *f = &c->order.freight;
+    if (!array || f->at < atomic_load(&array->part_from) ||
+        f->n > atomic_load(&array->part_to) - f->at)
+        return false;
+    c->array = array;
+    c->number = atomic_load(&array->life) >> CW_LIFE_BITS;
+    c->memory = base + atomic_load(&array->data) + f->at;
+    c->block = cw_reach_keep(array);
+    return c->block;
+}
+
+void cw_casts_forget(void) {
+    for (struct cast *next; casts; casts = next) {
+        next = casts->next; /* MPI may have their memory */
+        free(casts);
+    }
+}
+
 int cw_cast_begin(const struct cw_cast_order *order, const int32_t *chain, int here,
-                  struct cw_array *array, char *memory, crew_error *err) {
+                  struct cw_array *array, char *base, crew_error *err) {
     struct cast *c = calloc(1, sizeof *c);
     if (!c)
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a broadcast");
-    *c = (struct cast){.next = casts, .order = *order, .before = -1, .after = -1,
-                       .memory = memory, .array = array};
+    *c = (struct cast){.next = casts, .order = *order, .before = -1, .after = -1};
     c->parts = (order->freight.n + PART - 1) / PART;
     for (int i = 0; i < order->nodes; i++) {
         if (chain[i] != here)
@@ -127,8 +168,10 @@ int cw_cast_begin(const struct cw_cast_order *order, const int32_t *chain, int h
     }
     if (c->before < 0)
         c->come = c->parts;
-    if (!memory)
+    if (!keep(c, array, base)) {
+        c->memory = NULL;
         cw_error_set(&c->err, CREW_EINVAL, 0, "there is no such array any more");
+    }
     casts = c;
     return 0;
 }

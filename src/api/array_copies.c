@@ -234,10 +234,10 @@ static void combine(int type, int op, const char *identity, char *into, const ch
     }
 }
 
-/* A copy that was lost with its node before the array was last reset is none. */
-static bool is_without(const struct cw_array_use *use, int rc) {
-    return rc == CREW_EBROKEN &&
-           atomic_load(&cw_ferry(use->share)->lost) == atomic_load(&use->base->without);
+/* No node has been lost since the array was last reset: one that had been before has no copy. */
+static bool is_without(const struct cw_array_use *use) {
+    const struct cw_ferry *ferry = cw_ferry(use->share);
+    return ferry && atomic_load(&ferry->lost) == atomic_load(&use->base->without);
 }
 
 /* n elements of all copies, node by node, are in `sum`. `other`: room for as many. */
@@ -252,9 +252,11 @@ static int gather(const struct cw_array_use *use, int op, crew_combine_fn *own, 
     for (int node = 0; node < nodes; node++) {
         char *to = any ? other : sum;
         int rc = 0;
+        bool gone = false;
         if (node == cw_node_here(use->share))
             memcpy(to, data + (size_t)first * size, bytes);
-        else if ((rc = cw_array_get_copy(use, node, first, n, to)) < 0 && !is_without(use, rc))
+        else if ((rc = cw_array_get_copy(use, node, first, n, to, &gone)) < 0 &&
+                 !(gone && is_without(use)))
             return rc;
         if (rc < 0)
             continue;

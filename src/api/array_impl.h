@@ -102,9 +102,9 @@ void cw_array_fill(const struct cw_array_use *use, char *data, const char *eleme
 /* Elements `stride` apart from `at` on, and somebody's own, one behind the other. */
 /* What is used here becomes all other nodes' copies', whose `use` becomes `code`. */
 int cw_array_tell(const struct cw_array_use *use, char *data, int code);
-/* Elements of another node's copy. */
+/* Elements of another node's copy. *gone: there is none, the node had been lost before. */
 int cw_array_get_copy(const struct cw_array_use *use, int node, int64_t first, int64_t n,
-                      char *to);
+                      char *to, bool *gone);
 void cw_array_run(enum cw_freight_op op, int type, char *at, int64_t stride, char *mine, int64_t n);
 
 /* A number for a new one. */

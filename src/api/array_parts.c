@@ -256,11 +256,12 @@ int cw_array_tell(const struct cw_array_use *use, char *data, int code) {
 }
 
 int cw_array_get_copy(const struct cw_array_use *use, int node, int64_t first, int64_t n,
-                      char *to) {
+                      char *to, bool *gone) {
     int type = atomic_load(&use->base->type);
     struct way way;
     begin_way(&way, use, CW_F_GET, type, NULL);
     ferry(&way, node, first * (int64_t)cw_type_size(type), 1, to, n);
+    *gone = way.boat && atomic_load(&way.boat->gone);
     end_way(&way);
     return way.rc;
 }

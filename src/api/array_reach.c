@@ -26,10 +26,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Puts from here on: a letter that says where they are and one that brings them are not
- * worth it before. */
-enum { PULL_LEAST = 256 << 10 };
+/* Puts from here on: a letter that says where they are and a read are not worth it before
+ * (figures: docs/ARCHITECTURE.md, "One-sided"). */
+enum { PULL_LEAST = 512 << 10 };
 enum { KNOWN = 1024 };
+static const uint64_t PIECE = 1 << 30;
 /* A node that is being read looks often for so long after it was told. */
 static const int64_t NUDGE_NS = 100000;
 
@@ -239,7 +240,7 @@ void cw_reach_pull(int node, const struct cw_letter *letter, const struct cw_fre
 static void pull_is_over(struct pull *p, int rc) {
     crew_array own;
     crew_error err = {0};
-    const struct cw_array *array =
+    struct cw_array *array =
         cw_array_agent_find((crew_array){p->freight.place, p->freight.check}, &own);
     if (rc < 0) {
         cw_error_set(&err, CREW_EBROKEN, 0, "MPI cannot read from node %s any more",
@@ -274,6 +275,10 @@ static bool look_at_pulls(void) {
 cw_off cw_reach_hold(struct cw_array *array) {
     if (!mine.agent->reaches || atomic_load(&array->scope) != CREW_ARRAY_PARTITIONED)
         return 0;
+    return cw_reach_keep(array);
+}
+
+cw_off cw_reach_keep(struct cw_array *array) {
     cw_off block = atomic_load(&array->block);
     atomic_store(&array->held, 1);
     /* Pairs with who destroys it: `life`, then `held`. */
@@ -281,6 +286,16 @@ cw_off cw_reach_hold(struct cw_array *array) {
     if (!cw_life_over(atomic_load(&array->life)) || atomic_exchange(&array->held, 0) == 2)
         return block;
     return 0;
+}
+
+void cw_reach_release(struct cw_array *array, uint64_t number, cw_off block, bool stuck) {
+    bool there = atomic_load(&array->life) >> CW_LIFE_BITS == number;
+    /* Pairs with who destroys it: `life`, then `held`, then looks at `stuck`. */
+    if (there && stuck)
+        atomic_store(&array->stuck, 1);
+    bool ended = !there || atomic_exchange(&array->held, 0) != 1;
+    if (ended && !stuck)
+        cw_reach_free(block);
 }
 
 void cw_reach_hold_part(crew_array a) {
@@ -298,8 +313,16 @@ void cw_reach_hold_part(crew_array a) {
     mine.holds = hold;
 }
 
+/* To give back a GiB takes 0.15 s and more, and meanwhile nobody hears of this node. So what is
+ * large goes piece by piece, but for its head and its guard. */
 void cw_reach_free(cw_off block) {
-    cw_free(&mine.share->arrays, block);
+    cw_arena *arrays = &mine.share->arrays;
+    cw_off end, at = cw_arena_block(arrays, cw_ptr(arrays, block), 1, &end) + PIECE;
+    for (; at > PIECE && at < end && end - at > PIECE; at += PIECE) {
+        cw_segment_discard(arrays->seg, at, PIECE);
+        cw_agent_beat(mine.agent);
+    }
+    cw_free(arrays, block);
 }
 
 static void free_part(crew_array a) {
@@ -377,7 +400,7 @@ bool cw_reach_begin(struct cw_share *share, struct cw_agent *agent, struct cw_fe
 
 void cw_reach_end(void) {
     for (struct hold *hold = mine.holds; hold; hold = hold->next) {
-        cw_reach_free(hold->block);
+        cw_free(&mine.share->arrays, hold->block);
         hold->block = 0;
     }
 }

@@ -92,7 +92,8 @@ void cw_deputy_dismiss(struct cw_mission *d) {
     } else if (d->stage == CW_BORN) {
         struct cw_nursery_order order = order_for(d);
         order.what = CW_NURSE_KILL;
-        cw_nursery_ask(cw_remote.nursery, &order, &ignored); /* a nursery that is gone has taken it along */
+        cw_nursery_ask(cw_remote.nursery, &order,
+                       &ignored); /* a nursery that is gone has taken it along */
         d->stage = CW_DYING;
         cw_remote.dying++;
     }

@@ -78,6 +78,9 @@ void cw_failure_of_seat(const struct cw_seat *seat, int status, char *buf, size_
         [CW_STEP_OBJECTS] = "not set up: there was no room for it among the objects",
         [CW_STEP_THREAD] = "not set up: there could be no thread for its tasks",
         [CW_STEP_MEMBER] = "not set up: there was no memory for it",
+        [CW_STEP_NODE] = "not started on its node (standard error says why)",
+        [CW_STEP_FN] = "not set up: its function is not in the program there, or its libraries",
+        [CW_STEP_CONNS] = "not set up: it has not got its ends of pipes (standard error says why)",
     };
     uint32_t step = atomic_load(&seat->step);
     int sys = atomic_load(&seat->sys);

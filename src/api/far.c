@@ -19,7 +19,8 @@ static int64_t take(const struct cw_share *share, struct cw_desk *desk, struct c
         return told->rc;
     if (cw_out_put(out, cw_desk_out(share, desk), told->bytes) == 0)
         return told->rc;
-    return cw_error_set(NULL, CREW_ENOMEM, 0, "no memory for %llu bytes that came from another node",
+    return cw_error_set(NULL, CREW_ENOMEM, 0,
+                        "no memory for %llu bytes that came from another node",
                         (unsigned long long)told->bytes);
 }
 

@@ -214,8 +214,7 @@ static int64_t make_conn(struct made *m) {
     case CW_CALL_CONN_LOOK:
         return cw_conns_check(&c, 1, cw_error_last());
     default:
-        cw_conns_take(&c, 1);
-        return cw_error_clear(NULL);
+        return cw_conns_take(&c, 1);
     }
 }
 

@@ -1,5 +1,6 @@
 /* Futures, as the caller sees them. */
 #include "api/future_impl.h"
+#include "api/home.h"
 #include "api/joint.h"
 #include "api/journal_keys.h"
 #include "base/error.h"
@@ -350,25 +351,31 @@ bool crew_future_cancelled(crew_future *f) {
     return cw_future_status(f) == CREW_ECANCELLED;
 }
 
-static int cancel(crew_future *f, bool running_too) {
+int crew_future_cancel(crew_future *f) {
+    int rc = check(f, NULL);
+    if (rc < 0 || !f->pool)
+        return rc;
+    crew_pool *p = f->pool;
+    for (;;) {
+        pthread_mutex_lock(&p->lock);
+        rc = cw_record_cancel(p, f->number, CREW_ECANCELLED, NULL);
+        pthread_mutex_unlock(&p->lock);
+        if (rc || !p->home || !cw_home_recall(p, f->number))
+            return rc;
+    }
+}
+
+int crew_future_kill(crew_future *f) {
     int rc = check(f, NULL);
     if (rc < 0 || !f->pool)
         return rc;
     crew_pool *p = f->pool;
     pthread_mutex_lock(&p->lock);
     rc = cw_record_cancel(p, f->number, CREW_ECANCELLED, NULL);
-    if (rc == 0 && running_too)
+    if (rc == 0)
         rc = cw_record_kill(p, f->number);
     pthread_mutex_unlock(&p->lock);
     return rc;
-}
-
-int crew_future_cancel(crew_future *f) {
-    return cancel(f, false);
-}
-
-int crew_future_kill(crew_future *f) {
-    return cancel(f, true);
 }
 
 int crew_future_then(crew_future *f, void (*done)(void *ctx, crew_future *f), void *ctx) {

@@ -36,20 +36,19 @@ static struct cw_muster *muster(crew_pool *p, int i) {
     return cw_team_muster(&p->maps, p->team, i);
 }
 
-int cw_pool_gangs_open(crew_pool *p, const int *by_node, uint32_t home, crew_error *err) {
+int cw_pool_gangs_open(crew_pool *p, const int *by_node, crew_error *err) {
     struct cw_pool_gangs *g = p->gangs = calloc(1, sizeof *g);
     int *nodes = calloc((size_t)p->workers + 1, sizeof *nodes);
-    p->gangs_home = home;
     for (int i = 0, node = 0, left = by_node ? by_node[0] : p->workers; nodes && i < p->workers; i++) {
         while (left == 0)
             left = by_node[++node];
         nodes[i] = node;
         left--;
     }
-    if (g && nodes && !home)
+    if (g && nodes && !p->serves)
         g->policy = cw_gangs_make(p->workers, nodes);
     free(nodes);
-    if (!g || (!home && !g->policy))
+    if (!g || (!p->serves && !g->policy))
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
     g->count = p->workers;
     p->team->musters = cw_alloc_zero(&p->maps.arena, (size_t)g->count * sizeof(struct cw_muster),
@@ -73,7 +72,7 @@ void cw_pool_gangs_free(crew_pool *p) {
     while (g->entries)
         forget(p, g->entries);
     /* What was being run for another node belongs to the muster. */
-    for (int i = 0; p->gangs_home && p->team->musters && i < g->count; i++)
+    for (int i = 0; p->serves && p->team->musters && i < g->count; i++)
         cw_gang_free(&p->maps, muster(p, i)->gang);
     cw_free(&p->maps.arena, p->team->musters);
     cw_gangs_free(g->policy);
@@ -225,7 +224,7 @@ static void begin(crew_pool *p, struct entry *r) {
         s->place = i;
         s->code = 0;
         if (r->gang) {
-            cw_muster_turn(s, CW_MUSTER_AWAITED, CW_MUSTER_GO); /* not of one that is lost */
+            cw_muster_move(s, CW_MUSTER_AWAITED, CW_MUSTER_GO); /* not of one that is lost */
         } else {
             cw_muster_dismiss(s);
             cw_gangs_ended(p->gangs->policy, members[i]);
@@ -238,13 +237,13 @@ static void begin(crew_pool *p, struct entry *r) {
 static void look_at(crew_pool *p, int i) {
     struct cw_gangs *policy = p->gangs->policy;
     struct cw_muster *s = muster(p, i);
-    uint32_t state = atomic_load(&s->state);
-    if (state == CW_MUSTER_HERE) {
-        if (cw_muster_turn(s, state, CW_MUSTER_AWAITED))
+    uint32_t seen = atomic_load(&s->word);
+    if (cw_muster_state(seen) == CW_MUSTER_HERE) {
+        if (cw_muster_turn(s, seen, CW_MUSTER_AWAITED))
             cw_gangs_arrived(policy, i);
-    } else if (state == CW_MUSTER_LOST) {
+    } else if (cw_muster_state(seen) == CW_MUSTER_LOST) {
         cw_gangs_lost(policy, i);
-    } else if (state == CW_MUSTER_OVER) {
+    } else if (cw_muster_state(seen) == CW_MUSTER_OVER) {
         struct entry *r = p->gangs->entries;
         while (r && r->gang != s->gang)
             r = r->next;
@@ -253,15 +252,15 @@ static void look_at(crew_pool *p, int i) {
             r->failure = s->failure;
         }
         s->gang = 0;
-        cw_muster_turn(s, state, CW_MUSTER_FREE);
+        cw_muster_turn(s, seen, CW_MUSTER_FREE);
         cw_gangs_ended(policy, i);
     }
 }
 
 static void call(crew_pool *p, int i) {
     struct cw_muster *s = muster(p, i);
-    atomic_fetch_add(&s->turn, 1);
-    if (cw_muster_turn(s, CW_MUSTER_FREE, CW_MUSTER_CALLED) && i < p->natives)
+    uint32_t next = (cw_muster_call(atomic_load(&s->word)) + 1) % CW_MUSTER_CALLS;
+    if (cw_muster_summon(s, next) && i < p->natives)
         cw_team_wake_one(&p->maps, p->team, i);
 }
 
@@ -309,7 +308,7 @@ void cw_pool_tend_gangs(crew_pool *p) {
 int cw_pool_gang_add(crew_pool *p, uint32_t number, int ranks, crew_error *err) {
     struct cw_gangs *policy = p->gangs->policy;
     for (int i = 0; i < p->gangs->count; i++)
-        if (atomic_load(&muster(p, i)->state) == CW_MUSTER_LOST)
+        if (cw_muster_state(atomic_load(&muster(p, i)->word)) == CW_MUSTER_LOST)
             cw_gangs_lost(policy, i);
     if (ranks > cw_gangs_left(policy))
         return cw_error_set(err, CREW_EINVAL, 0,
@@ -345,7 +344,7 @@ void cw_pool_gang_drop(crew_pool *p, uint32_t number) {
 
 void cw_pool_gang_lost(crew_pool *p, int rank) {
     if (p->gangs->policy)
-        atomic_store(&muster(p, rank)->state, CW_MUSTER_LOST);
+        cw_muster_lose(muster(p, rank));
 }
 
 /* What waits has been cancelled before. */
@@ -356,7 +355,6 @@ void cw_pool_gangs_end(crew_pool *p) {
     for (int i = 0; g && !g->policy && i < g->count; i++) {
         struct cw_muster *s = muster(p, i);
         cw_muster_dismiss(s);
-        if (atomic_load(&s->state) == CW_MUSTER_GO)
-            atomic_store(&((struct cw_gang *)cw_ptr(&p->maps.arena, s->gang))->cancelled, 1);
+        cw_gang_unwanted(&p->maps, s);
     }
 }

@@ -14,9 +14,8 @@
 #include "api/pool_impl.h"
 #include "team/gang.h"
 
-/* When the team is built. by_node: workers of each node, NULL: there is one. home: who
- * serves another node's pool has its number there; else 0. */
-int cw_pool_gangs_open(crew_pool *p, const int *by_node, uint32_t home, crew_error *err);
+/* When the team is built. by_node: workers of each node, NULL: there is one. */
+int cw_pool_gangs_open(crew_pool *p, const int *by_node, crew_error *err);
 /* No member is left. */
 void cw_pool_gangs_free(crew_pool *p);
 

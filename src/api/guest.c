@@ -13,9 +13,11 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "os/process.h"
 #include "os/stopsig.h"
 #include "sched/fleet.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,25 +35,21 @@ struct chore {
     bool back; /* it has not begun, and is to wait at home */
 };
 
-/* One of home's pools. The agent's, but where it says otherwise. */
+/* One of home's pools. The agent's, but where it says otherwise; from the moment when it is to
+ * close, its keeper's. */
 struct guest_pool {
     struct guest_pool *next;
     uint32_t id;
     struct cw_opening opening;
     void *init_arg;
-    /* NULL until it is open. The first thread stores it whole (release), for the agent, which
-     * looks without a lock (acquire). */
+    /* NULL until it is open. The keeper stores it whole (release), for the agent, which looks
+     * without a lock (acquire). */
     _Atomic(crew_pool *) pool;
     struct cw_known_job *known[CW_JOB_SLOTS];
     struct chore **chores; /* by proxy; guarded by guest.lock */
-};
-
-/* What the first thread is to do. */
-struct order {
-    struct order *next;
-    struct guest_pool *pool;
-    enum { OPEN, CLOSE } what;
-    int quit;
+    pthread_t keeper;      /* opens and closes it, which may take its time */
+    _Atomic uint32_t quit; /* CW_RUN until it is to close. Written with guest.lock */
+    bool over;             /* its keeper has done all; guarded by guest.lock */
 };
 
 struct post {
@@ -63,13 +61,13 @@ struct post {
 static struct guest {
     struct cw_session *session;
     struct cw_agent *agent;
-    struct guest_pool *pools; /* the agent's */
-    pthread_mutex_t lock;     /* guards the rest */
+    sigset_t signals;     /* what the first thread has blocked */
+    pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t changed;
+    /* The agent alone changes who is in them, but that all take out those that are over. */
+    struct guest_pool *pools, *leaving;
     struct post *first, **last; /* to be sent */
-    struct order *orders, **orders_end;
     enum { STAYS, GOODBYE, ALONE } end;
-    bool obeyed; /* the last order, and none comes */
     bool less; /* goodbye was said to a job that lacks nodes or ranks */
     int64_t looked_ns; /* the agent's: for tasks that wait */
     int64_t told_ns, every_ns; /* the agent's: of ranges that run; how often */
@@ -124,30 +122,19 @@ static void count(struct guest_pool *g, const struct cw_letter *letter) {
     cw_guest_post(&out);
 }
 
-/* ---- the first thread: what takes its time ---- */
+/* ---- keepers: what takes its time ---- */
 
-static void give_order(struct guest_pool *g, int what, int quit) {
-    struct order *order = calloc(1, sizeof *order);
-    if (!order)
-        abort(); /* of all places here: a pool that could be neither opened nor closed */
-    order->pool = g;
-    order->what = what == OPEN ? OPEN : CLOSE;
-    order->quit = quit;
-    pthread_mutex_lock(&guest.lock);
-    *guest.orders_end = order;
-    guest.orders_end = &order->next;
-    pthread_cond_broadcast(&guest.changed);
-    pthread_mutex_unlock(&guest.lock);
+/* Without nurseries there can be no workers here any more: later pools do without this node. */
+static void tell_if_bare(void) {
+    if (cw_berths_left(cw_launch_berths(guest.session)) == 0)
+        say(&(struct cw_letter){.word = CW_W_HELLO, .lo = -1}, NULL, 0);
 }
 
 static void open_pool(struct guest_pool *g) {
     crew_error err = {0};
-    /* Before there are workers: they are to let pass what stops the program. */
-    if (!guest.agent->joint) /* a program's own ranks have their own signals */
-        cw_stopsig_on_set(g->opening.stop_on);
-    if (guest.session->berths)
-        cw_berths_stop_on(guest.session->berths, g->opening.stop_on);
-    crew_pool *p = cw_pool_open_guest(guest.session, &g->opening, g->init_arg, &err);
+    crew_pool *p = cw_pool_open_guest(guest.session, &g->opening, g->init_arg, &g->quit, &err);
+    if (!p)
+        tell_if_bare();
     atomic_store(&g->pool, p);
     struct cw_parcel out;
     cw_parcel_begin(&out, &(struct cw_letter){
@@ -158,6 +145,16 @@ static void open_pool(struct guest_pool *g) {
     for (int rank = 0; p && p->team->musters && rank < g->opening.workers; rank++)
         cw_parcel_put(&out, &cw_team_muster(&p->maps, p->team, rank)->world, sizeof(int32_t));
     cw_guest_post(&out);
+}
+
+/* How it is to close. */
+static uint32_t await_close(const struct guest_pool *g) {
+    pthread_mutex_lock(&guest.lock);
+    while (atomic_load(&g->quit) == CW_RUN)
+        pthread_cond_wait(&guest.changed, &guest.lock);
+    uint32_t quit = atomic_load(&g->quit);
+    pthread_mutex_unlock(&guest.lock);
+    return quit;
 }
 
 static void free_pool(struct guest_pool *g) {
@@ -176,18 +173,56 @@ static void forget_jobs(struct guest_pool *g) {
     pthread_mutex_unlock(&g->pool->lock);
 }
 
-static void close_pool(struct guest_pool *g, int quit) {
-    if (g->pool)
+static void close_pool(struct guest_pool *g, uint32_t quit) {
+    crew_pool *p = g->pool;
+    if (p)
         forget_jobs(g);
-    if (g->pool && quit == CW_DRAIN) {
-        crew_pool_close(g->pool);
-        crew_pool_join(g->pool, CREW_FOREVER, NULL);
+    if (p && quit == CW_DRAIN) {
+        crew_pool_close(p);
+        crew_pool_join(p, CREW_FOREVER, NULL);
     }
-    if (g->pool)
+    if (p)
         count(g, &(struct cw_letter){.pool = g->id}); /* for the last time */
-    crew_pool_free(g->pool);
+    pthread_mutex_lock(&guest.lock);
+    g->pool = NULL; /* there is nothing to hasten any more */
+    pthread_mutex_unlock(&guest.lock);
+    crew_pool_free(p);
     say(&(struct cw_letter){.word = CW_W_CLOSED, .pool = g->id}, NULL, 0);
-    free_pool(g);
+}
+
+static void *keep(void *arg) {
+    struct guest_pool *g = arg;
+    /* Where tasks run in the ranks themselves their threads inherit that. */
+    pthread_sigmask(SIG_SETMASK, &guest.signals, NULL);
+    cw_process_name("crew-keeper");
+    open_pool(g);
+    close_pool(g, await_close(g));
+    pthread_mutex_lock(&guest.lock);
+    g->over = true;
+    pthread_cond_broadcast(&guest.changed);
+    pthread_mutex_unlock(&guest.lock);
+    return NULL;
+}
+
+/* Those whose keepers have done all are forgotten. */
+static void reap(void) {
+    struct guest_pool *over = NULL;
+    pthread_mutex_lock(&guest.lock);
+    for (struct guest_pool **at = &guest.leaving, *g; (g = *at);) {
+        if (!g->over) {
+            at = &g->next;
+            continue;
+        }
+        *at = g->next;
+        g->next = over;
+        over = g;
+    }
+    pthread_mutex_unlock(&guest.lock);
+    for (struct guest_pool *g; (g = over);) {
+        over = g->next;
+        pthread_join(g->keeper, NULL);
+        free_pool(g);
+    }
 }
 
 /* ---- tasks ---- */
@@ -198,7 +233,10 @@ static void task_over(void *ctx, crew_future *f) {
     struct cw_task *task = cw_task_at(&p->maps, p->team, f->number);
     struct cw_letter letter = chore->letter;
     struct cw_parcel out;
+    pthread_mutex_lock(&guest.lock); /* the agent may just try to take it back */
     bool back = chore->back && task->status == CREW_ECANCELLED;
+    chore->of->chores[letter.proxy] = NULL;
+    pthread_mutex_unlock(&guest.lock);
     letter.word = back ? CW_W_TASK_BACK : CW_W_TASK_OVER;
     letter.code = task->status;
     letter.lo = cw_now_ns() - chore->came_ns;
@@ -213,9 +251,6 @@ static void task_over(void *ctx, crew_future *f) {
     } else {
         cw_parcel_put(&out, cw_task_result(&p->maps, task), task->out_size);
     }
-    pthread_mutex_lock(&guest.lock);
-    chore->of->chores[letter.proxy] = NULL;
-    pthread_mutex_unlock(&guest.lock);
     free(chore);
     crew_future_free(f);
     cw_guest_post(&out);
@@ -263,6 +298,15 @@ static int begin_task(struct guest_pool *g, const struct cw_letter *letter, stru
     return 0;
 }
 
+/* With guest.lock. False: it has begun. */
+static bool take_back(crew_pool *p, struct chore *chore) {
+    pthread_mutex_lock(&p->lock);
+    chore->back = true; /* before its callback may look */
+    chore->back = cw_record_cancel(p, chore->future->number, CREW_ECANCELLED, NULL) != 0;
+    pthread_mutex_unlock(&p->lock);
+    return chore->back;
+}
+
 /* Tasks that have waited here for longer than it takes to send them home. */
 static void send_back(struct guest_pool *g, int64_t now) {
     pthread_mutex_lock(&guest.lock);
@@ -270,59 +314,115 @@ static void send_back(struct guest_pool *g, int64_t now) {
         struct chore *chore = g->chores[i];
         if (!chore || chore->back || now - chore->came_ns < BACK_NS)
             continue;
-        pthread_mutex_lock(&g->pool->lock);
-        chore->back = true; /* before its callback may look */
-        chore->back = cw_record_cancel(g->pool, chore->future->number, CREW_ECANCELLED, NULL) != 0;
-        pthread_mutex_unlock(&g->pool->lock);
+        take_back(g->pool, chore);
     }
     pthread_mutex_unlock(&guest.lock);
+}
+
+/* With guest.lock. NULL: what there is to tell of it is on its way. */
+static struct chore *chore_of(struct guest_pool *g, const struct cw_letter *letter) {
+    struct chore *chore =
+        letter->proxy < (uint32_t)g->opening.proxies ? g->chores[letter->proxy] : NULL;
+    return chore && chore->letter.turn == letter->turn ? chore : NULL;
 }
 
 /* Nobody waits for it any more: it need not begin, and may be ended. */
 static void drop_task(struct guest_pool *g, const struct cw_letter *letter) {
     pthread_mutex_lock(&guest.lock);
-    struct chore *chore =
-        letter->proxy < (uint32_t)g->opening.proxies ? g->chores[letter->proxy] : NULL;
-    if (chore && chore->letter.turn == letter->turn)
+    struct chore *chore = chore_of(g, letter);
+    if (chore)
         crew_future_kill(chore->future);
     pthread_mutex_unlock(&guest.lock);
 }
 
+/* It is to begin only if it has. */
+static void recall_task(struct guest_pool *g, const struct cw_letter *letter) {
+    pthread_mutex_lock(&guest.lock);
+    struct chore *chore = chore_of(g, letter);
+    bool kept = chore && !chore->back && !take_back(g->pool, chore);
+    if (kept && letter->code)
+        cw_task_flag(cw_task_at(&g->pool->maps, g->pool->team, chore->future->number), CW_TASK_KILL);
+    pthread_mutex_unlock(&guest.lock);
+    if (!kept)
+        return;
+    struct cw_letter answer = *letter;
+    answer.word = CW_W_TASK_KEPT;
+    say(&answer, NULL, 0);
+}
+
 /* ---- letters ---- */
 
-static void begin_pool(const struct cw_letter *letter, struct cw_reader *r) {
-    struct guest_pool *g = calloc(1, sizeof *g);
+static int begin_pool(struct guest_pool *g, const struct cw_letter *letter, struct cw_reader *r,
+                      crew_error *err) {
     const void *arg = NULL;
-    if (g && cw_read_into(r, &g->opening, sizeof g->opening) &&
-        (arg = cw_read(r, g->opening.init_size)) &&
-        (g->chores = calloc((size_t)g->opening.proxies, sizeof(struct chore *))) &&
-        (g->init_arg = malloc(g->opening.init_size + 1))) {
-        memcpy(g->init_arg, arg, g->opening.init_size);
-        g->id = letter->pool;
-        g->next = guest.pools;
-        guest.pools = g;
-        give_order(g, OPEN, 0);
-        return;
-    }
+    if (!g || !cw_read_into(r, &g->opening, sizeof g->opening) ||
+        !(arg = cw_read(r, g->opening.init_size)) ||
+        !(g->chores = calloc((size_t)g->opening.proxies, sizeof(struct chore *))) ||
+        !(g->init_arg = malloc(g->opening.init_size + 1)))
+        return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
+    memcpy(g->init_arg, arg, g->opening.init_size);
+    g->id = letter->pool;
+    /* Before there are workers: they are to let pass what stops the program. */
+    if (!guest.agent->joint) /* a program's own ranks have their own signals */
+        cw_stopsig_on_set(g->opening.stop_on);
+    if (guest.session->berths)
+        cw_berths_stop_on(guest.session->berths, g->opening.stop_on);
+    int rc = pthread_create(&g->keeper, NULL, keep, g);
+    if (rc)
+        return cw_error_set(err, CREW_EAGAIN, rc, "no thread could be started for a pool");
+    pthread_mutex_lock(&guest.lock);
+    g->next = guest.pools;
+    guest.pools = g;
+    pthread_mutex_unlock(&guest.lock);
+    return 0;
+}
+
+static void open_letter(const struct cw_letter *letter, struct cw_reader *r) {
+    struct guest_pool *g = calloc(1, sizeof *g);
     crew_error err;
-    cw_error_set(&err, CREW_ENOMEM, 0, "no memory for a pool");
+    if (begin_pool(g, letter, r, &err) == 0)
+        return;
     say(&(struct cw_letter){.word = CW_W_OPENED, .pool = letter->pool, .code = err.code}, &err,
         sizeof err);
     if (g)
         free_pool(g);
 }
 
-static void end_pool(struct guest_pool *g, int quit) {
+/* Also of one that still opens: its keeper gives that up. */
+static void end_pool(struct guest_pool *g, uint32_t quit) {
     struct guest_pool **at = &guest.pools;
+    pthread_mutex_lock(&guest.lock);
     while (*at != g)
         at = &(*at)->next;
     *at = g->next;
-    give_order(g, CLOSE, quit);
+    g->next = guest.leaving;
+    guest.leaving = g;
+    atomic_store(&g->quit, quit);
+    pthread_cond_broadcast(&guest.changed);
+    pthread_mutex_unlock(&guest.lock);
+    cw_session_ring(guest.session);
 }
 
-static void broken(const struct guest_pool *g, const crew_error *err) {
-    say(&(struct cw_letter){.word = CW_W_BROKEN, .pool = g->id, .code = err->code}, err,
-        sizeof *err);
+/* With the lock: what is left of one that drains is not waited for any more. */
+static void hasten(struct guest_pool *g) {
+    atomic_store(&g->quit, CW_TERMINATE);
+    if (g->pool)
+        crew_pool_terminate(g->pool);
+}
+
+/* A pool that leaves already is asked to once more. */
+static void close_sooner(const struct cw_letter *letter) {
+    pthread_mutex_lock(&guest.lock);
+    for (struct guest_pool *g = guest.leaving; g; g = g->next)
+        if (g->id == letter->pool && letter->code == CW_TERMINATE)
+            hasten(g);
+    pthread_mutex_unlock(&guest.lock);
+}
+
+void cw_guest_broken(uint32_t pool, const crew_error *why) {
+    tell_if_bare();
+    say(&(struct cw_letter){.word = CW_W_BROKEN, .pool = pool, .code = why->code}, why,
+        sizeof *why);
 }
 
 static struct cw_known_job *known(struct guest_pool *g, const struct cw_letter *letter) {
@@ -382,6 +482,9 @@ static void about_a_pool(struct guest_pool *g, const struct cw_letter *letter,
     case CW_W_DROP:
         drop_task(g, letter);
         break;
+    case CW_W_RECALL:
+        recall_task(g, letter);
+        break;
     case CW_W_COUNT:
         count(g, letter);
         break;
@@ -395,7 +498,7 @@ static void about_a_pool(struct guest_pool *g, const struct cw_letter *letter,
         break;
     }
     if (rc < 0)
-        broken(g, &err);
+        cw_guest_broken(g->id, &err);
 }
 
 /* Where so many workers would be here. */
@@ -437,17 +540,22 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
     if (cw_remote_letter(node, letter, &rest) || cw_array_agent_letter(node, letter, rest) ||
         node != 0)
         return;
-    if (letter->word == CW_W_LOST && letter->lo > 0 && letter->lo < guest.agent->place.nodes)
+    if (letter->word == CW_W_LOST && letter->lo == guest.agent->place.node) {
+        end(ALONE);
+    } else if (letter->word == CW_W_LOST && letter->lo > 0 &&
+               letter->lo < guest.agent->place.nodes) {
+        guest.agent->nodes[letter->lo].dead = true;
         cw_agent_abandon(guest.agent, (int)letter->lo);
+    }
     struct guest_pool *g = guest.pools;
     while (g && g->id != letter->pool)
         g = g->next;
     if (letter->word == CW_W_PLAN)
         plan_places(letter, &rest);
-    if (letter->word == CW_W_MUSTER)
-        say(&(struct cw_letter){.word = CW_W_MUSTERED,
-                                .code = cw_berths_whole(cw_launch_berths(guest.session)) ? 0 : 1},
-            NULL, 0);
+    if (letter->word == CW_W_MUSTER) {
+        bool whole = cw_berths_whole(cw_launch_berths(guest.session)) && cw_agent_whole(guest.agent);
+        say(&(struct cw_letter){.word = CW_W_MUSTERED, .code = whole ? 0 : 1}, NULL, 0);
+    }
     if (letter->word == CW_W_BYE) {
         guest.less = letter->code != 0;
         end(GOODBYE);
@@ -455,9 +563,11 @@ static void letter(void *ctx, int node, const struct cw_letter *letter, struct c
     if (letter->word == CW_W_START || letter->word == CW_W_SIGNAL)
         cw_process_guest_letter(guest.session, letter, &rest);
     else if (letter->word == CW_W_OPEN)
-        begin_pool(letter, &rest);
+        open_letter(letter, &rest);
     else if (g && letter->word == CW_W_CLOSE)
-        end_pool(g, letter->code);
+        end_pool(g, (uint32_t)letter->code);
+    else if (letter->word == CW_W_CLOSE)
+        close_sooner(letter);
     else if (g && g->pool)
         about_a_pool(g, letter, &rest);
 }
@@ -489,10 +599,22 @@ static int64_t nap_while_running(int64_t now) {
     return nap < CW_NAP_WAITING_NS ? CW_NAP_WAITING_NS : nap < NAP_MOST_NS ? nap : NAP_MOST_NS;
 }
 
+/* Home has left: pools that it has not closed are ended. */
+static void end_all(bool alone) {
+    while (guest.pools)
+        end_pool(guest.pools, CW_TERMINATE);
+    pthread_mutex_lock(&guest.lock);
+    for (struct guest_pool *g = guest.leaving; alone && g; g = g->next)
+        hasten(g);
+    pthread_mutex_unlock(&guest.lock);
+}
+
 static bool work(void *ctx, int64_t *nap_ns) {
     (void)ctx;
     int64_t now = cw_now_ns();
     tell(now);
+    if (guest.leaving)
+        reap();
     bool waits = false;
     for (struct guest_pool *g = guest.pools; g && !waits; g = g->next)
         waits = g->pool && cw_guest_gang_waits(g->pool);
@@ -502,7 +624,10 @@ static bool work(void *ctx, int64_t *nap_ns) {
     struct post *post = guest.first;
     guest.first = NULL;
     guest.last = &guest.first;
+    int left = (int)guest.end;
     pthread_mutex_unlock(&guest.lock);
+    if (left != STAYS)
+        end_all(left == ALONE);
     int signal = cw_stop_heard(guest.session);
     if (signal)
         cw_agent_say(guest.agent, 0, &(struct cw_letter){.word = CW_W_STOPPED, .code = signal});
@@ -547,77 +672,46 @@ static void begin(struct cw_session *s, struct cw_agent *agent) {
     pthread_mutex_lock(&guest.lock);
     guest.session = s;
     guest.agent = agent;
-    guest.pools = NULL;
+    guest.pools = guest.leaving = NULL;
     guest.first = NULL;
+    pthread_sigmask(SIG_SETMASK, NULL, &guest.signals);
     struct cw_fleet_sums sums;
     cw_fleet_sums_init(&sums, 0, CW_LETTER_NS);
     sums.nodes = agent->place.nodes - 1;
     guest.every_ns = 4 * cw_fleet_report_ns(&sums); /* the node works for home and for itself */
     guest.last = &guest.first;
-    guest.orders = NULL;
-    guest.orders_end = &guest.orders;
     guest.end = STAYS;
-    guest.less = guest.obeyed = false;
+    guest.less = false;
     pthread_mutex_unlock(&guest.lock);
 }
 
-/* Returns when home has left. */
-static void obey_orders(void) {
+/* With the lock: home has left, and all its pools have been closed. */
+static bool all_over(void) {
+    bool over = guest.end != STAYS && !guest.pools;
+    for (const struct guest_pool *g = guest.leaving; over && g; g = g->next)
+        over = g->over;
+    return over;
+}
+
+static void await_end(void) {
     pthread_mutex_lock(&guest.lock);
-    while (guest.end == STAYS || (guest.end == GOODBYE && guest.orders)) {
-        struct order *order = guest.orders;
-        if (!order) {
-            pthread_cond_wait(&guest.changed, &guest.lock);
-            continue;
-        }
-        guest.orders = order->next;
-        if (!order->next)
-            guest.orders_end = &guest.orders;
-        pthread_mutex_unlock(&guest.lock);
-        if (order->what == OPEN)
-            open_pool(order->pool);
-        else
-            close_pool(order->pool, order->quit);
-        free(order);
-        pthread_mutex_lock(&guest.lock);
-    }
-    guest.obeyed = true;
+    while (!all_over())
+        pthread_cond_wait(&guest.changed, &guest.lock);
     pthread_mutex_unlock(&guest.lock);
 }
 
-static void *obey(void *agent) {
-    obey_orders();
-    cw_agent_wake(agent);
-    return NULL;
-}
-
-static bool obeyed(void *ctx) {
+/* The same for the thread that is the agent. */
+static bool has_ended(void *ctx) {
     (void)ctx;
     pthread_mutex_lock(&guest.lock);
-    bool all = guest.obeyed;
+    bool over = all_over();
     pthread_mutex_unlock(&guest.lock);
-    return all;
+    return over;
 }
 
-/* This thread is the agent, so what takes its time needs another. */
-static void drive(void) {
-    pthread_t other;
-    if (pthread_create(&other, NULL, obey, guest.agent) != 0) {
-        end(ALONE); /* home hears no more of this node */
-        return;
-    }
-    cw_agent_drive(guest.agent, obeyed, NULL);
-    pthread_join(other, NULL);
-}
-
-/* What was not said any more, and pools that home has not closed. */
-static void forget_home(void) {
-    struct guest_pool *next;
-    for (struct guest_pool *g = guest.pools; g; g = next) {
-        next = g->next;
-        close_pool(g, CW_TERMINATE);
-    }
-    guest.pools = NULL;
+/* What was not said any more. */
+static void forget_posts(void) {
+    pthread_mutex_lock(&guest.lock);
     for (struct post *post = guest.first, *after; post; post = after) {
         after = post->next;
         cw_parcel_drop(&post->parcel);
@@ -625,9 +719,11 @@ static void forget_home(void) {
     }
     guest.first = NULL;
     guest.last = &guest.first;
+    pthread_mutex_unlock(&guest.lock);
 }
 
-enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers) {
+enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int workers,
+                               const crew_error *why) {
     static const struct cw_agent_ops ops = {.letter = letter,
                                             .work = work,
                                             .lie_down = lie_down,
@@ -640,11 +736,13 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
     if (cw_array_agent_begin(cw_share_here(), agent, &err) < 0)
         return CW_PART_LOST; /* home finds that this node does not answer */
     cw_agent_serve(agent, &ops, NULL, cw_remote_word());
-    say(&(struct cw_letter){.word = CW_W_HELLO, .lo = workers}, NULL, 0);
+    say(&(struct cw_letter){.word = CW_W_HELLO, .lo = workers, .code = workers < 0 ? why->code : 0},
+        why, workers < 0 ? sizeof *why : 0);
     if (agent->driven)
-        drive();
+        cw_agent_drive(agent, has_ended, NULL);
     else
-        obey_orders();
+        await_end();
+    reap();
     pthread_mutex_lock(&guest.lock);
     enum cw_parting parting = guest.end == ALONE ? CW_PART_LOST
                               : guest.less       ? CW_PART_LESS
@@ -654,6 +752,6 @@ enum cw_parting cw_guest_serve(struct cw_session *s, struct cw_agent *agent, int
     cw_array_agent_end();
     cw_stop_passes_on(false);
     if (agent->joint) /* this program goes on */
-        forget_home();
+        forget_posts();
     return parting;
 }

@@ -10,18 +10,17 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* How long a node is waited for that is to say what its workers have done. */
 static const double COUNT_SECONDS = 2;
-/* The same, at the end, whether all its ranks are there. */
-static const double MUSTER_SECONDS = 1;
 
-struct cw_homes cw_homes = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                            .changed = PTHREAD_COND_INITIALIZER};
+struct cw_homes cw_homes = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void begin_once(void) {
+    cw_clocked_init(&cw_homes.changed);
+}
 
 void cw_home_wait_a_moment(void) {
-    struct timespec until;
     bool drives = cw_joint_drives();
     if (drives) {
         pthread_mutex_unlock(&cw_homes.lock);
@@ -30,11 +29,7 @@ void cw_home_wait_a_moment(void) {
         if (did)
             return;
     }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += drives ? 500000 : 50000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&cw_homes.changed, &cw_homes.lock, &until);
+    cw_clocked_wait(&cw_homes.changed, &cw_homes.lock, drives ? 500000 : 50000000);
 }
 
 /* A node that has not said hello; 0: there is none. */
@@ -49,14 +44,17 @@ static int await_hellos(double seconds, crew_error *err) {
     struct cw_deadline d = cw_deadline_in(seconds);
     int silent, rc = 0;
     pthread_mutex_lock(&cw_homes.lock);
-    while ((silent = silent_node()) && rc == 0) {
+    while (rc == 0 && !cw_homes.trouble.code && (silent = silent_node())) {
         const struct cw_agent_node *node = &cw_homes.agent->nodes[silent];
         if (node->lost || cw_deadline_over(&d))
             rc = cw_error_set(err, CREW_EBROKEN, 0, "node %s (rank %d) %s", node->host,
-                              node->leader, node->lost ? "was lost" : "does not answer");
+                              cw_agent_told_rank(cw_homes.agent, node->leader),
+                              node->lost ? "was lost" : "does not answer");
         else
             cw_home_wait_a_moment();
     }
+    if (rc == 0 && cw_homes.trouble.code)
+        rc = cw_error_copy(err, &cw_homes.trouble);
     pthread_mutex_unlock(&cw_homes.lock);
     return rc;
 }
@@ -68,16 +66,21 @@ int cw_home_serve(struct cw_session *s, struct cw_agent *agent, int *due, double
                                             .lie_down = cw_home_lie_down,
                                             .get_up = cw_home_get_up,
                                             .lost = cw_home_lost};
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, begin_once);
     cw_homes.word = (cw_off)((char *)cw_remote_word() - s->own.base);
     cw_homes.session = s;
     cw_homes.mustered = 0;
     cw_homes.less = false;
     cw_homes.agent = agent;
     cw_homes.due = due;
+    cw_homes.serving = false;
+    cw_homes.trouble.code = 0;
     if (cw_process_home_begin(s, agent, cw_homes.word, err) < 0 ||
         cw_array_agent_begin(cw_share_here(), agent, err) < 0)
         return err->code;
     cw_remote_begin(s, agent);
+    cw_homes.serving = true;
     cw_agent_serve(agent, &ops, NULL, cw_remote_word());
     return await_hellos(seconds, err);
 }
@@ -260,12 +263,15 @@ static int guests_left(void) {
 }
 
 bool cw_home_goodbye(bool less) {
-    struct cw_deadline d = cw_deadline_in(MUSTER_SECONDS);
     if (cw_homes.agent->place.nodes == 1)
         return less;
+    if (!cw_homes.serving) /* there was no memory to */
+        return true;
     pthread_mutex_lock(&cw_homes.lock);
     have_said(&cw_homes.muster);
-    while (cw_homes.mustered < guests_left() && !cw_deadline_over(&d))
+    /* As long as it takes: who is silent for CREW_NODE_TIMEOUT is lost, and is not waited for
+     * (look_after in fleet/agent.c). Who was only slow must not cost a job its orderly end. */
+    while (cw_homes.mustered < guests_left())
         cw_home_wait_a_moment();
     cw_homes.less = cw_homes.less || less || cw_homes.mustered < cw_homes.agent->place.nodes - 1 ||
                     !cw_agent_whole(cw_homes.agent);

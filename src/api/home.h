@@ -31,6 +31,11 @@ void cw_home_close(crew_pool *p);
 /* With the lock: a job whose items each have a worker of their own; of those whose node is
  * gone, says so. */
 void cw_home_fail_each(crew_pool *p, struct cw_job *job);
+/* If task `number` waits at another node it is cancelled. False: it has begun, or its node
+ * does not say. True: something has become of it. Without the pool's lock. */
+bool cw_home_recall(crew_pool *p, uint32_t number);
+/* The same of all tasks; does not wait for what comes of it. */
+void cw_home_recall_all(crew_pool *p);
 /* The worker's statistics, from its node. */
 int cw_home_stats(crew_pool *p, int worker, crew_stats *stats);
 /* The agent is to look at once at what its pools want. */

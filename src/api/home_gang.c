@@ -19,6 +19,17 @@ static bool say(struct cw_home *h, struct cw_outpost *post, int i, enum cw_word 
 static void send_gang(struct cw_home *h, struct cw_outpost *post, int i) {
     const struct cw_muster *s = muster_of(h, post, i);
     const struct cw_gang *g = cw_ptr(&cw_home_maps(h)->arena, s->gang);
+    /* Its result is being written if place 0 is here: none of that. */
+    const struct cw_gang like = {.fn = g->fn,
+                                 .id = g->id,
+                                 .tag = g->tag,
+                                 .size = g->size,
+                                 .attempt = g->attempt,
+                                 .index = g->index,
+                                 .stream = g->stream,
+                                 .task_timeout = g->task_timeout,
+                                 .in_size = g->in_size,
+                                 .common_size = g->common_size};
     const struct cw_letter letter = {.word = CW_W_GANG_GO,
                                      .pool = h->id,
                                      .proxy = (uint32_t)i,
@@ -26,7 +37,7 @@ static void send_gang(struct cw_home *h, struct cw_outpost *post, int i) {
                                      .code = s->place};
     struct cw_parcel out;
     cw_parcel_begin(&out, &letter);
-    cw_parcel_put(&out, g, sizeof *g);
+    cw_parcel_put(&out, &like, sizeof like);
     cw_parcel_put(&out, cw_gang_world(g), (size_t)g->size * sizeof(int32_t));
     cw_parcel_put(&out, cw_gang_item(g), g->in_size);
     cw_parcel_put(&out, cw_gang_common(g), g->common_size);
@@ -40,7 +51,8 @@ static void send_gang(struct cw_home *h, struct cw_outpost *post, int i) {
 static bool tell(struct cw_home *h, struct cw_outpost *post, int i) {
     struct cw_muster *s = muster_of(h, post, i);
     struct cw_told *told = &post->told[i];
-    uint32_t state = atomic_load(&s->state), turn = atomic_load(&s->turn);
+    const uint32_t word = atomic_load(&s->word), turn = cw_muster_call(word);
+    const enum cw_muster_state state = cw_muster_state(word);
     bool called = state == CW_MUSTER_CALLED || state == CW_MUSTER_HERE ||
                   state == CW_MUSTER_AWAITED;
     if (told->what == CW_TOLD_CALL && (told->turn != turn || state == CW_MUSTER_FREE)) {
@@ -72,7 +84,8 @@ bool cw_home_tell_gangs(struct cw_home *h, struct cw_outpost *post, bool *waits)
     bool any = false;
     for (int i = 0; h->pool->team->musters && i < post->workers && post->state == CW_POST_OPEN; i++) {
         any = tell(h, post, i) || any;
-        *waits = *waits || atomic_load(&muster_of(h, post, i)->state) != CW_MUSTER_FREE;
+        *waits =
+            *waits || cw_muster_state(atomic_load(&muster_of(h, post, i)->word)) != CW_MUSTER_FREE;
     }
     return any;
 }
@@ -91,7 +104,7 @@ static void over(struct cw_home *h, struct cw_muster *s, int code, struct cw_rea
         s->failure = (struct cw_failure){.code = CREW_ENOMEM, .worker = -1};
         memcpy(s->failure.text, "no memory for its result", 25);
     }
-    cw_muster_turn(s, CW_MUSTER_GO, CW_MUSTER_OVER);
+    cw_muster_move(s, CW_MUSTER_GO, CW_MUSTER_OVER);
 }
 
 void cw_home_gang(struct cw_home *h, struct cw_outpost *post, const struct cw_letter *letter,
@@ -100,16 +113,17 @@ void cw_home_gang(struct cw_home *h, struct cw_outpost *post, const struct cw_le
         return;
     struct cw_muster *s = muster_of(h, post, (int)letter->proxy);
     struct cw_told *told = &post->told[letter->proxy];
-    if (letter->turn != atomic_load(&s->turn) || letter->turn != told->turn)
+    const uint32_t seen = atomic_load(&s->word);
+    if (letter->turn != cw_muster_call(seen) || letter->turn != told->turn)
         return; /* it was dismissed since */
-    if (letter->word == CW_W_GANG_HERE)
-        cw_muster_turn(s, CW_MUSTER_CALLED, CW_MUSTER_HERE);
-    else if (told->what >= CW_TOLD_GO && atomic_load(&s->state) == CW_MUSTER_GO)
+    if (letter->word == CW_W_GANG_HERE && cw_muster_state(seen) == CW_MUSTER_CALLED)
+        cw_muster_turn(s, seen, CW_MUSTER_HERE);
+    else if (told->what >= CW_TOLD_GO && cw_muster_state(seen) == CW_MUSTER_GO)
         over(h, s, letter->code, r);
     cw_team_ring(cw_home_maps(h), h->pool->team);
 }
 
 void cw_home_gangs_gone(struct cw_home *h, struct cw_outpost *post) {
     for (int i = 0; h->pool->team->musters && i < post->workers; i++)
-        atomic_store(&muster_of(h, post, i)->state, CW_MUSTER_LOST);
+        cw_muster_lose(muster_of(h, post, i));
 }

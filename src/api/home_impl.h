@@ -6,6 +6,7 @@
  * | home_out.c | the agent claims for other nodes, and tells them  |
  * | home_in.c  | what they answer is stored; nodes come and go     |
  * | home_gang.c | gang tasks: the musters of other nodes' workers  |
+ * | home_recall.c | calls that wait at a node are cancelled          |
  *
  * Everything here is guarded by cw_homes.lock, which is never taken with a pool's lock
  * held by who then takes that, but in cw_home_fail_each: nothing under it takes one. */
@@ -28,6 +29,10 @@ struct cw_envoy {
     uint32_t turn;
     int64_t told_stop; /* what the node was told of the job's stop_at */
     bool told_drop;
+    /* a task: */
+    int told_recall; /* 2: and that nobody wants it if it has begun */
+    /* it is cancelled if it has not begun, where it has that is refused */
+    enum { CW_RECALL_NOT, CW_RECALL_WANTED, CW_RECALL_REFUSED } recall;
     /* a range: */
     int64_t told;     /* items that are known to be done */
     int64_t sent_ns;
@@ -77,7 +82,7 @@ struct cw_home {
     struct cw_outpost *posts;
     int count; /* of posts */
     struct cw_accounts accounts[CW_JOB_SLOTS];
-    bool told_quit;
+    uint32_t told_quit;      /* CW_RUN: not yet */
     struct cw_place *places; /* by worker: where those of other nodes are */
     struct cw_count *counts; /* by worker */
     uint32_t asked;          /* how often they were wanted */
@@ -93,7 +98,9 @@ extern struct cw_homes {
     pthread_cond_t changed;
     struct cw_home *homes;
     uint32_t ids;
+    bool serving; /* the agent looks at what follows */
     int *due; /* by node: workers it has if nobody says how many; 0: it has not said yet */
+    crew_error trouble; /* why one of them can have none; code 0: nobody has said so */
     bool muster, goodbye; /* to be said; then false */
     int mustered;         /* guests that have answered */
     bool less;            /* nodes or ranks are missing */

@@ -168,11 +168,22 @@ static void note_task(struct cw_outpost *post, double ns) {
     post->task_ns = post->task_ns > 0 ? post->task_ns * 0.875 + ns * 0.125 : ns;
 }
 
-/* It waits here from now on. */
-static void task_back(struct cw_outpost *post, struct cw_envoy *e) {
+/* It waits here from now on, unless it was cancelled meanwhile. */
+static void task_back(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
+    const struct cw_task *task = cw_task_at(cw_home_maps(h), h->pool->team, e->proxy.number);
     post->busy_tasks--;
+    if (e->recall == CW_RECALL_WANTED || (atomic_load(&task->state) & CW_TASK_KILL)) {
+        cw_proxy_task_cancelled(&e->proxy);
+        pthread_cond_broadcast(&cw_homes.changed);
+        return;
+    }
     post->task_ns = 0;
     cw_proxy_task_back(&e->proxy);
+}
+
+static void task_kept(struct cw_envoy *e) {
+    e->recall = CW_RECALL_REFUSED;
+    pthread_cond_broadcast(&cw_homes.changed);
 }
 
 static void task_over(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e,
@@ -199,6 +210,8 @@ static void task_over(struct cw_home *h, struct cw_outpost *post, struct cw_envo
         }
     }
     cw_proxy_task_over(&e->proxy, code, code ? &f : NULL);
+    if (e->recall == CW_RECALL_WANTED)
+        pthread_cond_broadcast(&cw_homes.changed);
 }
 
 /* ---- nodes come and go ---- */
@@ -242,6 +255,9 @@ void cw_home_gone(struct cw_home *h, struct cw_outpost *post, const crew_error *
         return;
     post->error = *why;
     post->state = CW_POST_GONE;
+    if (why->code) /* if it is still there it may end its part, too */
+        cw_agent_say(cw_homes.agent, post->node,
+                     &(struct cw_letter){.word = CW_W_CLOSE, .pool = h->id, .code = CW_TERMINATE});
     for (int i = 1; i < post->count; i++)
         if (post->envoys[i].proxy.holds == CW_PROXY_RANGE)
             cw_home_range_in(h, post, &post->envoys[i]);
@@ -312,7 +328,11 @@ static void about_a_pool(struct cw_home *h, struct cw_outpost *post, const struc
         break;
     case CW_W_TASK_BACK:
         if (current && e->proxy.holds == CW_PROXY_TASK)
-            task_back(post, e);
+            task_back(h, post, e);
+        break;
+    case CW_W_TASK_KEPT:
+        if (current && e->proxy.holds == CW_PROXY_TASK)
+            task_kept(e);
         break;
     case CW_W_GANG_HERE:
     case CW_W_GANG_OVER:
@@ -333,9 +353,17 @@ static void about_a_pool(struct cw_home *h, struct cw_outpost *post, const struc
     }
 }
 
+static void hello_with_trouble(int node, struct cw_reader *r) {
+    const struct cw_agent_node *n = &cw_homes.agent->nodes[node];
+    crew_error why = {.code = CREW_EBROKEN};
+    cw_read_into(r, &why, sizeof why);
+    cw_error_set(&cw_homes.trouble, why.code, 0, "node %.60s (rank %d): %.170s", n->host,
+                 cw_agent_told_rank(cw_homes.agent, n->leader), why.text);
+}
+
 void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct cw_reader rest) {
     (void)ctx;
-    if (letter->word == CW_W_STARTED || letter->word == CW_W_ENDED) {
+    if (letter->word == CW_W_STARTED || letter->word == CW_W_TAKEN || letter->word == CW_W_ENDED) {
         cw_process_home_letter(node, letter, &rest);
         return;
     }
@@ -343,7 +371,10 @@ void cw_home_letter(void *ctx, int node, const struct cw_letter *letter, struct 
         return;
     pthread_mutex_lock(&cw_homes.lock);
     if (letter->word == CW_W_HELLO) {
-        cw_homes.due[node] = letter->lo > 0 ? (int)letter->lo : 1;
+        const bool bare = letter->lo < 0 && !letter->code; /* it had said how many before */
+        cw_homes.due[node] = letter->lo > 0 ? (int)letter->lo : bare ? 0 : 1;
+        if (letter->code && !cw_homes.trouble.code)
+            hello_with_trouble(node, &rest);
         pthread_cond_broadcast(&cw_homes.changed);
     }
     if (letter->word == CW_W_PLANNED) {

@@ -152,6 +152,8 @@ static void send_task(struct cw_home *h, struct cw_outpost *post, struct cw_envo
                                .index = task->index};
     e->turn++;
     e->told_drop = false;
+    e->told_recall = 0;
+    e->recall = CW_RECALL_NOT;
     post->busy_tasks++;
     struct cw_letter letter = letter_of(h, post, e, CW_W_TASK);
     cw_parcel_begin(&out, &letter);
@@ -307,21 +309,31 @@ static bool claim(struct cw_home *h, int k) {
 
 /* ---- what changes while it is out ---- */
 
-static bool tell_changes(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
-    struct cw_proxy *x = &e->proxy;
-    bool cancelled = atomic_load_explicit(&x->member.line->cancel, memory_order_relaxed) != 0;
+static bool tell_of_task(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
+    const struct cw_proxy *x = &e->proxy;
+    const struct cw_task *task = cw_task_at(cw_home_maps(h), h->pool->team, x->number);
+    bool unwanted = atomic_load_explicit(&task->state, memory_order_relaxed) & CW_TASK_KILL;
     struct cw_letter letter = letter_of(h, post, e, CW_W_DROP);
-    if (x->holds == CW_PROXY_TASK && cancelled && !e->told_drop) {
+    if (atomic_load_explicit(&x->member.line->cancel, memory_order_relaxed) && !e->told_drop) {
         e->told_drop = true;
         return cw_agent_say(cw_homes.agent, post->node, &letter);
     }
-    if (x->holds != CW_PROXY_RANGE)
+    int recall = unwanted ? 2 : e->recall == CW_RECALL_WANTED;
+    if (recall <= e->told_recall)
         return false;
+    e->told_recall = recall;
+    letter.word = CW_W_RECALL;
+    letter.code = unwanted;
+    return cw_agent_say(cw_homes.agent, post->node, &letter);
+}
+
+static bool tell_of_range(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
+    const struct cw_proxy *x = &e->proxy;
     int64_t stop = atomic_load_explicit(&x->job->stop_at, memory_order_relaxed);
     bool voided = atomic_load(&x->job->voided);
     if ((stop >= e->told_stop || stop >= x->hi - 1) && !(voided && !e->told_drop))
         return false;
-    letter.word = CW_W_STOP;
+    struct cw_letter letter = letter_of(h, post, e, CW_W_STOP);
     letter.slot = x->job->slot;
     letter.generation = x->job->generation;
     letter.lo = e->told_stop = stop;
@@ -330,12 +342,23 @@ static bool tell_changes(struct cw_home *h, struct cw_outpost *post, struct cw_e
     return cw_agent_say(cw_homes.agent, post->node, &letter);
 }
 
+static bool tell_changes(struct cw_home *h, struct cw_outpost *post, struct cw_envoy *e) {
+    switch (e->proxy.holds) {
+    case CW_PROXY_TASK:
+        return tell_of_task(h, post, e);
+    case CW_PROXY_RANGE:
+        return tell_of_range(h, post, e);
+    default:
+        return false;
+    }
+}
+
 static bool tell_quit(struct cw_home *h) {
     static const crew_error none;
     uint32_t quit = atomic_load(&h->pool->team->quit);
-    if (quit == CW_RUN || h->told_quit)
+    if (quit <= h->told_quit) /* who drains may be told to end after all */
         return false;
-    h->told_quit = true;
+    h->told_quit = quit;
     for (int k = 0; k < h->count; k++)
         if (h->posts[k].state == CW_POST_NEW)
             cw_home_gone(h, &h->posts[k], &none); /* it never heard of it */
@@ -389,10 +412,9 @@ static bool work_for(struct cw_home *h, int64_t *nap_ns) {
         if (soon)
             sooner(nap_ns, CW_NAP_WAITING_NS);
         if (post->state == CW_POST_OPEN && post->asked != h->asked) {
+            const struct cw_letter letter = {.word = CW_W_COUNT, .pool = h->id, .turn = h->asked};
             post->asked = h->asked;
-            any = cw_agent_say(cw_homes.agent, post->node,
-                               &(struct cw_letter){
-                                   .word = CW_W_COUNT, .pool = h->id, .turn = h->asked});
+            any = cw_agent_say(cw_homes.agent, post->node, &letter) || any;
         }
         for (int i = 0; i < post->count; i++)
             any = tell_changes(h, post, &post->envoys[i]) || any;

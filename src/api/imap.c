@@ -358,8 +358,9 @@ static int yield_known(crew_iter *it, int64_t index, void *out, crew_item *item,
     crew_error e;
     int status = cw_stream_journal_take(&it->journal, index, &data, &size, &e);
     if (!status && it->out_size && size != it->out_size)
-        status = cw_error_set(&e, CREW_EMISMATCH, 0, "the journal's result of item %lld has %zu bytes",
-                              (long long)index, size);
+        status =
+            cw_error_set(&e, CREW_EMISMATCH, 0, "the journal's result of item %lld has %zu bytes",
+                         (long long)index, size);
     if (!status && out && it->out_size)
         memcpy(out, data, it->out_size);
     if (item)
@@ -461,7 +462,8 @@ static void abandon(crew_iter *it) {
     pthread_mutex_lock(&p->lock);
     for (int64_t i = 0; i < it->count; i++) {
         uint32_t number = it->flights[(it->head + i) % it->window].number;
-        if (!it->flights[(it->head + i) % it->window].known && !cw_record_cancel(p, number, CREW_ECANCELLED, NULL))
+        if (!it->flights[(it->head + i) % it->window].known &&
+            !cw_record_cancel(p, number, CREW_ECANCELLED, NULL))
             cw_task_flag(cw_task_at(&p->maps, p->team, number), CW_TASK_KILL);
     }
     pthread_mutex_unlock(&p->lock);

@@ -97,8 +97,6 @@ uint32_t cw_job_sort_failures(crew_pool *p, struct cw_job *job);
 int64_t cw_job_calls(const struct cw_job *job, const unsigned char *marks, int64_t lo, int64_t hi);
 /* Frees it with its memory on the board. */
 void cw_job_destroy(crew_pool *p, crew_job *j);
-/* Takes an async job off its pool's list. */
-void cw_job_unlist(crew_pool *p, crew_job *j);
 /* The bar; `done` ends its line. */
 void cw_job_draw(crew_pool *p, crew_job *j, bool done);
 

@@ -24,6 +24,7 @@ static struct {
     struct cw_session *session;
     struct cw_nursery nursery; /* that forks this rank's workers */
     cw_off quay;               /* in the arena; 0: this rank leads no node */
+    struct cw_follower *follower; /* that this rank is; NULL: it leads a node */
     crew_pool *pool;           /* the root's */
     uint32_t name, nodes;      /* of the commons, before */
     crew_error trouble;        /* why this rank cannot take part; code 0: it can */
@@ -83,11 +84,21 @@ static void finalizing(void) {
     crew_pool_free(joint.pool);
 }
 
+/* What may fail in one rank alone comes before anybody serves: so all hear of it at once. */
+static int come(crew_error *err) {
+    struct cw_berth_post post = cw_launch_post();
+    post.nursery = &joint.nursery;
+    joint.follower = cw_berth_come(&post, err);
+    return joint.follower ? 0 : err->code;
+}
+
 static int introduce(void *ctx, const struct cw_mpi_place *place, struct cw_card *card,
                      crew_error *err) {
     (void)ctx;
     if (joint.trouble.code)
         return cw_error_copy(err, &joint.trouble);
+    if (cw_launch_state()->agent.acquainted)
+        return place->node_rank == 0 ? 0 : come(err);
     int rc = cw_launch_introduce(joint.session, place, card, err);
     struct cw_berths *berths = cw_launch_state()->berths;
     if (rc == 0 && berths) {
@@ -103,6 +114,7 @@ static void prepare(struct cw_card *card) {
     *e = (crew_error){0};
     joint.nursery = (struct cw_nursery){.socket = -1, .process = -1};
     joint.quay = 0;
+    joint.follower = NULL;
     joint.pool = NULL;
     joint.session = cw_session_get(e);
     if (!joint.session) {
@@ -149,16 +161,15 @@ static int leave(const crew_error *mine, bool orderly, crew_error *err) {
 }
 
 /* The leader's followers, if it has any. */
-static void dismiss_node(bool less) {
-    struct cw_launch *l = cw_launch_state();
-    cw_berths_quit(l->berths, less ? CW_ENDS_WITH_LESS : 0, CW_LAUNCH_COME);
+static void dismiss_node(int how) {
+    cw_berths_quit(cw_launch_state()->berths, how, CW_LAUNCH_COME);
 }
 
 void cw_joint_end(const crew_error *why) {
     struct cw_launch *l = cw_launch_state();
     crew_error ignored;
     cw_launch_dismiss();
-    dismiss_node(l->less);
+    dismiss_node(l->less ? CW_ENDS_WITH_LESS : 0);
     leave(why, !l->less, &ignored);
 }
 
@@ -178,33 +189,40 @@ static int lead(const crew_pool_opts *opts, crew_pool **pool, crew_error *err) {
     return cw_error_copy(err, &why);
 }
 
+static void lost_root(crew_error *why) {
+    cw_error_set(why, CREW_EBROKEN, 0,
+                 "the root of the pool was lost, or took this node for lost after %g s of silence "
+                 "(CREW_NODE_TIMEOUT)",
+                 cw_launch_timeout(joint.session));
+}
+
 static int serve_node(crew_error *err) {
     static const crew_pool_opts usual;
+    static const int how[] = {
+        [CW_PART_WHOLE] = 0, [CW_PART_LESS] = CW_ENDS_WITH_LESS, [CW_PART_LOST] = CW_ENDS_ALONE};
     struct cw_launch *l = cw_launch_state();
     struct cw_session *s = joint.session;
-    enum cw_parting parting = CW_PART_WHOLE;
-    crew_error trouble = {0};
-    int due = cw_launch_gather(&trouble);
+    crew_error why, trouble = {0};
+    int due = cw_launch_gather(&why);
     if (due == 0)
-        due = cw_node_workers(s, &usual, &trouble);
+        due = cw_node_workers(s, &usual, &why);
     s->node = l->agent.place.node;
-    if (due > 0)
-        parting = cw_guest_serve(s, &l->agent, due);
-    dismiss_node(parting != CW_PART_WHOLE);
+    enum cw_parting parting = cw_guest_serve(s, &l->agent, due, &why);
+    dismiss_node(how[parting]);
     if (parting == CW_PART_LOST)
-        cw_error_set(&trouble, CREW_EBROKEN, 0, "the root of the pool was lost");
+        lost_root(&trouble);
     return leave(&trouble, parting == CW_PART_WHOLE, err);
 }
 
 static int follow(crew_error *err) {
-    struct cw_berth_post post = cw_launch_post();
     crew_error trouble = {0};
     int status = 0;
-    post.nursery = &joint.nursery;
     atomic_store(&joint.follows, true);
-    int rc = cw_berth_serve(&post, &status, &trouble);
+    int rc = cw_berth_stay(joint.follower, &status, &trouble);
     atomic_store(&joint.follows, false);
-    return leave(&trouble, rc != CREW_EBROKEN && status == 0, err);
+    if (rc == 0 && status == CW_ENDS_ALONE)
+        lost_root(&trouble);
+    return leave(&trouble, rc == 0 && status == 0, err);
 }
 
 /* ---- the call ------------------------------------------------------------ */
@@ -227,7 +245,8 @@ static int refuse_busy(const struct cw_mpi *module, const struct cw_mpi_joint *w
     struct cw_mpi_joint busy = *what;
     busy.busy = true;
     cw_card_begin(&card, CREW_VERSION, "?");
-    int rc = cw_agent_join_program(&agent, module, &busy, false, &card, 1, NULL, NULL, NULL, err);
+    const struct cw_agent_rank rank = {.card = &card, .timeout = 1};
+    int rc = cw_agent_join_program(&agent, &rank, module, &busy, err);
     cw_agent_leave(&agent, true, 0);
     return rc;
 }
@@ -238,11 +257,16 @@ static int join(const struct cw_mpi *module, const struct cw_mpi_joint *what, bo
     struct cw_card card;
     prepare(&card);
     l->joint = true;
-    double timeout = joint.session ? cw_launch_timeout(joint.session) : 1;
-    int rc = cw_agent_join_program(&l->agent, module, what, threads, &card, timeout, finalizing,
-                                   introduce, NULL, err);
+    const struct cw_agent_rank rank = {
+        .card = &card,
+        .timeout = joint.session ? cw_launch_timeout(joint.session) : 1,
+        .introduce = introduce,
+        .threads = threads,
+        .at_finalize = finalizing};
+    int rc = cw_agent_join_program(&l->agent, &rank, module, what, err);
     if (rc < 0) {
         crew_error ignored;
+        cw_berth_go(joint.follower);
         leave(NULL, true, &ignored);
         return rc;
     }
@@ -268,7 +292,7 @@ static int open_pool(const struct cw_mpi *module, const struct cw_mpi_joint *wha
     if ((rc = join(module, what, threads, err)) < 0)
         return rc;
     const struct cw_mpi_place *place = &cw_launch_state()->agent.place;
-    if (place->rank == 0 && !threads)
+    if (place->rank == 0 && place->nodes > 1 && !threads)
         say_once(level);
     return place->rank == 0        ? lead(opts, pool, err)
            : place->node_rank == 0 ? serve_node(err)

@@ -3,6 +3,7 @@
 
 #include "api/stop.h"
 #include "base/error.h"
+#include "os/clock.h"
 #include "os/logfile.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* So often new records are looked for and put on the disk: durable within a second, also
  * where the disk takes half of that. */
@@ -212,7 +212,8 @@ static void note_result(struct cw_journal *jn, int trouble, int rc) {
 /* On stderr, what is new: who asks for the outcome hears of it in the end only. On the
  * journal's thread, or after it; with the lock, which it gives up meanwhile. */
 static void tell_trouble(struct cw_journal *jn) {
-    unsigned now = (jn->first_sys ? UNWRITTEN : 0) | (jn->dropped ? DROPPED : 0) | (jn->gone ? GONE : 0);
+    unsigned now =
+        (jn->first_sys ? UNWRITTEN : 0) | (jn->dropped ? DROPPED : 0) | (jn->gone ? GONE : 0);
     unsigned news = now & ~jn->told;
     int sys = jn->sys ? jn->sys : jn->first_sys;
     jn->told |= now;
@@ -229,7 +230,8 @@ static void tell_trouble(struct cw_journal *jn) {
                 "crew: journal %s: %s. It is not complete: what is missing runs again next time\n",
                 jn->path, strerror(sys ? sys : ENOMEM));
     if (news & GONE)
-        fprintf(stderr, "crew: journal %s: the file has been deleted. The work goes on without it\n",
+        fprintf(stderr,
+                "crew: journal %s: the file has been deleted. The work goes on without it\n",
                 jn->path);
     pthread_mutex_lock(&jn->lock);
 }
@@ -274,15 +276,6 @@ static void pass(struct cw_journal *jn) {
     pthread_cond_broadcast(&jn->served_one);
 }
 
-static struct timespec in_a_while(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += PERIOD_NS;
-    t.tv_sec += t.tv_nsec / 1000000000;
-    t.tv_nsec %= 1000000000;
-    return t;
-}
-
 static void *serve(void *arg) {
     struct cw_journal *jn = arg;
     /* Also the one that says that a file would be larger than it may be. */
@@ -291,10 +284,9 @@ static void *serve(void *arg) {
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
     pthread_mutex_lock(&jn->lock);
     for (bool last = false; !last;) {
-        struct timespec until = in_a_while();
-        int rc = 0;
-        while (!jn->quit && jn->asked == jn->served && rc == 0)
-            rc = pthread_cond_timedwait(&jn->wake, &jn->lock, &until);
+        int64_t next = cw_now_ns() + PERIOD_NS, left = PERIOD_NS;
+        for (; !jn->quit && jn->asked == jn->served && left > 0; left = next - cw_now_ns())
+            cw_clocked_wait(&jn->wake, &jn->lock, left);
         last = jn->quit;
         bool was_asked = jn->asked != jn->served;
         pass(jn);
@@ -412,13 +404,9 @@ int cw_journal_open(const struct cw_journal_ask *ask, struct cw_journal **journa
         free(path);
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a journal");
     }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&jn->lock, NULL);
-    pthread_cond_init(&jn->wake, &monotonic);
+    cw_clocked_init(&jn->wake);
     pthread_cond_init(&jn->served_one, NULL);
-    pthread_condattr_destroy(&monotonic);
     jn->session = ask->session;
     jn->path = path;
     jn->collect = ask->collect;
@@ -530,29 +518,29 @@ static bool make_room(struct batch *b, size_t more) {
     return true;
 }
 
-bool cw_journal_put(struct cw_journal *jn, struct cw_journal_record *record, const void *first,
-                    size_t first_size, const void *second, size_t second_size, bool borrow,
-                    uint64_t *at) {
+bool cw_journal_put(struct cw_journal *jn, struct cw_journal_record *record,
+                    const struct cw_journal_pieces *body, uint64_t *at) {
     struct batch *b = &jn->filling;
-    record->size = first_size + second_size;
+    const size_t front = body->front_size, size = front + body->size;
+    record->size = size;
     /* Only the last body of a batch lies elsewhere, and only one that ends the record. */
-    borrow = borrow && first_size == 0 && second_size > COPIED_MOST;
-    size_t copied = borrow ? first_size : first_size + second_size;
+    const bool borrow = body->borrow && front == 0 && size > COPIED_MOST;
+    size_t copied = borrow ? 0 : size;
     size_t padded = borrow ? copied : (copied + 7) & ~(size_t)7;
     if (b->body || (!borrow && b->used && b->used + padded > WAITING_MOST) ||
         !make_room(b, CW_JOURNAL_RECORD + padded))
         return false;
-    record->body = cw_journal_body(first, first_size, second, second_size);
+    record->body = cw_journal_body(body->front, front, body->data, body->size);
     cw_journal_seal(record, jn->nonce, jn->end);
     char *to = b->bytes + b->used;
     memcpy(to, record, CW_JOURNAL_RECORD);
-    if (first_size)
-        memcpy(to + CW_JOURNAL_RECORD, first, first_size);
+    if (front)
+        memcpy(to + CW_JOURNAL_RECORD, body->front, front);
     if (borrow) {
-        b->body = second;
-        b->body_size = second_size;
-    } else if (second_size) {
-        memcpy(to + CW_JOURNAL_RECORD + first_size, second, second_size);
+        b->body = body->data;
+        b->body_size = body->size;
+    } else if (body->size) {
+        memcpy(to + CW_JOURNAL_RECORD + front, body->data, body->size);
     }
     memset(to + CW_JOURNAL_RECORD + copied, 0, padded - copied);
     b->used += CW_JOURNAL_RECORD + padded;

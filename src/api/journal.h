@@ -39,13 +39,19 @@ void cw_journal_note(struct cw_journal *jn, char *note, size_t size);
 
 void cw_journal_lock(struct cw_journal *jn);
 void cw_journal_unlock(struct cw_journal *jn);
-/* Appends a record with a body of two pieces. With the lock. at: where its body will lie.
- * False: there is no memory for it, or too much is waiting that cannot be written.
- * `borrow`: the second piece stays as it is until the journal is closed, and need not be
- * copied. */
-bool cw_journal_put(struct cw_journal *jn, struct cw_journal_record *record, const void *first,
-                    size_t first_size, const void *second, size_t second_size, bool borrow,
-                    uint64_t *at);
+/* The body of a record: what stands in front, if anything, and its data. */
+struct cw_journal_pieces {
+    const void *front;
+    size_t front_size;
+    const void *data;
+    size_t size;
+    bool borrow; /* the data stays as it is until the journal is closed, and need not be copied */
+};
+
+/* Appends a record. With the lock. at: where its body will lie (NULL: nobody asks). False:
+ * there is no memory for it, or too much is waiting that cannot be written. */
+bool cw_journal_put(struct cw_journal *jn, struct cw_journal_record *record,
+                    const struct cw_journal_pieces *body, uint64_t *at);
 /* All that has been put, or is there to be collected, before this call: asks for it, and
  * says what to wait for. Without the lock. */
 uint64_t cw_journal_ask(struct cw_journal *jn);

@@ -328,7 +328,9 @@ static bool put(struct cw_keyed *keyed, const void *data, size_t size, int statu
         return false;
     memcpy(first, keyed->key, key_size);
     memcpy(first + key_size, keyed->name, name_size);
-    bool put = cw_journal_put(k->jn, &r, first, head, data, size, false, &at);
+    const struct cw_journal_pieces body = {
+        .front = first, .front_size = head, .data = data, .size = size};
+    bool put = cw_journal_put(k->jn, &r, &body, &at);
     free(first);
     /* Without an entry it is in the file all the same, for the next time. */
     struct entry *e = put ? set_entry(k, keyed->key, keyed->name) : NULL;
@@ -351,10 +353,11 @@ void cw_keyed_done(void *ctx, crew_future *f) {
     int status = task->status;
     bool there = !status || cw_journal_keeps(status);
     cw_journal_lock(keyed->keys->jn);
-    if (there && !(status ? put(keyed, failure ? failure->text : "",
-                                failure ? strnlen(failure->text, sizeof failure->text) : 0, status,
-                                failure ? failure->task_code : 0)
-                          : put(keyed, cw_task_result(&p->maps, task), (size_t)task->out_size, 0, 0)))
+    if (there &&
+        !(status ? put(keyed, failure ? failure->text : "",
+                       failure ? strnlen(failure->text, sizeof failure->text) : 0, status,
+                       failure ? failure->task_code : 0)
+                 : put(keyed, cw_task_result(&p->maps, task), (size_t)task->out_size, 0, 0)))
         cw_journal_drop(keyed->keys->jn);
     cw_journal_unlock(keyed->keys->jn);
     free(keyed);

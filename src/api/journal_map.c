@@ -96,8 +96,9 @@ static int found(void *ctx, const struct cw_journal_record *r, uint64_t at) {
     struct cw_job_journal *g = ctx;
     const struct cw_job *job = g->job->shared;
     bool fits = r->key_size == 0 && r->n <= job->count && r->index <= job->count - r->n &&
-                (r->status ? r->n == 1 : any_size(g->job) ? r->n == 1
-                                                          : r->size == (uint64_t)r->n * job->out_size);
+                (r->status          ? r->n == 1
+                 : any_size(g->job) ? r->n == 1
+                                    : r->size == (uint64_t)r->n * job->out_size);
     if (!fits)
         return 0; /* nothing of ours: its items run again */
     if (r->status && g->pool->session->config.resume != CW_RESUME_FINISHED)
@@ -143,9 +144,9 @@ static int take_done(struct cw_job_journal *g, const struct part *part, int64_t 
     unsigned char *marks = cw_ptr(&g->pool->maps.arena, job->marks);
     uint64_t size = job->out_size;
     int rc = any_size(g->job) ? take_answer(g, part, err)
-             : size           ? cw_journal_read(g->jn, part->at + (uint64_t)(lo - part->index) * size,
-                                                result_at(g, lo), (size_t)(hi - lo) * size, err)
-                              : 0;
+             : size ? cw_journal_read(g->jn, part->at + (uint64_t)(lo - part->index) * size,
+                                      result_at(g, lo), (size_t)(hi - lo) * size, err)
+                    : 0;
     if (rc < 0)
         return rc;
     memset(marks + (lo - job->base), CW_MARK_DONE, (size_t)(hi - lo));
@@ -232,7 +233,8 @@ static bool put_done(struct cw_job_journal *g, int64_t lo, int64_t hi) {
         size = off ? answer->size : 0;
         from = cw_ptr(a, off);
     }
-    return cw_journal_put(g->jn, &r, NULL, 0, from, size, true, NULL);
+    const struct cw_journal_pieces results = {.data = from, .size = size, .borrow = true};
+    return cw_journal_put(g->jn, &r, &results, NULL);
 }
 
 static bool put_failed(struct cw_job_journal *g, int64_t i, unsigned char mark) {
@@ -247,7 +249,8 @@ static bool put_failed(struct cw_job_journal *g, int64_t i, unsigned char mark) 
                                   .status = code,
                                   .task_code = f.task_code,
                                   .input = (uint64_t)f.index};
-    return cw_journal_put(g->jn, &r, NULL, 0, f.text, strnlen(f.text, sizeof f.text), false, NULL);
+    const struct cw_journal_pieces why = {.data = f.text, .size = strnlen(f.text, sizeof f.text)};
+    return cw_journal_put(g->jn, &r, &why, NULL);
 }
 
 /* How many items of one result's size go into one record. */
@@ -365,9 +368,16 @@ int cw_job_journal_begin(crew_pool *p, crew_job *j, const struct cw_job_spec *s,
         return 0;
     /* Without results all that a map leaves is what its tasks do elsewhere: whether that
      * outlasts the program, its author knows. */
-    bool effects = !s->opts->journal && (s->kind == CW_JOB_FOR || (s->kind == CW_JOB_ITEMS && !s->out_size));
+    bool effects =
+        !s->opts->journal && (s->kind == CW_JOB_FOR || (s->kind == CW_JOB_ITEMS && !s->out_size));
     int rc = cw_journal_path(p->session, s->opts->journal, effects, NULL, path, sizeof path, err);
-    return rc <= 0 ? rc : begin(p, j, s, path, err);
+    if (rc <= 0)
+        return rc;
+    /* Of a map that is refused no file is left, and none of another's is looked at. */
+    pthread_mutex_lock(&p->lock);
+    rc = cw_pool_accepts(p, err);
+    pthread_mutex_unlock(&p->lock);
+    return rc < 0 ? rc : begin(p, j, s, path, err);
 }
 
 bool cw_job_journal_settled(crew_job *j) {

@@ -123,12 +123,15 @@ bool cw_stream_journal_put(struct cw_stream_journal *s, crew_pool *p, uint32_t n
     struct cw_task *task = cw_task_at(&p->maps, p->team, number);
     struct cw_journal_record r = {.index = index, .n = 1, .status = task->status, .input = hash};
     crew_error e;
-    if (!r.status)
-        return cw_journal_put(s->jn, &r, NULL, 0, cw_task_result(&p->maps, task),
-                              (size_t)task->out_size, false, NULL);
+    if (!r.status) {
+        const struct cw_journal_pieces result = {.data = cw_task_result(&p->maps, task),
+                                                 .size = (size_t)task->out_size};
+        return cw_journal_put(s->jn, &r, &result, NULL);
+    }
     if (!cw_journal_keeps(r.status))
         return true;
     cw_record_error(p, number, &e);
     r.task_code = e.task_code;
-    return cw_journal_put(s->jn, &r, NULL, 0, e.text, strlen(e.text), false, NULL);
+    const struct cw_journal_pieces why = {.data = e.text, .size = strlen(e.text)};
+    return cw_journal_put(s->jn, &r, &why, NULL);
 }

@@ -23,9 +23,13 @@
 
 extern char **environ;
 
-/* How long the manager waits for the ranks of its node at the end. */
-static const double GO = 5;
+/* How long each rank waits at the end for the others where all are there, as far as is known:
+ * one may be slow, and who goes before MPI has ended makes the whole job a failed one. And
+ * where some are missing. */
+static const double GO = CW_LAUNCH_COME, GO_WITHOUT = 5;
 static const double NODE_TIMEOUT = 30;
+/* So soon mpirun may notice a silence that it is waited for before anything is said. */
+enum { SOON_S = 60 };
 
 static struct cw_launch launch;
 static pid_t launched; /* the process that is the manager, or leads a node; 0: none */
@@ -105,7 +109,7 @@ int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct 
     if (rc < 0)
         return cw_error_set(err, CREW_ENOTSUP, -rc, "the affinity mask cannot be read");
     card->berth.pid = card->pid;
-    if (s->config.window && !launch.joint && !launch.agent.windowed)
+    if (s->config.window && !launch.joint && !launch.agent.acquainted)
         return wish_window(s, card, err); /* this is called again */
     if (launch.agent.window && (rc = use_window(s, place, card, err)) < 0)
         return rc;
@@ -164,6 +168,14 @@ static _Noreturn void give_up(const crew_error *err, int status) {
     leave(status);
 }
 
+/* This process is about to end, for nothing is heard of that node. Before mpirun is made to end
+ * the job it is to notice, too, or it waits for its daemon there. */
+static void await_mpirun(int node) {
+    const struct cw_agent *a = &launch.agent;
+    /* The last that it said may be lost, or it had nothing to say yet. */
+    cw_mpirun_await(&launch.mpirun, a->nodes[node].heard_ns + (int64_t)(a->timeout * 1e9) / 5);
+}
+
 static _Noreturn void lead_a_node(struct cw_session *s) {
     crew_error err;
     s->config.progress = 0; /* the manager's affair */
@@ -176,9 +188,11 @@ static _Noreturn void lead_a_node(struct cw_session *s) {
         give_up(&err, 1);
     launched = getpid();
     s->node = launch.agent.place.node;
-    enum cw_parting parting = cw_guest_serve(s, &launch.agent, due);
+    enum cw_parting parting = cw_guest_serve(s, &launch.agent, due, NULL);
     launch.alone = parting == CW_PART_LOST;
     launch.less = parting != CW_PART_WHOLE;
+    if (launch.alone && !cw_mpirun_ends_after_us(&launch.mpirun))
+        await_mpirun(0);
     crew_finalize();
     leave(launch.alone ? 1 : 0);
 }
@@ -205,24 +219,37 @@ static _Noreturn void follow(void) {
     if (rc < 0 && rc != CREW_EBROKEN)
         give_up(&err, 1);
     bool less = rc < 0 || status;
-    cw_agent_leave(&launch.agent, !less, GO);
+    cw_agent_leave(&launch.agent, !less, less ? GO_WITHOUT : GO);
     leave(rc < 0 ? 1 : status == CW_ENDS_WITH_LESS ? 0 : status);
 }
 
 /* ---- the manager ---- */
 
-/* mpirun would end the job by itself if it knew. It does not of a host that only says nothing
- * any more, for which it then waits, too. */
+/* mpirun would end the job by itself if it knew. It does not yet, if ever, of a host that only
+ * says nothing any more, for which it then waits, too. If it soon does, it tells: what this
+ * process said, its daemon would pass on, and if it is our host that is cut off, that keeps the
+ * daemon from noticing. */
 void cw_launch_lost(int node) {
     const struct cw_agent_node *n = &launch.agent.nodes[node];
     if (launch.joint || !launch.mpirun.plain || !is_manager())
         return;
     bool helped = cw_mpirun_ends_after_us(&launch.mpirun);
+    bool late = !helped && launch.mpirun.notices_s > SOON_S;
+    if (!helped && !late)
+        await_mpirun(node);
+    char more[128] = "";
+    if (late)
+        snprintf(more, sizeof more,
+                 " mpirun, on another host, notices it after %d s (oob_tcp_keepalive_time).",
+                 launch.mpirun.notices_s);
+    else if (!helped)
+        snprintf(more, sizeof more, " mpirun may wait for that host for some 15 minutes.");
     fprintf(stderr,
             "crew: node %s (rank %d) was lost: nothing was heard of it for %.3g s "
             "(CREW_NODE_TIMEOUT). So the job ends; cluster/crewrun lets one go on.%s\n",
-            n->host, n->leader, (double)(cw_now_ns() - n->heard_ns) * 1e-9,
-            helped ? "" : " mpirun may wait for that host for some 15 minutes.");
+            n->host, n->leader, (double)(cw_now_ns() - n->heard_ns) * 1e-9, more);
+    if (late)
+        await_mpirun(node);
     _exit(1);
 }
 
@@ -235,14 +262,18 @@ void cw_launch_dismiss(void) {
     launched = 0;
 }
 
-static void end_job(void) {
+/* True: MPI has ended. */
+static bool end_job(void) {
     bool manages = is_manager();
     cw_launch_dismiss();
+    const double go = launch.less ? GO_WITHOUT : GO;
     if (manages && launch.less && !launch.joint)
         cw_mpirun_ends_after_us(&launch.mpirun); /* where it would wait for who is missing */
-    cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? CW_ENDS_WITH_LESS : 0, GO);
-    if (cw_agent_leave(&launch.agent, !launch.less, GO))
-        cw_remote_end(false);
+    cw_berths_quit(launch.berths, launch.alone ? 1 : launch.less ? CW_ENDS_WITH_LESS : 0, go);
+    if (!cw_agent_leave(&launch.agent, !launch.less, go))
+        return false;
+    cw_remote_end(false);
+    return true;
 }
 
 /* Without crew_finalize, too, the other ranks end. The memory stays: there may be pools,
@@ -256,17 +287,22 @@ static void at_exit(int status, void *unused) {
 
 int cw_launch_manage(struct cw_session *s, crew_error *err) {
     const struct cw_agent *a = &launch.agent;
-    int rc = cw_launch_gather(err);
-    if (rc < 0)
-        return rc;
+    static const crew_pool_opts usual;
+    crew_error ignored;
     launch.due = calloc((size_t)a->place.nodes, sizeof *launch.due);
     if (!launch.due)
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for %d nodes", a->place.nodes);
-    static const crew_pool_opts usual;
-    if ((launch.due[0] = cw_node_workers(s, &usual, err)) < 0)
-        return launch.due[0];
+    int rc = cw_launch_gather(err);
+    if (rc == 0)
+        rc = launch.due[0] = cw_node_workers(s, &usual, err);
+    if (rc < 0 && !launch.joint)
+        return rc;
     launched = getpid();
-    return cw_home_serve(s, &launch.agent, launch.due, CW_LAUNCH_COME, err);
+    if (rc >= 0)
+        return cw_home_serve(s, &launch.agent, launch.due, CW_LAUNCH_COME, err);
+    /* The other nodes' leaders wait for a word. */
+    cw_home_serve(s, &launch.agent, launch.due, 0, &ignored);
+    return rc;
 }
 
 /* How many of total workers the first `ranks` of `size` ranks have. */
@@ -283,16 +319,20 @@ int cw_launch_workers(void) {
 
 void cw_launch_spread(int total, int *by_node) {
     const struct cw_agent *a = &launch.agent;
-    bool due = total == cw_launch_workers();
-    int ranks = 0, size = 0;
-    for (int node = 0; node < a->place.nodes; node++)
-        size += a->nodes[node].lost ? 0 : a->nodes[node].ranks;
+    int ranks = 0, size = 0, due = 0;
+    /* A node may be lost meanwhile, or its last nursery: each is looked at once. */
+    for (int node = 0; node < a->place.nodes; node++) {
+        const int has = a->nodes[node].lost ? 0 : launch.due[node];
+        by_node[node] = has ? a->nodes[node].ranks : 0;
+        size += by_node[node];
+        due += has;
+    }
     for (int node = 0; node < a->place.nodes; node++) {
         /* Evenly over ranks, the first ones first. */
         int from = share(ranks, total, size);
-        ranks += a->nodes[node].lost ? 0 : a->nodes[node].ranks;
-        by_node[node] = due ? launch.due[node] : share(ranks, total, size) - from;
-        by_node[node] = a->nodes[node].lost ? 0 : by_node[node];
+        ranks += by_node[node];
+        if (by_node[node])
+            by_node[node] = due == total ? launch.due[node] : share(ranks, total, size) - from;
     }
 }
 
@@ -300,16 +340,19 @@ int cw_launch_rank(int node, int berth) {
     return launch.agent.order[launch.agent.nodes[node].first + berth];
 }
 
-void cw_launch_end(void) {
+bool cw_launch_end(void) {
     if (!launch.agent.running)
         refused.code = 0; /* nothing was started: the next session may try again */
     if (!launched || launched != getpid())
-        return;
-    end_job();
-    cw_berths_free(launch.berths);
-    free(launch.due);
+        return true;
+    bool ended = end_job();
+    if (ended) {
+        cw_berths_free(launch.berths);
+        free(launch.due);
+    }
     cw_error_set(&refused, CREW_EBROKEN, 0, "MPI has ended with crew_finalize, and starts only once "
                                             "in a program");
+    return ended;
 }
 
 /* ---- crew_init ---- */
@@ -343,10 +386,13 @@ int cw_launch(struct cw_session *s, crew_error *err) {
         return programs_own(err);
     struct cw_card card;
     cw_launch_fill_card(s, &card);
-    int rc = cw_agent_join(&launch.agent, &launch.launcher, s->config.mpi_module, &card,
-                           cw_launch_timeout(s), cw_launch_introduce, s, err);
+    const struct cw_agent_rank rank = {.card = &card,
+                                       .timeout = cw_launch_timeout(s),
+                                       .introduce = cw_launch_introduce,
+                                       .ctx = s};
+    int rc = cw_agent_join(&launch.agent, &rank, &launch.launcher, s->config.mpi_module, err);
     if (rc < 0) {
-        cw_agent_leave(&launch.agent, false, GO);
+        cw_agent_leave(&launch.agent, false, GO_WITHOUT);
         return refuse(err);
     }
     const struct cw_mpi_place *place = &launch.agent.place;

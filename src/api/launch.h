@@ -42,8 +42,9 @@ bool cw_launch_wanted(void);
 /* On the agent's thread of the manager: that node is lost. Where the launcher ends a job that
  * has lost something, this does not return. */
 void cw_launch_lost(int node);
-/* The session ends. In the manager: all other ranks do. */
-void cw_launch_end(void);
+/* The session ends. In the manager: all other ranks do. False: MPI does not end, so the
+ * agent's thread is still there, and what it uses has to stay. */
+bool cw_launch_end(void);
 
 /* ---- for joint.c ---- */
 
@@ -51,8 +52,9 @@ void cw_launch_end(void);
 struct cw_launch *cw_launch_state(void);
 /* How long the manager waits for the ranks of its node. */
 #define CW_LAUNCH_COME 60.0
-/* What a leader tells its followers with their end: it is no exit status. */
-enum { CW_ENDS_WITH_LESS = 256 };
+/* What a leader tells its followers with their end, which is no exit status. ALONE: home is
+ * lost (joint.c). */
+enum { CW_ENDS_WITH_LESS = 256, CW_ENDS_ALONE };
 double cw_launch_timeout(const struct cw_session *s);
 void cw_launch_fill_card(struct cw_session *s, struct cw_card *card);
 int cw_launch_introduce(void *session, const struct cw_mpi_place *place, struct cw_card *card,

@@ -34,8 +34,8 @@ static int64_t count_done(const struct news *w) {
 static void put_results(crew_pool *p, struct cw_job *job, const struct news *w,
                         struct cw_parcel *out) {
     int64_t n = w->hi - w->lo;
-    const char *from =
-        (const char *)cw_ptr(&p->maps.arena, job->out) + (size_t)(w->lo - job->origin) * job->out_size;
+    const char *from = (const char *)cw_ptr(&p->maps.arena, job->out) +
+                       (size_t)(w->lo - job->origin) * job->out_size;
     for (int64_t i = 0; i < n;) {
         int64_t end = cw_marks_run(w->marks, i, n, CW_MARK_DONE);
         cw_parcel_put(out, from + (size_t)i * job->out_size, (size_t)(end - i) * job->out_size);

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 bool cw_pool_empty(crew_pool *p) {
     if (p->ops->caller)
@@ -26,7 +25,8 @@ bool cw_pool_empty(crew_pool *p) {
     return true;
 }
 
-bool cw_pool_idle(crew_pool *p) {
+/* With the lock: no job is on the board or waits, no task has not ended. */
+static bool is_idle(crew_pool *p) {
     if (p->waiting || cw_pool_has_backlog(p))
         return false;
     for (int slot = 0; slot < CW_JOB_SLOTS; slot++)
@@ -59,12 +59,7 @@ void cw_pool_sleep(crew_pool *p, const struct cw_deadline *d) {
     }
     if (slice < 0 || slice > 0.5)
         slice = 0.5;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (int64_t)(slice * 1e9);
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    pthread_cond_timedwait(&p->changed, &p->lock, &until);
+    cw_clocked_wait(&p->changed, &p->lock, (int64_t)(slice * 1e9));
 }
 
 int cw_may_wait(const char *call, crew_error *err) {
@@ -101,7 +96,7 @@ static int drain(crew_pool *p, struct cw_deadline *d, crew_error *err) {
     atomic_fetch_add(&p->team->wants_fd, 1); /* every end rings: the service thread tells us */
     p->waits++;
     int rc = 0;
-    while (rc == 0 && p->state == CW_POOL_CLOSED && !p->broken.code && !cw_pool_idle(p)) {
+    while (rc == 0 && p->state == CW_POOL_CLOSED && !p->broken.code && !is_idle(p)) {
         if (cw_deadline_over(d))
             rc = cw_error_set(err, CREW_ETIMEDOUT, 0, "the pool's work is not done yet");
         else
@@ -179,6 +174,8 @@ int crew_pool_shutdown(crew_pool *p, bool wait, bool cancel) {
     if (cancel)
         cw_pool_cancel_all(p, CREW_ECANCELLED);
     pthread_mutex_unlock(&p->lock);
+    if (cancel)
+        cw_home_recall_all(p);
     return wait ? crew_pool_join(p, CREW_FOREVER, NULL) : cw_error_clear(NULL);
 }
 

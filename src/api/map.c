@@ -219,6 +219,17 @@ void crew_results_free(crew_results *r) {
 
 /* ---- async ---- */
 
+/* Takes it off its pool's list. */
+static void unlist(crew_pool *p, crew_job *j) {
+    pthread_mutex_lock(&p->lock);
+    for (crew_job **at = &p->async; *at; at = &(*at)->listed)
+        if (*at == j) {
+            *at = j->listed;
+            break;
+        }
+    pthread_mutex_unlock(&p->lock);
+}
+
 crew_job *crew_map_async(crew_pool *p, crew_fn *fn, const void *in, size_t in_size, int64_t count,
                          void *out, size_t out_size, const crew_map_opts *opts, crew_error *err) {
     crew_error local;
@@ -240,7 +251,7 @@ crew_job *crew_map_async(crew_pool *p, crew_fn *fn, const void *in, size_t in_si
         pthread_mutex_unlock(&p->lock);
         int rc = cw_job_post(p, j, to);
         if (rc < 0) {
-            cw_job_unlist(p, j);
+            unlist(p, j);
             cw_job_destroy(p, j);
             j = NULL;
         } else {
@@ -255,22 +266,12 @@ crew_job *crew_map_async(crew_pool *p, crew_fn *fn, const void *in, size_t in_si
     return j;
 }
 
-void cw_job_unlist(crew_pool *p, crew_job *j) {
-    pthread_mutex_lock(&p->lock);
-    for (crew_job **at = &p->async; *at; at = &(*at)->listed)
-        if (*at == j) {
-            *at = j->listed;
-            break;
-        }
-    pthread_mutex_unlock(&p->lock);
-}
-
 /* One async job, on the service thread. With the lock; gives it up meanwhile. */
 static void finish_async(crew_pool *p, crew_job *j) {
     j->state = CW_J_COLLECTED;
     pthread_mutex_unlock(&p->lock);
     if (j->lease) {
-        cw_job_unlist(p, j);
+        unlist(p, j);
         cw_lease_over(p, j);
         pthread_mutex_lock(&p->lock);
         return;
@@ -401,6 +402,6 @@ void crew_job_free(crew_job *j) {
         return;
     crew_job_cancel(j);
     crew_job_wait(j, CREW_FOREVER);
-    cw_job_unlist(j->pool, j);
+    unlist(j->pool, j);
     cw_job_destroy(j->pool, j);
 }

@@ -228,12 +228,21 @@ static int wait_for_any(const crew_conn *conns, int count, bool *ready, double t
     return rc < 0 ? rc : found;
 }
 
+/* One that is another node's: a single question, however long it takes. */
+static int wait_for_far(crew_conn conn, bool *ready, double timeout) {
+    int rc = crew_conn_poll(conn, timeout);
+    *ready = rc == 0;
+    return rc == CREW_ETIMEDOUT ? 0 : rc < 0 ? rc : 1;
+}
+
 int crew_conn_wait(const crew_conn *conns, int count, bool *ready, double timeout) {
     if (count < 1 || !conns || !ready)
         return cw_error_set(NULL, CREW_EINVAL, 0, "%d ends to wait for, conns is %s, ready is %s",
                             count, conns ? "there" : "NULL", ready ? "there" : "NULL");
-    int found = look_at_all(conns, count, ready);
-    if (found == 0 && timeout != 0) {
+    bool one_far = count == 1 && cw_far_is(conns[0].check);
+    int found = one_far ? wait_for_far(conns[0], ready, timeout)
+                        : look_at_all(conns, count, ready);
+    if (found == 0 && timeout != 0 && !one_far) {
         struct pollfd *polls = calloc((size_t)count, sizeof *polls);
         if (!polls)
             return cw_error_set(NULL, CREW_ENOMEM, 0, "no memory to wait for %d ends", count);
@@ -263,12 +272,14 @@ int cw_conns_check(const crew_conn *conns, int count, crew_error *err) {
     return 0;
 }
 
-void cw_conns_take(const crew_conn *conns, int count) {
+int cw_conns_take(const crew_conn *conns, int count) {
     for (int i = 0; i < count; i++) {
         struct cw_conn c;
-        if (find(conns[i], &c) == 0)
-            cw_conn_own(&c, CREW_FOREVER);
-        else
-            cw_far(CW_CALL_CONN_OWN, conns[i].place, conns[i].check, 0);
+        int rc = find(conns[i], &c);
+        rc = rc == 0 ? cw_conn_own(&c, CREW_FOREVER)
+                     : cw_far(CW_CALL_CONN_OWN, conns[i].place, conns[i].check, 0);
+        if (rc < 0 && rc != CREW_EINVAL)
+            return rc;
     }
+    return cw_error_clear(NULL);
 }

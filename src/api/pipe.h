@@ -6,7 +6,8 @@
 
 /* Whether all of them can be given: by who starts it, before. */
 int cw_conns_check(const crew_conn *conns, int count, crew_error *err);
-/* By the process: they are its own. One that was closed meanwhile is not. */
-void cw_conns_take(const crew_conn *conns, int count);
+/* By the process: they are its own. One that was closed meanwhile is not. A code: one could
+ * not be had of its node. */
+int cw_conns_take(const crew_conn *conns, int count);
 
 #endif

@@ -31,6 +31,7 @@ struct cast {
     bool joint;                    /* see struct crew_pool */
     const struct cw_opening *as;   /* it serves another's; NULL: it does not */
     const void *init_arg;
+    const _Atomic uint32_t *quit; /* what it serves ends, if not CW_RUN; NULL: it serves none */
 };
 
 static int build_team(crew_pool *p, const struct cast *cast, crew_error *err) {
@@ -73,9 +74,7 @@ static int build_team(crew_pool *p, const struct cast *cast, crew_error *err) {
                p->opts.init_size);
         t->init_size = p->opts.init_size;
     }
-    int rc = p->ops == &cw_backend_aboard
-                 ? cw_pool_gangs_open(p, cast->by_node, cast->as ? cast->as->pool : 0, err)
-                 : 0;
+    int rc = p->ops == &cw_backend_aboard ? cw_pool_gangs_open(p, cast->by_node, err) : 0;
     if (rc < 0)
         return rc;
     t->magic = CW_TEAM_MAGIC;
@@ -155,6 +154,8 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, const 
     p->members = cast->members;
     p->natives = cast->natives;
     p->joint = cast->joint;
+    p->serves = cast->as ? cast->as->pool : 0;
+    p->total = cast->as ? cast->as->total : cast->workers;
     p->fd = -1;
     p->waiting_end = &p->waiting;
     p->opening = true;
@@ -169,11 +170,7 @@ static crew_pool *allocate(struct cw_session *s, const crew_pool_opts *o, const 
     p->maps = (struct cw_maps){.arena = s->arena, .root = s->root.base, .root_size = s->root.size};
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->serial_lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cw_clocked_init(&p->changed);
     p->watch = calloc((size_t)p->members, sizeof *p->watch);
     p->restarts = calloc((size_t)p->members, sizeof *p->restarts);
     p->shown = calloc((size_t)p->members, sizeof *p->shown);
@@ -256,7 +253,7 @@ static int died_early(crew_pool *p, int rank, crew_error *err) {
     char how[192];
     cw_failure_of_seat(seat, status, how, sizeof how);
     if (sys)
-        cw_error_set(err, CREW_EAGAIN, 0, "worker %d of %d was %s", number, p->workers, how);
+        cw_error_set(err, CREW_EAGAIN, 0, "worker %d of %d was %s", number, p->total, how);
     else
         cw_error_set(err, CREW_EDIED, 0, "worker %d (pid %d) was %s before it was ready%s", number,
                      pid, how, p->team->init.object ? ", in its initializer" : "");
@@ -295,8 +292,9 @@ static int end_long_inits(crew_pool *p, double passed, crew_error *err) {
         if (p->ops->kills) {
             cw_error_set(err, CREW_ELIMIT, 0,
                          "the initializer in worker %d of %d was over the time limit of %g s",
-                         rank, p->workers, p->opts.task_timeout);
-            err->worker = rank;
+                         p->team->first + rank, p->total, p->opts.task_timeout);
+            err->worker = p->team->first + rank;
+            err->node = p->team->node;
             return CREW_ELIMIT;
         }
         atomic_store(&line->cancel, cw_line_key(line));
@@ -304,7 +302,7 @@ static int end_long_inits(crew_pool *p, double passed, crew_error *err) {
     return 0;
 }
 
-static int await_members(crew_pool *p, crew_error *err) {
+static int await_members(crew_pool *p, const _Atomic uint32_t *quit, crew_error *err) {
     struct cw_bell *bell = p->session->bell;
     int64_t before = cw_now_ns();
     for (;;) {
@@ -312,6 +310,8 @@ static int await_members(crew_pool *p, crew_error *err) {
         atomic_fetch_add(&bell->sleeping, 1);
         atomic_thread_fence(memory_order_seq_cst);
         int rc = all_ready(p, err);
+        if (rc == 0 && quit && atomic_load(quit) != CW_RUN)
+            rc = cw_error_set(err, CREW_ECANCELLED, 0, "the pool was ended");
         if (rc == 0)
             cw_joint_wait(&bell->count, seen, p->opts.task_timeout > 0 ? 0.01 : 0.25);
         atomic_fetch_sub(&bell->sleeping, 1);
@@ -361,7 +361,7 @@ static int bring_members(crew_pool *p, const struct cast *cast, crew_error *err)
     if (rc < 0)
         return rc;
     if (!p->ops->caller)
-        return await_members(p, err);
+        return await_members(p, cast->quit, err);
     p->serial = calloc(1, sizeof *p->serial);
     if (!p->serial)
         return cw_error_set(err, CREW_ENOMEM, 0, "no memory for a pool");
@@ -445,7 +445,7 @@ crew_pool *cw_pool_open_joint(struct cw_session *s, const crew_pool_opts *opts, 
 }
 
 crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
-                              const void *init_arg, crew_error *err) {
+                              const void *init_arg, const _Atomic uint32_t *quit, crew_error *err) {
     const crew_pool_opts o = {.backend = CREW_MPI,
                               .workers = as->workers,
                               .threads_per_worker = as->threads_per_worker,
@@ -466,6 +466,7 @@ crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
                                   .first = as->first,
                                   .node = as->node,
                                   .as = as,
-                                  .init_arg = init_arg},
+                                  .init_arg = init_arg,
+                                  .quit = quit},
                    err);
 }

@@ -68,8 +68,9 @@ struct crew_pool {
     int members; /* lines of the team: its own workers, then proxies */
     int natives; /* its own workers */
     bool joint;   /* crew_mpi_pool has opened it: with it, that ends */
+    uint32_t serves;             /* another node's pool, of that number; 0: it serves none */
+    int total;                   /* workers of all nodes, by which messages count them */
     struct cw_pool_gangs *gangs; /* see api/gang.h; NULL: there are none here */
-    uint32_t gangs_home;         /* it serves home's pool of that number; 0: it serves none */
     struct cw_home *home; /* the workers of other nodes; NULL: there are none */
     crew_pool_opts opts;
     char name[48];
@@ -79,6 +80,7 @@ struct crew_pool {
     enum cw_pool_state state;
     bool opening;
     crew_error broken; /* code 0: it is not */
+    bool told_broken;  /* to whom it serves */
     struct cw_watch *watch;
     struct cw_respawn respawn;
     int64_t *restarts;
@@ -141,11 +143,11 @@ int cw_pool_accepts(crew_pool *p, crew_error *err);
  * and against the sizes that a macro registered. -1: size unknown. */
 int cw_pool_function(crew_pool *p, cw_fn *fn, ptrdiff_t in_size, ptrdiff_t out_size,
                      ptrdiff_t common_size, cw_fn_name *name, crew_error *err);
-/* A pool that serves another node's: opened as that one's leader says. NULL with the
- * reason. */
+/* A pool that serves another node's: opened as that one's leader says. It is given up when
+ * *quit is not CW_RUN any more. NULL with the reason. */
 struct cw_opening;
 crew_pool *cw_pool_open_guest(struct cw_session *s, const struct cw_opening *as,
-                              const void *init_arg, crew_error *err);
+                              const void *init_arg, const _Atomic uint32_t *quit, crew_error *err);
 /* The one of crew_mpi_pool, in its root. NULL with the reason. */
 crew_pool *cw_pool_open_joint(struct cw_session *s, const crew_pool_opts *opts, crew_error *err);
 /* The statistics of one of this node's workers (by rank), unchecked. */
@@ -186,14 +188,10 @@ int cw_pool_bring(crew_pool *p, int rank, crew_error *err);
 bool cw_pool_init_hangs(crew_pool *p, int rank, double passed);
 /* Ends the member that runs the work with that key. With the lock. */
 void cw_pool_doom(crew_pool *p, int rank, enum cw_reason reason);
-/* Nothing can be run any more: everything ends with this error. With the lock. */
-void cw_pool_break(crew_pool *p, const crew_error *err);
 /* Cancels all that waits. With the lock. */
 void cw_pool_cancel_all(crew_pool *p, int code);
 /* With the lock: no member is left. */
 bool cw_pool_empty(crew_pool *p);
-/* With the lock: no job is on the board or waits, no task has not ended. */
-bool cw_pool_idle(crew_pool *p);
 
 /* ---- failure.c ---- */
 
@@ -236,8 +234,6 @@ void cw_pool_disown(crew_pool *p, const struct cw_origin *from);
 void cw_pool_drain_backlog(crew_pool *p);
 bool cw_pool_has_backlog(const crew_pool *p);
 void cw_pool_restore_hints(crew_pool *p);
-/* A hint, or onto the backlog. With the lock. */
-int cw_pool_queue(crew_pool *p, uint32_t number, int priority, crew_error *err);
 /* Called by the service thread without the lock: ends that somebody wants to
  * hear of. */
 void cw_pool_tend_futures(crew_pool *p);

@@ -72,10 +72,11 @@ static int check(struct cw_process_plan *plan, crew_error *err) {
     return cw_fn_find((cw_fn *)plan->fn, have, &plan->name, err);
 }
 
-static int put_conns(struct cw_share *share, struct cw_proc *proc, const crew_process_opts *o,
-                     crew_error *err) {
+static int put_conns(struct cw_share *share, struct cw_proc *proc,
+                     const struct cw_process_plan *plan, crew_error *err) {
+    const crew_process_opts *o = plan->opts;
     proc->nconns = (uint32_t)o->nconns;
-    if (!o->nconns)
+    if (!o->nconns || plan->away)
         return 0;
     size_t bytes = sizeof *o->conns * (size_t)o->nconns;
     cw_off at = cw_alloc(&share->arena, bytes, &proc->conns, err);
@@ -102,7 +103,8 @@ static void clear(struct cw_proc *proc) {
     atomic_store(&proc->conns, 0);
     atomic_store(&proc->noticed, 0);
     atomic_store(&proc->signals, 0);
-    proc->daemon = proc->itself = proc->alone = proc->away = proc->lost = false;
+    proc->daemon = proc->itself = proc->alone = false;
+    proc->away = proc->lost = proc->sent = false;
     proc->nconns = 0;
     proc->node = 0;
     proc->post = 0;
@@ -118,6 +120,7 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
     proc->daemon = plan->opts->daemon;
     proc->alone = plan->start == CREW_START_FORK;
     proc->away = plan->away;
+    proc->post = plan->away ? cw_process_home_post() : 0;
     proc->node = plan->node;
     proc->depth = plan->session->depth;
     proc->cores = plan->session->cores;
@@ -128,7 +131,7 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
         snprintf(proc->name, sizeof proc->name, "%s", plan->opts->name);
     else
         snprintf(proc->name, sizeof proc->name, "process-%u", head->number);
-    if (put_conns(share, proc, plan->opts, err) < 0)
+    if (put_conns(share, proc, plan, err) < 0)
         return CREW_ENOMEM;
     proc->arg_size = plan->size;
     atomic_store(&proc->maker, plan->self->number + 1);
@@ -141,7 +144,8 @@ static int fill(struct cw_share *share, struct cw_head *head, void *arg, crew_er
 static int copy_arg(const struct cw_process_plan *plan, crew_error *err) {
     cw_arena *arena = &plan->self->share->arena;
     cw_off at = 0;
-    if (plan->size && !plan->away && !(at = cw_alloc(arena, plan->size, &plan->self->hand->block[0], err)))
+    if (plan->size && !plan->away &&
+        !(at = cw_alloc(arena, plan->size, &plan->self->hand->block[0], err)))
         return CREW_ENOMEM;
     if (at)
         memcpy(cw_ptr(arena, at), plan->arg, plan->size);
@@ -205,12 +209,24 @@ static void look_for_ward(struct cw_share *share, struct cw_proc *proc, uint64_t
         cw_object_with(share, CW_PROCESS, cw_proc_place(share, proc), check, declare_dead);
 }
 
-/* What it was given is its own when crew_process_start returns. */
+/* It has ended, and did not take what it was given. */
+static int has_not_taken(const struct cw_proc *proc, crew_error *err) {
+    char how[160], host[64];
+    if (proc->lost)
+        return cw_error_set(err, CREW_EBROKEN, 0, "node %s (%d) was lost before the process had "
+                            "taken its ends of pipes",
+                            cw_process_home_host(proc->node, host, sizeof host), proc->node);
+    cw_failure_of_seat(&proc->seat, atomic_load(&proc->seat.status), how, sizeof how);
+    return cw_error_set(err, CREW_EDIED, 0, "the process was %s; it has not taken its ends of "
+                        "pipes", how);
+}
+
+/* What it was given is its own when crew_process_start returns. (For a node's leader, who
+ * starts it for the manager, the manager waits.) */
 static int await_conns(struct cw_share *share, struct cw_proc *proc, crew_error *err) {
     while (proc->nconns && !atomic_load(&proc->ready)) {
-        if (cw_proc_ended(proc))
-            return cw_error_set(err, CREW_EDIED, 0,
-                                "the process ended before it had taken its ends of pipes");
+        if (cw_proc_ended(proc)) /* perhaps it took them, and has done its work */
+            return atomic_load(&proc->ready) ? 0 : has_not_taken(proc, err);
         if (!cw_futex_wait(&proc->ready, 0, 0.02))
             look_for_ward(share, proc, cw_proc_check(share, proc));
     }
@@ -226,7 +242,7 @@ static int start(const struct cw_process_plan *plan, crew_process p, crew_error 
      * killed, but only after that. */
     if (rc < 0 && cw_birth_turn(&proc->birth, atomic_load(&proc->head.generation), CW_BIRTH_OFF))
         atomic_store(&proc->seat.state, CW_SEAT_ENDED);
-    else
+    else if (!plan->waited_for)
         rc = await_conns(share, proc, err);
     if (rc < 0 && (rc != CREW_EDIED || cw_proc_ended(proc)))
         cw_object_end(share, CW_PROCESS, p.place, p.check);

@@ -39,6 +39,18 @@ static void say_why(const char *name, const struct cw_frame *frame, int rc) {
                 rc);
 }
 
+/* They may be another node's. */
+static bool take_conns(const struct life *life) {
+    struct cw_proc *proc = life->proc;
+    atomic_store(&proc->seat.step, CW_STEP_CONNS);
+    int rc = cw_conns_take(cw_ptr(&life->share->arena, atomic_load(&proc->conns)),
+                           (int)proc->nconns);
+    if (rc < 0)
+        fprintf(stderr, "crew: %s has not got the ends of pipes that it was given: %s\n",
+                proc->name, crew_last_error()->text);
+    return rc == 0;
+}
+
 static void *run(void *arg) {
     struct life *life = arg;
     struct cw_proc *proc = life->proc;
@@ -47,18 +59,21 @@ static void *run(void *arg) {
     crew_fn *fn = (crew_fn *)cw_fn_resolve(proc->fn);
     cw_process_name(proc->name);
     if (!fn) {
+        atomic_store(&proc->seat.step, CW_STEP_FN);
         fprintf(stderr, "crew: %s: its function is not in this program or its libraries\n",
                 proc->name);
         life->code = CW_EXIT_SETUP;
         return NULL;
     }
-    cw_call_set(&frame.call, &(crew_call){.in = cw_ptr(&life->share->arena, atomic_load(&proc->arg)),
-                                          .in_size = proc->arg_size,
-                                          .state = &state,
-                                          .worker = -1,
-                                          .node = proc->node,
-                                          .attempt = 1});
-    cw_conns_take(cw_ptr(&life->share->arena, atomic_load(&proc->conns)), (int)proc->nconns);
+    cw_call_set(&frame.call,
+                &(crew_call){.in = cw_ptr(&life->share->arena, atomic_load(&proc->arg)),
+                             .in_size = proc->arg_size,
+                             .state = &state,
+                             .worker = -1,
+                             .node = proc->node,
+                             .attempt = 1});
+    if (!take_conns(life))
+        return NULL;
     atomic_store(&proc->seat.step, CW_STEP_SETTLED);
     atomic_store(&proc->ready, 1);
     cw_futex_wake(&proc->ready, INT_MAX);

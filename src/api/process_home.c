@@ -5,9 +5,11 @@
 #include "os/descriptor.h"
 #include "os/futex.h"
 
+#include <crew/channel.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,12 +62,17 @@ const char *cw_process_home_host(int node, char *buf, size_t cap) {
     return buf;
 }
 
+cw_off cw_process_home_post(void) {
+    return away.post;
+}
+
 /* ---- starting ---- */
 
 int cw_process_home_check(const struct cw_process_plan *plan, crew_error *err) {
     const crew_process_opts *o = plan->opts;
     const struct cw_launch *launch = cw_launch_here();
-    if (plan->session->depth)
+    /* Without isolation a rank that is not the manager's may be a worker, too. */
+    if (plan->session->depth || (!launch && cw_launch_mpi()))
         return cw_error_set(err, CREW_ENOTSUP, 0,
                             "node is %d: a worker or process starts others on its own node, %d; "
                             "the program itself does on others", o->node, plan->session->node);
@@ -76,9 +83,6 @@ int cw_process_home_check(const struct cw_process_plan *plan, crew_error *err) {
     if (o->node < 0 || o->node >= nodes)
         return cw_error_set(err, CREW_EINVAL, 0, "node is %d: this program runs on nodes 0 to %d",
                             o->node, nodes - 1);
-    if (o->nconns)
-        return cw_error_set(err, CREW_ENOTSUP, 0, "ends of pipes cannot be given to a process on "
-                            "another node (%d): pass them in its argument", o->node);
     if (away.agent->nodes[o->node].lost)
         return cw_error_set(err, CREW_EBROKEN, 0, "node %s (%d) was lost",
                             away.agent->nodes[o->node].host, o->node);
@@ -92,8 +96,8 @@ int cw_process_home_start(const struct cw_process_plan *plan, struct cw_proc *pr
     struct cw_process_errand errand = {.fn = plan->name,
                                        .from_place = plan->parent.place,
                                        .from_check = plan->parent.check,
-                                       .size = plan->size};
-    proc->post = away.post;
+                                       .size = plan->size,
+                                       .conns = (uint64_t)plan->opts->nconns};
     if (d) {
         d->node = plan->node;
         d->p = (crew_process){cw_proc_place(share, proc), cw_proc_check(share, proc)};
@@ -103,6 +107,7 @@ int cw_process_home_start(const struct cw_process_plan *plan, struct cw_proc *pr
                                                         .hi = (int64_t)d->p.check});
         cw_parcel_put(&d->parcel, &errand, sizeof errand);
         cw_parcel_put(&d->parcel, plan->arg, plan->size);
+        cw_parcel_put(&d->parcel, plan->opts->conns, errand.conns * sizeof *plan->opts->conns);
     }
     if (!d || d->parcel.failed) {
         if (d)
@@ -142,7 +147,7 @@ static void send_signal(const struct cw_share *share, const struct cw_proc *proc
 static void send_signals(struct cw_share *share) {
     for (uint32_t i = 0, all = cw_cells(share, CW_PROCESS); i < all; i++) {
         struct cw_proc *proc = cw_proc_at(share, i);
-        if (!cw_head_live(&proc->head) || !proc->away || cw_proc_ended(proc))
+        if (!cw_head_live(&proc->head) || !proc->away || !proc->sent || cw_proc_ended(proc))
             continue;
         uint32_t signals = atomic_exchange(&proc->signals, 0);
         if (signals & CW_PROC_TERM)
@@ -162,6 +167,23 @@ static void tell(struct watch *w) {
         close(w->fd);
     }
     free(w);
+}
+
+/* With the lock: those that nobody can poll any more. */
+static void forget_closed(crew_process p) {
+    for (struct watch **at = &away.watches; *at;) {
+        struct watch *w = *at;
+        struct pollfd reader = {.fd = w->fd};
+        if (w->p.place != p.place || w->p.check != p.check ||
+            (cw_descriptor_is(w->fd, w->id) && poll(&reader, 1, 0) == 0)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        if (cw_descriptor_is(w->fd, w->id))
+            close(w->fd);
+        free(w);
+    }
 }
 
 static void tell_watches(crew_process p) {
@@ -199,6 +221,7 @@ int cw_process_home_watch(struct cw_proc *proc) {
     w->id = cw_descriptor_identify(w->fd);
     w->p = (crew_process){cw_proc_place(share, proc), cw_proc_check(share, proc)};
     pthread_mutex_lock(&away.lock);
+    forget_closed(w->p);
     /* Its end is told with the lock, after it shows here. */
     bool over = cw_proc_ended(proc);
     if (!over) {
@@ -247,6 +270,15 @@ void cw_process_home_lost(int node) {
 
 /* ---- the agent ---- */
 
+static void send_for(struct departure *d) {
+    struct cw_proc *proc = of(cw_share_here(), d->p);
+    bool sent = cw_agent_send(away.agent, d->node, &d->parcel);
+    if (proc && sent)
+        proc->sent = true;
+    else if (proc)
+        finish(proc, d->p, &with_node, true);
+}
+
 static bool depart(void) {
     pthread_mutex_lock(&away.lock);
     struct departure *d = away.first;
@@ -256,9 +288,7 @@ static bool depart(void) {
     bool any = d != NULL;
     while (d) {
         struct departure *next = d->next;
-        struct cw_proc *proc;
-        if (!cw_agent_send(away.agent, d->node, &d->parcel) && (proc = of(cw_share_here(), d->p)))
-            finish(proc, d->p, &with_node, true);
+        send_for(d);
         free(d);
         d = next;
     }
@@ -269,11 +299,12 @@ bool cw_process_home_work(void) {
     struct cw_share *share = cw_share_here();
     struct cw_proc_post *post = share ? cw_ptr(&share->arena, away.post) : NULL;
     bool any = depart();
-    if (!post || !atomic_load_explicit(&post->news, memory_order_relaxed) ||
-        !atomic_exchange(&post->news, 0))
-        return any;
-    send_signals(share);
-    return true;
+    bool news = post && atomic_load_explicit(&post->news, memory_order_relaxed) &&
+                atomic_exchange(&post->news, 0);
+    /* Who found its record among the children may have sent one before it was sent for. */
+    if (share && (any || news))
+        send_signals(share);
+    return any || news;
 }
 
 void cw_process_home_letter(int node, const struct cw_letter *letter, struct cw_reader *rest) {
@@ -286,6 +317,9 @@ void cw_process_home_letter(int node, const struct cw_letter *letter, struct cw_
         atomic_store(&proc->seat.pid, letter->code);
         atomic_store(&proc->seat.state, CW_SEAT_ALIVE);
         cw_futex_wake(&proc->seat.state, INT_MAX);
+    } else if (letter->word == CW_W_TAKEN) {
+        atomic_store(&proc->ready, 1);
+        cw_futex_wake(&proc->ready, INT_MAX);
     } else if (cw_read_into(rest, &end, sizeof end)) {
         finish(proc, p, &end, false);
     }

@@ -31,6 +31,7 @@ struct cw_process_plan {
     cw_fn_name name;
     int start, node;
     bool away; /* on another node */
+    bool waited_for; /* by others, until it has its ends of pipes */
     crew_process parent;
     struct cw_self *self;
 };
@@ -46,6 +47,8 @@ int cw_process_home_begin(struct cw_session *s, struct cw_agent *agent, cw_off w
                           crew_error *err);
 /* Whether there can be one on that node, which is not this one. */
 int cw_process_home_check(const struct cw_process_plan *plan, crew_error *err);
+/* What such a record names from its beginning: signals may come at once. */
+cw_off cw_process_home_post(void);
 /* Has the agent send for it. */
 int cw_process_home_start(const struct cw_process_plan *plan, struct cw_proc *proc,
                           crew_error *err);

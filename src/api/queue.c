@@ -118,9 +118,9 @@ static int get_growing(struct cw_self *self, struct cw_queue *queue, uint64_t ch
         *buf = larger;
         *cap = larger ? *size : 0;
         if (!larger)
-            return cw_error_set(NULL, CREW_ENOMEM, 0,
-                                "no memory for the next message of %zu bytes; it stays in the queue",
-                                *size);
+            return cw_error_set(
+                NULL, CREW_ENOMEM, 0,
+                "no memory for the next message of %zu bytes; it stays in the queue", *size);
     }
 }
 

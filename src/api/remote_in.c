@@ -63,7 +63,8 @@ void cw_in_tray(struct cw_desk *tray) {
         cw_agent_say(cw_remote.agent, clerk->of->node, &letter);
         break;
     case CW_DESK_DONE:
-        answer(clerk, tray);
+        if (clerk->busy) /* else its asker has been told something else */
+            answer(clerk, tray);
         break;
     case CW_DESK_GONE:
         cw_in_drop(clerk);

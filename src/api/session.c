@@ -189,7 +189,7 @@ int cw_session_move(struct cw_session *s, void *memory, uint64_t size, bool lead
         return rc;
     cw_stop_end();
     cw_shm_finish();
-    cw_share_leave();
+    cw_share_leave(false);
     cw_segment_destroy(&s->own);
     s->own = s->root = moved;
     s->bell = (struct cw_bell *)(s->own.base + CW_BELL_AT);
@@ -335,7 +335,8 @@ bool cw_session_served(struct cw_session *s) {
     return serving;
 }
 
-bool cw_session_is_service(struct cw_session *s) {
+/* This is the service thread. */
+static bool is_service(struct cw_session *s) {
     return s->serving && pthread_equal(pthread_self(), s->service);
 }
 
@@ -392,7 +393,7 @@ bool cw_session_claim(crew_pool *p) {
     }
     /* Another thread is at it: it has to be gone when this one returns, too. The
      * thread that the other one may be waiting for does not. */
-    while (!claimed && s && s->leaving && !cw_in_callback && !cw_session_is_service(s))
+    while (!claimed && s && s->leaving && !cw_in_callback && !is_service(s))
         pthread_cond_wait(&visited, &cw_session_lock);
     pthread_mutex_unlock(&cw_session_lock);
     return claimed;
@@ -405,7 +406,7 @@ void cw_session_remove(struct cw_session *s, crew_pool *p) {
             *at = p->next;
             break;
         }
-    while (s->visiting == p && !cw_session_is_service(s))
+    while (s->visiting == p && !is_service(s))
         pthread_cond_wait(&visited, &cw_session_lock);
     pthread_mutex_unlock(&cw_session_lock);
 }
@@ -439,7 +440,7 @@ static int finalize(struct cw_session *s) {
     free_pools(s);
     cw_processes_finish();
     cw_stop_part();
-    cw_launch_end();
+    bool ended = cw_launch_end();
     pthread_mutex_lock(&cw_session_lock);
     bool serving = s->serving;
     pthread_mutex_unlock(&cw_session_lock);
@@ -451,7 +452,7 @@ static int finalize(struct cw_session *s) {
     cw_fork_server_stop();
     cw_stop_end();
     cw_shm_finish();
-    bool used = s->depth == 0 && cw_share_leave();
+    bool used = s->depth == 0 && cw_share_leave(!ended);
     int code = s->stopped ? 85 : 0;
     cw_objects_free(&s->at_init);
     pthread_mutex_lock(&making);

@@ -82,8 +82,6 @@ void cw_session_remove(struct cw_session *s, crew_pool *p);
 void cw_session_left(struct cw_session *s);
 /* There is a service thread. */
 bool cw_session_served(struct cw_session *s);
-/* True on the service thread. */
-bool cw_session_is_service(struct cw_session *s);
 /* Set while this thread runs a callback: what it asks for must not wait for that. */
 extern _Thread_local bool cw_in_callback;
 /* Makes the service thread look at once. */

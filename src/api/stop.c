@@ -122,7 +122,8 @@ int crew_stop_on(int signal) {
                             "are possible", signal, cw_stop_signal_names());
     int rc = cw_stopsig_on(signal);
     if (rc < 0)
-        return cw_error_set(NULL, CREW_EINVAL, -rc, "there can be no handler for signal %d", signal);
+        return cw_error_set(NULL, CREW_EINVAL, -rc, "there can be no handler for signal %d",
+                            signal);
     atomic_store(&stop.idle, false);
     if (s && s->berths)
         cw_berths_stop_on(s->berths, cw_stopsig_set());
@@ -181,7 +182,8 @@ void cw_stop_tended(void) {
         atomic_store(&stop.begun, true);
 }
 
-enum cw_stop_phase cw_stop_phase(struct cw_session *s) {
+/* How far it has come. Any thread, with any lock. */
+static enum cw_stop_phase phase_now(struct cw_session *s) {
     if (is_elsewhere(s))
         return CW_STOP_NOT;
     pthread_mutex_lock(&lock);
@@ -193,7 +195,7 @@ enum cw_stop_phase cw_stop_phase(struct cw_session *s) {
 
 int crew_stopped(void) {
     struct cw_session *s = cw_session_if_any();
-    if (!s || cw_stop_phase(s) == CW_STOP_NOT)
+    if (!s || phase_now(s) == CW_STOP_NOT)
         return 0;
     /* Not before the pools have heard of it, unless somebody has been told already. */
     if (cw_session_served(s) && !atomic_load(&stop.begun) && !atomic_load(&s->stopped))
@@ -249,7 +251,7 @@ int cw_stop_sentence(struct cw_session *s, int64_t done, int64_t of, crew_error 
 }
 
 int cw_stop_accepts(struct cw_session *s, crew_error *err) {
-    enum cw_stop_phase phase = cw_stop_phase(s);
+    enum cw_stop_phase phase = phase_now(s);
     if (phase == CW_STOP_NOT || (phase == CW_STOP_DRAIN && cw_this_member))
         return 0;
     char by[64];
@@ -300,7 +302,7 @@ static void end(crew_pool *p) {
 }
 
 void cw_stop_pool(crew_pool *p) {
-    enum cw_stop_phase phase = cw_stop_phase(p->session);
+    enum cw_stop_phase phase = phase_now(p->session);
     uint32_t was = atomic_load(&p->team->stopping);
     if (phase <= was || p->opening)
         return;

@@ -31,8 +31,6 @@ int cw_stop_heard(struct cw_session *s);
 /* In the manager: another node has had that signal. Any thread. */
 void cw_stop_told(int signal);
 
-/* How far it has come. Any thread, with any lock. */
-enum cw_stop_phase cw_stop_phase(struct cw_session *s);
 /* On the service thread. Returns in how many seconds it wants to be called again. */
 double cw_stop_tend(struct cw_session *s);
 /* The same when all pools have been visited since. */

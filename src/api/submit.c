@@ -98,7 +98,8 @@ void cw_record_free(crew_pool *p, uint32_t number) {
     cw_task_release(&p->maps, p->team, number);
 }
 
-int cw_pool_queue(crew_pool *p, uint32_t number, int priority, crew_error *err) {
+/* A hint, or onto the backlog. With the lock. */
+static int queue_up(crew_pool *p, uint32_t number, int priority, crew_error *err) {
     struct cw_backlog *b = &p->backlog[cw_task_level(priority)];
     if (b->head == b->tail) {
         b->head = b->tail = 0;
@@ -278,7 +279,7 @@ int64_t cw_submit_named(crew_pool *p, const struct cw_submit *w, const crew_subm
         task->attempt = attempt;
         cw_task_queued(task);
         rc = task->ranks ? cw_pool_gang_add(p, (uint32_t)number, o->ranks, err)
-                         : cw_pool_queue(p, (uint32_t)number, o->priority, err);
+                         : queue_up(p, (uint32_t)number, o->priority, err);
         if (rc < 0 && owner)
             (*owner)->live = false;
     } else if (rc == 0) {
@@ -355,7 +356,8 @@ int cw_record_error(crew_pool *p, uint32_t number, crew_error *err) {
     crew_error e;
     if (task->status == CREW_ESTOPPED)
         atomic_store(&p->session->stopped, true);
-    cw_failure_explain(p, task->fn, f && f->code == task->status ? f : &bare, -1, task->retries, &e);
+    cw_failure_explain(p, task->fn, f && f->code == task->status ? f : &bare, -1, task->retries,
+                       &e);
     return cw_error_copy(err, &e);
 }
 
@@ -552,7 +554,7 @@ static void sentence(crew_pool *p, int rank, uint32_t number, bool begun, enum c
         cw_root_restart(&p->maps, task);
         cw_task_move(task, generation, CW_TASK_RUNNING, CW_TASK_QUEUED, 0, NULL);
         crew_error err;
-        if (cw_pool_queue(p, number, task->priority, &err) < 0)
+        if (queue_up(p, number, task->priority, &err) < 0)
             atomic_store(&p->team->hints_lost, 1);
         return;
     }

@@ -1,6 +1,7 @@
 /* The supervisor: the service thread's part of a pool. Deaths, limits, lost
  * nurseries, and everything that waits for room. */
 #include "api/gang.h"
+#include "api/guest.h"
 #include "api/stop.h"
 #include "base/error.h"
 #include "os/clock.h"
@@ -87,6 +88,24 @@ static void wipe_line(crew_pool *p, int rank) {
         cw_free_cell(&p->maps.arena, &line->spare);
 }
 
+/* Nothing can be run any more: everything ends with this error. With the lock. */
+static void break_pool(crew_pool *p, const crew_error *err) {
+    if (p->broken.code)
+        return;
+    p->broken = *err;
+    atomic_store(&p->team->quit, CW_TERMINATE);
+    for (int rank = 0; rank < p->members; rank++) {
+        struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
+        uint32_t state = atomic_load(&seat->state);
+        if (rank < p->natives && (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED))
+            p->ops->kill(p->hands, rank);
+    }
+    cw_pool_cancel_all(p, err->code);
+    cw_pool_gangs_end(p);
+    cw_team_wake_all(&p->maps, p->team);
+    pthread_cond_broadcast(&p->changed);
+}
+
 static void replace(crew_pool *p, int rank, enum cw_life life, bool too_long, int status) {
     struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
     struct cw_line *line = cw_team_line(&p->maps, p->team, rank);
@@ -106,22 +125,23 @@ static void replace(crew_pool *p, int rank, enum cw_life life, bool too_long, in
                      "the pool gave up: worker after worker ended %s; the last, worker %d (pid "
                      "%d), was %s",
                      life == CW_NEVER_READY ? "before it was ready" : "before it did anything",
-                     rank, pid, how);
-        err.worker = rank;
+                     p->team->first + rank, pid, how);
+        err.worker = p->team->first + rank;
+        err.node = p->team->node;
         err.pid = pid;
-        cw_pool_break(p, &err);
+        break_pool(p, &err);
         return;
     }
     p->restarts[rank]++;
     if (cw_pool_bring(p, rank, &err) < 0)
-        cw_pool_break(p, &err);
+        break_pool(p, &err);
 }
 
 /* None has workers any more. */
 static void nodes_lost(crew_pool *p) {
     crew_error err;
     cw_error_set(&err, CREW_EBROKEN, 0, "the pool has lost all nodes with workers of its own");
-    cw_pool_break(p, &err);
+    break_pool(p, &err);
 }
 
 static void member_ended(crew_pool *p, int rank) {
@@ -186,23 +206,6 @@ static void look_at_seats(crew_pool *p) {
         p->recount = false;
 }
 
-void cw_pool_break(crew_pool *p, const crew_error *err) {
-    if (p->broken.code)
-        return;
-    p->broken = *err;
-    atomic_store(&p->team->quit, CW_TERMINATE);
-    for (int rank = 0; rank < p->members; rank++) {
-        struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
-        uint32_t state = atomic_load(&seat->state);
-        if (rank < p->natives && (state == CW_SEAT_ALIVE || state == CW_SEAT_ASKED))
-            p->ops->kill(p->hands, rank);
-    }
-    cw_pool_cancel_all(p, err->code);
-    cw_pool_gangs_end(p);
-    cw_team_wake_all(&p->maps, p->team);
-    pthread_cond_broadcast(&p->changed);
-}
-
 void cw_pool_cancel_all(crew_pool *p, int code) {
     crew_error why = p->broken;
     if (!why.code)
@@ -220,7 +223,7 @@ void cw_pool_cancel_all(crew_pool *p, int code) {
 
 /* Nobody is left to bring members, or to say that they have ended. */
 static void nursery_lost(crew_pool *p, const crew_error *why) {
-    cw_pool_break(p, why);
+    break_pool(p, why);
     p->ops->bury(p->hands);
     for (int rank = 0; rank < p->natives; rank++) {
         struct cw_seat *seat = cw_team_seat(&p->maps, p->team, rank);
@@ -334,7 +337,11 @@ double cw_pool_tend(crew_pool *p) {
     double next = tend_members(p, passed);
     if (p->fd >= 0 && atomic_exchange(&p->team->fd_news, 0))
         cw_pool_signal_fd(p);
+    bool broke = p->broken.code && p->serves && !p->told_broken;
+    p->told_broken = p->told_broken || broke;
     pthread_mutex_unlock(&p->lock);
+    if (broke)
+        cw_guest_broken(p->serves, &p->broken);
     cw_pool_relay_gangs(p);
     cw_pool_tend_futures(p);
     double jobs = cw_pool_tend_jobs(p, passed);

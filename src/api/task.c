@@ -133,7 +133,8 @@ int crew_spawn(crew_call *call, crew_fn *fn, const void *in, size_t size) {
     if (gang_of(frame))
         return refuse(frame, CREW_ENOTSUP, "a task of several ranks cannot spawn tasks");
     if (!frame->job && !frame->task)
-        return refuse(frame, CREW_EINVAL, "only tasks can spawn tasks: not init, fini, or a process");
+        return refuse(frame, CREW_EINVAL,
+                      "only tasks can spawn tasks: not init, fini, or a process");
     crew_error err = {0};
     int rc = cw_child_spawn(frame->member, frame, fn, in, size, &err);
     return rc < 0 ? refuse(frame, rc, "crew_spawn: %.170s", err.text) : 0;

@@ -45,7 +45,8 @@ int crew_cpu_count(void) {
 
 static int look(crew_machine *machine, crew_error *err) {
     if (!machine)
-        return cw_error_set(err, CREW_EINVAL, 0, "machine is NULL: there is no place for the answer");
+        return cw_error_set(err, CREW_EINVAL, 0,
+                            "machine is NULL: there is no place for the answer");
     cw_cpuset mask;
     int rc = cw_affinity_get(&mask);
     if (rc < 0)

@@ -81,7 +81,8 @@ int crew_wait(crew_future **futures, size_t n, int until, double timeout) {
     if (until < CREW_WAIT_ALL || until > CREW_WAIT_FIRST_ERROR || n > INT_MAX)
         return cw_error_set(NULL, CREW_EINVAL, 0, "until is %d, there are %zu futures", until, n);
     bool failed = false;
-    if (cw_in_callback && timeout != 0 && !enough(count_done(futures, n, &failed), n, until, failed))
+    if (cw_in_callback && timeout != 0 &&
+        !enough(count_done(futures, n, &failed), n, until, failed))
         return cw_may_wait("crew_wait", NULL);
     struct cw_deadline d = cw_deadline_in(timeout);
     if (until == CREW_WAIT_ALL)

@@ -34,7 +34,10 @@ enum cw_step {
     CW_STEP_BOARD,   /* finding the board */
     CW_STEP_OBJECTS, /* joining those who share objects */
     CW_STEP_THREAD,  /* making the thread for tasks */
-    CW_STEP_MEMBER   /* becoming a member */
+    CW_STEP_MEMBER,  /* becoming a member */
+    CW_STEP_NODE,    /* being started for another node */
+    CW_STEP_FN,      /* finding its function */
+    CW_STEP_CONNS    /* taking the ends of pipes that it was given */
 };
 
 struct cw_seat {

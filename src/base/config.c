@@ -131,7 +131,7 @@ static const struct row rows[] = {
      .meaning = "Under MPI: what the shared memory of a node's ranks is. memfd: of its lowest rank, "
                 "opened by the others in /proc. window: of MPI (MPI_Win_allocate_shared), no larger "
                 "than what /dev/shm has free; workers are then forked from ranks that have started "
-                "MPI, and CREW_START_SPAWN is refused. The same in all ranks."},
+                "MPI, and CREW_START=spawn is refused. The same in all ranks."},
     {"CREW_ONE_SIDED", WORDS(one_sided_words), .offset = FIELD(one_sided), .standard = "auto",
      .meaning = "Under MPI, several nodes: elements of PARTITIONED arrays on other nodes are read by "
                 "MPI_Rget out of a window over the shared memory. off: by messages. auto: by "

@@ -23,9 +23,17 @@ enum { PIECE = 16 << 20, CW_W_PIECE = CW_W_WORDS };
  * belongs to a conversation, and how long it sleeps then: first, and at most. */
 enum { EAGER_NS = 30000, TALK_NS = 100000, NAP_NS = 20000, NAP_MOST_NS = 15000000 };
 
+void cw_agent_watch(struct cw_agent *a, int node) {
+    struct cw_agent_node *n = &a->nodes[node];
+    if (!n->watched)
+        n->heard_ns = n->said_ns = cw_now_ns();
+    n->watched = true;
+}
+
 /* ---- sending ---- */
 
 static bool hand_over(struct cw_agent *a, int node, void *data, size_t size) {
+    cw_agent_watch(a, node);
     a->nodes[node].said_ns = cw_now_ns();
     return a->mpi->send(node, data, size) == 0;
 }
@@ -72,8 +80,11 @@ void cw_agent_talks(struct cw_agent *a) {
 
 void cw_agent_abandon(struct cw_agent *a, int node) {
     struct cw_agent_node *n = &a->nodes[node];
+    n->dead = n->dead || a->place.node == 0;
     if (n->lost)
         return;
+    if (a->place.node == 0 && !a->mpi->broken(node)) /* it may be only that it was away */
+        cw_agent_say(a, node, &(struct cw_letter){.word = CW_W_LOST, .lo = node});
     n->lost = true;
     a->mpi->abandon(node);
     free(n->pieces);
@@ -130,6 +141,7 @@ static bool receive_all(struct cw_agent *a) {
         if (size >= sizeof(struct cw_letter))
             memcpy(&word, data, sizeof word);
         any = any || !cw_word_only_tells(word);
+        cw_agent_watch(a, node);
         a->nodes[node].heard_ns = cw_now_ns();
         if (a->nodes[node].lost)
             ; /* it has come back: what it knows is stale */
@@ -144,18 +156,20 @@ static bool receive_all(struct cw_agent *a) {
 
 /* ---- who is still there ---- */
 
-/* Home looks after all guests, guests after home. */
+/* Home looks after all guests and guests after home; guests after those of the others that they
+ * have to do with, for the way between the two alone may be cut, which home does not see. */
 static bool concerns(const struct cw_agent *a, int node) {
-    return node != a->place.node && (a->place.node == 0 || node == 0);
+    return a->place.node == 0 || node == 0 || a->nodes[node].watched;
 }
 
 static void look_after(struct cw_agent *a) {
     int64_t now = cw_now_ns(), limit = (int64_t)(a->timeout * 1e9);
-    bool may_be_silent = a->place.node != 0 && a->cards[a->nodes[0].leader].driven;
+    bool home_may_be_silent = a->place.node != 0 && a->cards[a->nodes[0].leader].driven;
     for (int node = 0; node < a->place.nodes; node++) {
         struct cw_agent_node *n = &a->nodes[node];
         if (node == a->place.node || n->lost)
             continue;
+        bool may_be_silent = node == 0 && home_may_be_silent;
         if (a->mpi->broken(node)) /* what waits for one of the other guests, too, hears of it */
             cw_agent_abandon(a, node);
         else if (!concerns(a, node))
@@ -165,6 +179,12 @@ static void look_after(struct cw_agent *a) {
         else if (now - n->said_ns > limit / 5)
             cw_agent_say(a, node, &(struct cw_letter){.word = CW_W_BEAT});
     }
+}
+
+void cw_agent_beat(struct cw_agent *a) {
+    for (int node = 0; node < a->place.nodes; node++)
+        if (node != a->place.node && !a->nodes[node].lost && concerns(a, node))
+            cw_agent_say(a, node, &(struct cw_letter){.word = CW_W_BEAT});
 }
 
 /* Who was away for long itself (stopped, as whole jobs are by some batch systems) has not heard
@@ -210,11 +230,12 @@ static int exchange_cards(struct cw_agent *a, crew_error *err) {
         memcpy(&a->cards[rank], fronts + (size_t)rank * CW_CARD_FRONT, CW_CARD_FRONT);
     free(fronts);
     for (int rank = 0; rc == 0 && rank < size; rank++)
-        rc = cw_card_front_fits(&a->cards[0], 0, &a->cards[rank], rank, err);
+        rc = cw_card_front_fits(&a->cards[0], a->root, &a->cards[rank], cw_agent_told_rank(a, rank),
+                                err);
     if (rc == 0)
         rc = a->mpi->exchange(&a->card, sizeof a->card, a->cards, err);
     for (int rank = 0; rc == 0 && rank < size; rank++)
-        rc = cw_card_fits(&a->cards[0], 0, &a->cards[rank], rank, err);
+        rc = cw_card_fits(&a->cards[0], a->root, &a->cards[rank], cw_agent_told_rank(a, rank), err);
     return rc;
 }
 
@@ -249,7 +270,7 @@ static int know_all(struct cw_agent *a, crew_error *err) {
 static void introduce(struct cw_agent *a) {
     crew_error why;
     if (a->introduce(a->introduce_ctx, &a->place, &a->card, &why) < 0)
-        snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
+        cw_card_trouble(&a->card, &why);
 }
 
 /* So many leaders are all connected with each other, no more. */
@@ -287,19 +308,22 @@ static void expose(struct cw_agent *a) {
 
 static int finish_start(struct cw_agent *a, crew_error *err) {
     crew_error why;
-    if (a->card.window) {
-        a->windowed = true;
+    int rc = 0;
+    a->acquainted = true;
+    if (a->joint) {
+        introduce(a);
+        rc = exchange_cards(a, err);
+    } else if (a->card.window) {
         size_t size = (size_t)a->cards[a->nodes[a->place.node].leader].window;
         if (a->mpi->window(size, &a->window, &why) < 0)
-            snprintf(a->card.trouble, sizeof a->card.trouble, "%.191s", why.text);
+            cw_card_trouble(&a->card, &why);
         else
             introduce(a);
-        int rc = exchange_cards(a, err);
-        if (rc < 0)
-            return rc;
+        rc = exchange_cards(a, err);
     }
-    expose(a);
-    return 0;
+    if (rc == 0)
+        expose(a);
+    return rc;
 }
 
 static int start(struct cw_agent *a, crew_error *err) {
@@ -445,14 +469,14 @@ static void *run(void *arg) {
 
 /* ---- from other threads ---- */
 
-static void prepare(struct cw_agent *a) {
-    pthread_condattr_t monotonic;
+static void prepare(struct cw_agent *a, const struct cw_agent_rank *rank) {
+    *a = (struct cw_agent){.card = *rank->card,
+                           .timeout = rank->timeout,
+                           .introduce = rank->introduce,
+                           .introduce_ctx = rank->ctx};
     a->word = &a->own_word;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cw_clocked_init(&a->changed);
 }
 
 static int await_begin(struct cw_agent *a, crew_error *err) {
@@ -462,34 +486,28 @@ static int await_begin(struct cw_agent *a, crew_error *err) {
     return a->outcome.code;
 }
 
-int cw_agent_join(struct cw_agent *a, const struct cw_launcher *launcher, const char *module,
-                  const struct cw_card *card, double timeout, cw_agent_introduce *introduce,
-                  void *ctx, crew_error *err) {
-    *a = (struct cw_agent){
-        .launcher = launcher, .module = module, .timeout = timeout, .card = *card,
-        .introduce = introduce, .introduce_ctx = ctx};
-    prepare(a);
+int cw_agent_join(struct cw_agent *a, const struct cw_agent_rank *rank,
+                  const struct cw_launcher *launcher, const char *module, crew_error *err) {
+    prepare(a, rank);
+    a->launcher = launcher;
+    a->module = module;
     int rc = pthread_create(&a->agent, NULL, run, a);
     if (rc)
         return cw_error_set(err, CREW_EAGAIN, rc, "the thread that speaks MPI could not be started");
     return await_begin(a, err);
 }
 
-int cw_agent_join_program(struct cw_agent *a, const struct cw_mpi *mpi,
-                          const struct cw_mpi_joint *joint, bool threads,
-                          const struct cw_card *card, double timeout, void (*at_finalize)(void),
-                          cw_agent_introduce *introduce, void *ctx, crew_error *err) {
-    *a = (struct cw_agent){.mpi = mpi,
-                           .joint = joint,
-                           .timeout = timeout,
-                           .card = *card,
-                           .driver = pthread_self(),
-                           .at_finalize = at_finalize,
-                           .introduce = introduce,
-                           .introduce_ctx = ctx};
-    prepare(a);
+int cw_agent_join_program(struct cw_agent *a, const struct cw_agent_rank *rank,
+                          const struct cw_mpi *mpi, const struct cw_mpi_joint *joint,
+                          crew_error *err) {
+    prepare(a, rank);
+    a->mpi = mpi;
+    a->joint = joint;
+    a->root = joint->root;
+    a->driver = pthread_self();
+    a->at_finalize = rank->at_finalize;
     /* If no thread can be had, it goes without, too. */
-    if (!threads || pthread_create(&a->agent, NULL, run, a) != 0) {
+    if (!rank->threads || pthread_create(&a->agent, NULL, run, a) != 0) {
         a->driven = true;
         a->card.driven = 1;
         begin(a);

@@ -31,8 +31,11 @@ struct cw_agent_node {
     int ranks;
     int first;  /* in `order` below */
     char host[64];
-    bool lost;
+    /* The agent's thread says so, any may look. */
+    _Atomic bool lost; /* to this node */
+    _Atomic bool dead; /* to all: home says so */
     /* the agent's */
+    bool watched; /* see cw_agent_watch */
     int64_t heard_ns, said_ns;
     char *pieces; /* of a message that comes in parts */
     size_t have, want;
@@ -52,9 +55,9 @@ struct cw_agent_ops {
 };
 
 /* Fills in what of the card depends on the place, on the agent's thread. What it fails
- * with is told to all. If it then says `window`, and all others do, it is called once more
- * when there is one, in cw_agent.window (or this is its node's one rank), and the cards are
- * exchanged again. */
+ * with is told to all. It is called once more, `acquainted`, and the cards are exchanged
+ * again, in two cases: MPI is the program's, or all said `window`, of which there is one by then,
+ * in cw_agent.window (or this is its node's one rank). */
 typedef int cw_agent_introduce(void *ctx, const struct cw_mpi_place *place, struct cw_card *card,
                                crew_error *err);
 
@@ -63,6 +66,7 @@ struct cw_agent {
     const struct cw_launcher *launcher;
     const char *module;
     const struct cw_mpi_joint *joint; /* MPI is the program's; else NULL */
+    int root;                         /* who is rank 0 here, of that; else 0 */
     bool driven;                      /* there is no thread ... */
     pthread_t driver;                 /* ... but this one */
     double timeout; /* of silence, after which a node is lost */
@@ -73,6 +77,7 @@ struct cw_agent {
     /* written when the agent has started MPI */
     const struct cw_mpi *mpi;
     struct cw_mpi_place place;
+    bool acquainted;             /* the cards are there */
     struct cw_card *cards;       /* by rank */
     int *order;                  /* ranks, node by node, each node's by node_rank */
     struct cw_agent_node *nodes;
@@ -81,7 +86,6 @@ struct cw_agent {
     bool reaches;          /* ... and they can: cw_mpi.fetch */
     crew_error unreached; /* why not; code 0: nobody tried */
     void *window;  /* what the node's ranks share, of MPI's; NULL: nothing */
-    bool windowed; /* that was asked for: `introduce` is called for the second time */
     bool running;
     /* given by cw_agent_serve, before which no letter is read */
     const struct cw_agent_ops *ops;
@@ -102,17 +106,26 @@ struct cw_agent {
     _Atomic uint32_t own_word;
 };
 
+/* Who joins; copied. */
+struct cw_agent_rank {
+    const struct cw_card *card;
+    double timeout;                /* of silence, after which a node is lost */
+    cw_agent_introduce *introduce; /* NULL: it does not come to that */
+    void *ctx;
+    /* where MPI is the program's */
+    bool threads;              /* it bears one of ours */
+    void (*at_finalize)(void); /* the program ends it; NULL: nobody asks */
+};
+
 /* Starts the agent, MPI and all. Collective: returns when all ranks have come, with the
  * place and the cards filled in. launcher, module: until the agent has ended. */
-int cw_agent_join(struct cw_agent *a, const struct cw_launcher *launcher, const char *module,
-                  const struct cw_card *card, double timeout, cw_agent_introduce *introduce,
-                  void *ctx, crew_error *err);
+int cw_agent_join(struct cw_agent *a, const struct cw_agent_rank *rank,
+                  const struct cw_launcher *launcher, const char *module, crew_error *err);
 /* The same over a communicator of a program that has MPI for itself, with the module that
- * it is linked with. threads: MPI bears one of ours. joint: until this has returned. */
-int cw_agent_join_program(struct cw_agent *a, const struct cw_mpi *mpi,
-                          const struct cw_mpi_joint *joint, bool threads,
-                          const struct cw_card *card, double timeout, void (*at_finalize)(void),
-                          cw_agent_introduce *introduce, void *ctx, crew_error *err);
+ * it is linked with. joint: until this has returned. */
+int cw_agent_join_program(struct cw_agent *a, const struct cw_agent_rank *rank,
+                          const struct cw_mpi *mpi, const struct cw_mpi_joint *joint,
+                          crew_error *err);
 /* Where there is no thread, by who joined: one look at everything. True: something was
  * done. And the same until `over`, asleep in between. */
 bool cw_agent_turn(struct cw_agent *a);
@@ -134,6 +147,12 @@ bool cw_agent_say(struct cw_agent *a, int node, const struct cw_letter *letter);
 /* On the agent's thread: what was sent or has come belongs to a conversation, in which a
  * thread waits for each word. The agent expects the next without sleeping, for a moment. */
 void cw_agent_talks(struct cw_agent *a);
+/* On the agent's thread: from now on that node is lost if it is silent for too long, to this one
+ * alone unless home has to say the same. Nodes that send each other letters are watched from the
+ * first one on; home and guests always. */
+void cw_agent_watch(struct cw_agent *a, int node);
+/* On the agent's thread, in the middle of what takes long: it is still there. */
+void cw_agent_beat(struct cw_agent *a);
 /* On the agent's thread: that node is given up. */
 void cw_agent_abandon(struct cw_agent *a, int node);
 
@@ -143,6 +162,11 @@ static inline bool cw_agent_whole(const struct cw_agent *a) {
         if (a->nodes[node].lost)
             return false;
     return true;
+}
+
+/* As the program's communicator numbers that rank, for what people read. */
+static inline int cw_agent_told_rank(const struct cw_agent *a, int rank) {
+    return rank == 0 ? a->root : rank <= a->root ? rank - 1 : rank;
 }
 
 static inline bool cw_agent_leads(const struct cw_agent *a) {

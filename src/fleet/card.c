@@ -20,6 +20,11 @@ void cw_card_begin(struct cw_card *card, const char *version, const char *host) 
     snprintf(card->host, sizeof card->host, "%s", host);
 }
 
+void cw_card_trouble(struct cw_card *card, const crew_error *why) {
+    snprintf(card->trouble, sizeof card->trouble, "%.187s", why->text);
+    card->trouble_code = why->code;
+}
+
 static const char *endian(const struct cw_card *card) {
     return card->endian ? "little-endian" : "big-endian";
 }
@@ -43,7 +48,10 @@ int cw_card_front_fits(const struct cw_card *a, int rank_a, const struct cw_card
                             rank_a, rank_b);
     const struct cw_card *ill = a->trouble[0] ? a : b;
     if (ill->trouble[0])
-        return cw_error_set(err, CREW_EBROKEN, 0, "rank %d (node %.60s): %.180s",
+        return cw_error_set(err,
+                            ill->trouble_code && a->endian == b->endian ? ill->trouble_code
+                                                                        : CREW_EBROKEN,
+                            0, "rank %d (node %.60s): %.180s",
                             ill == a ? rank_a : rank_b, ill->host, ill->trouble);
     if (a->pointer != b->pointer || a->endian != b->endian)
         return cw_error_set(err, CREW_EMISMATCH, 0,

@@ -1,6 +1,6 @@
 /* fleet/card.h - what every rank tells all others before anything else.
  *
- * Pure: filling one in is the caller's (api/fleet.c), comparing two is here. */
+ * Pure: filling one in is the caller's (api/launch.c), comparing two is here. */
 #ifndef CW_FLEET_CARD_H
 #define CW_FLEET_CARD_H
 
@@ -16,7 +16,8 @@ struct cw_card {
     unsigned char endian;     /* first byte of the number 1 in 16 bits: 1 little, 0 big */
     char version[22];         /* of the library */
     char host[64];
-    char trouble[192];        /* why this rank cannot take part; empty: it can */
+    char trouble[188];        /* why this rank cannot take part; empty: it can */
+    int32_t trouble_code;     /* CREW_E...; 0: CREW_EBROKEN */
     /* The rest is of one version. */
     uint64_t layout;          /* of what lies in segments and travels: see team/head.c */
     uint64_t program;         /* the identity of the program's own object */
@@ -39,6 +40,7 @@ enum { CW_CARD_FRONT = 288 };
 
 /* The fixed part. The rest of *card is zeroed. */
 void cw_card_begin(struct cw_card *card, const char *version, const char *host);
+void cw_card_trouble(struct cw_card *card, const crew_error *why);
 /* Whether two ranks can understand each other, by the first parts of their cards alone. */
 int cw_card_front_fits(const struct cw_card *ours, int our_rank, const struct cw_card *theirs,
                        int their_rank, crew_error *err);

@@ -24,9 +24,11 @@ enum cw_word {
     CW_W_STOP,  /* nothing above lo of that job starts; code not 0: not at all, and what runs ends */
     CW_W_TASK,  /* cw_chore, its item, its common argument */
     CW_W_DROP,  /* nobody wants that task any more */
+    CW_W_RECALL, /* if that task has not begun it is not to; code 1: if it has, nobody wants it */
     CW_W_COUNT, /* how much have your workers done? */
     CW_W_PLAN,  /* where would so many workers be? cw_opening */
-    CW_W_START, /* a process, whose handle at home is (lo, hi): cw_process_errand, its argument */
+    CW_W_START, /* a process, whose handle at home is (lo, hi): cw_process_errand, its argument,
+                 * its ends of pipes */
     CW_W_SIGNAL, /* code: for that process */
     CW_W_GANG_CALL,    /* proxy: the worker, of that node; turn: its muster's. It is to come */
     CW_W_GANG_DISMISS, /* the same, and it need not */
@@ -36,7 +38,8 @@ enum cw_word {
     CW_W_MUSTER, /* the program is about to end: are all your ranks still there? */
     CW_W_BYE,   /* the program ends; code 1: without some of its nodes or ranks */
     /* from guests */
-    CW_W_HELLO,      /* lo: workers it has if nobody says how many */
+    CW_W_HELLO,      /* lo: workers it has if nobody says how many; code: it can have none, and
+                      * crew_error; later, lo -1: it can have none any more */
     CW_W_OPENED,     /* crew_error, whose code is the letter's; if that is 0, cw_place of each worker */
     CW_W_RANGE_PART, /* what is finished of [lo, hi) and not told yet: cw_tally, marks (if not all
                       * are done), results */
@@ -44,11 +47,13 @@ enum cw_word {
     CW_W_RANGE_CUT,  /* that range ends at lo now, which was hi */
     CW_W_TASK_OVER,  /* code, lo: ns from its arrival; cw_failure if code is not 0, then the result */
     CW_W_TASK_BACK,  /* it waits for a worker, and may as well do so elsewhere */
+    CW_W_TASK_KEPT,  /* it was recalled, and has begun */
     CW_W_GANG_HERE,  /* proxy, turn: that worker is there */
     CW_W_GANG_OVER,  /* its part has ended: code; cw_failure if it is not 0; the result, of place 0 */
     CW_W_COUNTED,    /* a cw_count for each worker */
     CW_W_PLANNED,    /* a cw_place for each; crew_error if its code, the letter's, is not 0 */
     CW_W_STARTED,    /* code: the pid of that process */
+    CW_W_TAKEN,      /* the ends of pipes that it was given are its own */
     CW_W_ENDED,      /* it has: cw_process_end */
     CW_W_BROKEN,     /* the pool cannot go on there: crew_error */
     CW_W_CLOSED,
@@ -73,7 +78,7 @@ enum cw_word {
     CW_W_ARRAY_GONE_BACK, /* it is forgotten here; code 1: its memory is free */
     CW_W_NUDGE,        /* that node is being read: look often */
     /* from both */
-    CW_W_LOST, /* from home: node lo is lost */
+    CW_W_LOST, /* from home: node lo is lost; also to that node itself, if it can hear */
     CW_W_BEAT, /* still here */
     CW_W_WORDS
 };
@@ -128,7 +133,7 @@ struct cw_chore {
 /* A process: see struct cw_proc. */
 struct cw_process_errand {
     cw_fn_name fn;
-    uint64_t from_place, from_check, size;
+    uint64_t from_place, from_check, size, conns;
     char name[48];
 };
 

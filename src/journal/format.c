@@ -63,7 +63,8 @@ static bool all_zero(const unsigned char *bytes, size_t n) {
 static enum cw_journal_state judge_zeros(const struct cw_journal_file *file) {
     unsigned char bytes[4096];
     ptrdiff_t n;
-    for (uint64_t at = 0; (n = file->read(file->ctx, at, bytes, sizeof bytes)) > 0; at += (uint64_t)n)
+    for (uint64_t at = 0; (n = file->read(file->ctx, at, bytes, sizeof bytes)) > 0;
+         at += (uint64_t)n)
         if (!all_zero(bytes, (size_t)n))
             return CW_JOURNAL_ALIEN; /* it is somebody's, or all that is left of a journal */
     return n < 0 ? CW_JOURNAL_UNREADABLE : CW_JOURNAL_EMPTY;

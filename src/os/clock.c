@@ -70,3 +70,17 @@ double cw_deadline_slice(const struct cw_deadline *d) {
         return -1;
     return (double)(d->left_ns < SLICE_NS ? d->left_ns : SLICE_NS) / NS;
 }
+
+void cw_clocked_init(pthread_cond_t *cond) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+bool cw_clocked_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ns) {
+    int64_t at = cw_now_ns() + ns;
+    const struct timespec until = {at / 1000000000, at % 1000000000};
+    return pthread_cond_timedwait(cond, lock, &until) == 0;
+}

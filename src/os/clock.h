@@ -2,6 +2,7 @@
 #ifndef CW_OS_CLOCK_H
 #define CW_OS_CLOCK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,5 +32,10 @@ struct cw_deadline cw_deadline_in(double seconds);
 bool cw_deadline_over(struct cw_deadline *d);
 /* How long to sleep before looking again: at most a second; negative: no limit. */
 double cw_deadline_slice(const struct cw_deadline *d);
+
+/* A condition whose waits are by the clock that nobody sets. */
+void cw_clocked_init(pthread_cond_t *cond);
+/* Sleeps until it is signalled, for so many ns at most. False: they are over. */
+bool cw_clocked_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ns);
 
 #endif

@@ -223,12 +223,14 @@ int cw_segment_in_shm(uint64_t want, uint64_t *size, crew_error *err) {
     *size = bounded_size(want, &by);
     if (!want && *size > available / 4 * 3)
         *size = available / 4 * 3 / (64 * KIB) * (64 * KIB);
-    if (*size + 2 * page_size() <= available && *size >= LEAST_IN_SHM)
+    if (*size < LEAST_IN_SHM)
+        *size = LEAST_IN_SHM;
+    if (*size + 2 * page_size() <= available)
         return cw_error_clear(err);
     return cw_error_set(err, CREW_ENOMEM, 0,
-                        "CREW_SEGMENT=window: the shared memory of a node is to have %s, and /dev/shm "
-                        "has %s free: make that larger, set CREW_SEGMENT_SIZE (16M and more), or "
-                        "CREW_SEGMENT=memfd, which needs no /dev/shm",
+                        "CREW_SEGMENT=window: a node's shared memory is to have %s, and /dev/shm has "
+                        "%s free: make that larger, set CREW_SEGMENT_SIZE (16M and more), or unset "
+                        "CREW_SEGMENT",
                         cw_size_text(*size, wanted), cw_size_text(available, there));
 }
 

@@ -40,7 +40,8 @@ static void owner_of(char *path, const struct cw_shm_owner *owner) {
     snprintf(path, PATH, FOLDER "/" OWNER "%ju-%d", (uintmax_t)owner->inode, (int)owner->pid);
 }
 
-int cw_shm_check_name(const char *name, crew_error *err) {
+/* CREW_EINVAL with the reason if it is no name. */
+static int check_name(const char *name, crew_error *err) {
     if (!name || !*name)
         return cw_error_set(err, CREW_EINVAL, 0, "the name of shared memory is %s",
                             name ? "empty" : "NULL");
@@ -58,7 +59,8 @@ int cw_shm_check_name(const char *name, crew_error *err) {
 /* ---- programs that own some ---- */
 
 static int open_locked(const char *path, int flags) {
-    int fd = cw_descriptor_above_standard(open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600));
+    int fd =
+        cw_descriptor_above_standard(open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600));
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
         return fd;
     int sys = errno;
@@ -198,7 +200,7 @@ static int give_name_and_owner(int fd, const char *name, const struct cw_shm_own
 int cw_shm_make(const char *name, size_t size, const struct cw_shm_owner *owner, crew_error *err) {
     char path[PATH];
     struct stat st;
-    int rc = cw_shm_check_name(name, err);
+    int rc = check_name(name, err);
     if (rc < 0)
         return rc;
     path_of(path, name);
@@ -217,7 +219,7 @@ int cw_shm_make(const char *name, size_t size, const struct cw_shm_owner *owner,
 int cw_shm_find(const char *name, size_t *size, crew_error *err) {
     char path[PATH];
     struct stat st;
-    int rc = cw_shm_check_name(name, err);
+    int rc = check_name(name, err);
     if (rc < 0)
         return rc;
     path_of(path, name);
@@ -237,7 +239,7 @@ int cw_shm_find(const char *name, size_t *size, crew_error *err) {
 int cw_shm_unlink(const char *name, ino_t inode, crew_error *err) {
     char path[PATH], note[PATH];
     struct stat st;
-    int rc = cw_shm_check_name(name, err);
+    int rc = check_name(name, err);
     if (rc < 0)
         return rc;
     path_of(path, name);

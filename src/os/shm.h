@@ -17,9 +17,6 @@
 
 enum { CW_SHM_NAME = 200 }; /* the most bytes of a name */
 
-/* CREW_EINVAL with the reason if it is no name. */
-int cw_shm_check_name(const char *name, crew_error *err);
-
 /* A program, as its processes know it. */
 struct cw_shm_owner {
     pid_t pid;

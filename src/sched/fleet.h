@@ -7,14 +7,9 @@
  * is done. They report what they have finished, when a lease is over and now and then
  * before (cw_fleet_report_ns).
  *
- * Two interfaces lie on each other:
- *
- *   the policy    answers "how many items next, for this node" and "who is to give some
- *                 back, and how many". It keeps sums and no ranges. For a home agent,
- *                 which claims from the board and lets the marks there be the truth.
- *   the machine   (struct cw_fleet, below) keeps the ranges too: events in, actions
- *                 out. It asks the policy for every number. Simulated runs and inner
- *                 nodes of a tree, whose work comes in ranges, are machines.
+ * This is policy alone: how many items the next lease of a node has, and who is to give some
+ * back, and how many. It keeps sums and no ranges. It is for who claims from a board and lets
+ * the marks there be the truth (api/home.h).
  *
  * How much a lease is:
  *
@@ -45,15 +40,12 @@
 
 enum {
     /* Leases a node may have at once, by default: it has two, and a long item holds open
-     * each that it is in. More for nodes that are leaders of others: more long items. */
+     * each that it is in. */
     CW_LEASE_SLOTS = 4,
-    CW_LEASE_SLOTS_INNER = 16,
     CW_LEASE_MOST_NS = 25000000, /* no lease is to last longer */
     CW_LEASE_GROWTH = 4,
     CW_FLEET_MESSAGE_NS = 600 /* what a message costs who sends it and who gets it */
 };
-
-/* ---- the policy ---------------------------------------------------------- */
 
 /* A node, as home knows it. Zeros: not ready. The caller reads; the functions write. */
 struct cw_fleet_node {
@@ -92,9 +84,6 @@ void cw_fleet_node_ready(struct cw_fleet_sums *all, struct cw_fleet_node *node, 
 /* It is lost: leaves the sums, if it was in them. What it had not finished is for the caller to
  * give out again; how much that is, is returned. */
 int64_t cw_fleet_node_lost(struct cw_fleet_sums *all, struct cw_fleet_node *node);
-/* Workers were added or have died for good: as it goes on. */
-void cw_fleet_node_workers(struct cw_fleet_sums *all, struct cw_fleet_node *node, bool home,
-                           int workers);
 
 /* How many items the node's next lease has, when `left` wait at the cursor (together
  * with ranges that came back). 0: none now. Never more than left. Asked again after
@@ -145,119 +134,5 @@ void cw_lease_returned(struct cw_fleet_sums *all, struct cw_fleet_node *node, in
 /* How often a node that works reports what it has finished, if anything, without being
  * at the end of a lease: so that home learns of idle workers, and messages cost little. */
 int64_t cw_fleet_report_ns(const struct cw_fleet_sums *all);
-
-/* ---- the machine --------------------------------------------------------- */
-
-/* Events change the state; then cw_fleet_next gives what is to be done, one action after
- * the other, until there is none. `now` never falls.
- *
- *   init ──add──> ready, done, returned, lost, home …  ──close and all finished──> FINISH
- *
- * Ranges have a tag, a number of the caller's that goes with every part of them: an inner
- * node of a tree gives each lease of its parent a tag of its own. Parts of the map are
- * leased from the lowest index on.
- *
- * Invariant: each item that was added is in exactly one of: waiting, one lease, home,
- * finished, dropped, surrendered. */
-
-enum cw_fleet_do {
-    CW_FLEET_LEASE, /* send [lo, hi) to the node, as its lease `slot` */
-    CW_FLEET_ASK,   /* ask the node for what it has not begun of [lo, hi), the end of its lease
-                     * `slot`; it answers with where the lease ends now, always */
-    CW_FLEET_STOP,  /* tell the node to begin nothing from lo on; what it therefore does not
-                     * run counts as finished */
-    CW_FLEET_HOME,  /* something is waiting again: home's idle workers may take it */
-    CW_FLEET_DROP,  /* [lo, hi) is not run any more: it was waiting, and lies behind the stop */
-    CW_FLEET_FINISH /* all is finished or dropped; comes once */
-};
-
-struct cw_fleet_action {
-    enum cw_fleet_do what;
-    int node, slot, tag;
-    int64_t lo, hi;
-};
-
-struct cw_range {
-    int64_t lo, hi;
-    int tag;
-};
-
-struct cw_lease {
-    int64_t lo, hi;
-    int64_t left;     /* of these not finished; 0 and nothing asked: the slot is free */
-    int64_t asked_lo; /* where the end that was asked for began */
-    uint64_t turn;    /* of a node's leases the one with the highest is the newest */
-    int tag;
-    bool asked; /* an answer is due */
-    bool bare;  /* all that it had not begun was given back */
-};
-
-/* What of [from, to) is not known to be finished: the first such run, or false. Asked
- * when a node was lost (the marks, on the board). */
-typedef bool cw_fleet_gap(void *marks, int64_t from, int64_t to, int64_t *lo, int64_t *hi);
-
-struct cw_fleet {
-    struct cw_fleet_sums all;
-    int count;                   /* of nodes, home included */
-    struct cw_fleet_node *nodes; /* [count]; 0 is home */
-    struct cw_lease *leases;     /* [count][all.slots] */
-    struct cw_range *waiting;    /* a heap: the lowest first */
-    int waiting_count, waiting_cap;
-    struct cw_fleet_action *actions;                 /* a ring */
-    unsigned actions_at, actions_count, actions_cap; /* cap: a power of two */
-    cw_fleet_gap *gap;
-    void *marks;
-    int64_t left; /* in `waiting` */
-    int64_t home; /* taken by home's workers, not finished */
-    int home_idle;
-    int64_t stop;           /* what lies from here on is not started any more */
-    int64_t now, ask_again; /* INT64_MAX: no need */
-    uint64_t turns;
-    int start;   /* at which node a walk begins: in turn */
-    int changed; /* a node that is to be looked at, or none, or all */
-    bool closed, finished, home_called, failed;
-};
-
-/* nodes: as many as there may ever be, home included. False: no memory; so may a later
- * event, after which cw_fleet_next gives nothing and `failed` is set. */
-bool cw_fleet_init(struct cw_fleet *f, int nodes, int slots, double message_ns);
-void cw_fleet_free(struct cw_fleet *f);
-/* Without it all of a lost node's leases is given out again. */
-void cw_fleet_know(struct cw_fleet *f, cw_fleet_gap *gap, void *marks);
-
-/* [lo, hi) may be started: the map, what a stream has pulled, a lease of the parent. */
-void cw_fleet_add(struct cw_fleet *f, int64_t lo, int64_t hi, int tag, int64_t now);
-/* Nothing is added any more. */
-void cw_fleet_close(struct cw_fleet *f, int64_t now);
-/* Nothing from `end` on is begun any more. Only falls. */
-void cw_fleet_stop(struct cw_fleet *f, int64_t end, int64_t now);
-
-/* node 0 too, if home has workers. A node that was lost may come again. */
-void cw_fleet_ready(struct cw_fleet *f, int node, int workers, double trip_ns, int64_t now);
-/* Nothing of what it sent may be handed in after this. */
-void cw_fleet_lost(struct cw_fleet *f, int node, int64_t now);
-/* items more of the lease have been finished. True: the lease is over, and an action may
- * use the slot again. */
-bool cw_fleet_done(struct cw_fleet *f, int node, int slot, int64_t items, int64_t now);
-/* The answer to ASK: the lease ends at `lo` now (its old end: nothing is given back; as
- * for a lease that was over when the question came). True: the lease is over. */
-bool cw_fleet_returned(struct cw_fleet *f, int node, int slot, int64_t lo, int64_t now);
-
-/* Home's workers: at most `items` of the first waiting range; false: none. What was taken
- * is reported as finished later. */
-bool cw_fleet_take(struct cw_fleet *f, int64_t items, int64_t now, struct cw_range *range);
-void cw_fleet_home_done(struct cw_fleet *f, int64_t items, int64_t now);
-/* So many of them found nothing to take and wait. */
-void cw_fleet_home_idle(struct cw_fleet *f, int idle, int64_t now);
-
-/* An inner node was asked by its parent for [lo, hi), the end of what it got with this
- * tag: where its part ends from now on (hi: it can give nothing). */
-int64_t cw_fleet_surrender(struct cw_fleet *f, int tag, int64_t lo, int64_t hi, int64_t now);
-
-/* When time itself is an event: cw_fleet_time is to be called then. INT64_MAX: never. */
-int64_t cw_fleet_wake_at(const struct cw_fleet *f);
-void cw_fleet_time(struct cw_fleet *f, int64_t now);
-
-bool cw_fleet_next(struct cw_fleet *f, struct cw_fleet_action *action);
 
 #endif

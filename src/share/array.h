@@ -12,7 +12,8 @@
  * | use, identity, without | who broadcasts or resets it                          |
  * | abroad      | the agent, before it tells another node of it                   |
  * | stuck       | the agent: MPI may still write to it, its memory is not used again |
- * | held        | the agent, before others know of it; who destroys it, 1 to 2       |
+ * | held        | the agent, before others know of it, or while it uses the memory;   |
+ * |             | who destroys it, 1 to 2                                             |
  * | the others  | its maker, before there is a handle                             |
  *
  * All are read by everybody, also through a handle that is stale while the cell

@@ -12,10 +12,10 @@
  *        └────── a time is over, a death, abort ──┴──> BROKEN ──reset──┘
  *
  * A thread says that it is in a round (share/nap.h), then counts itself in the word;
- * if the word has changed it begins anew. So who dies inside has said so. How a round ended is told to its
- * threads by the word, for one round; before the next one may end as well, whoever
- * ends it answers all hands that have not looked yet. (To one that had said it was in
- * the round and was not counted this means nothing: it knows that.)
+ * if the word has changed it begins anew. So who dies inside has said so. How a round ended is told
+ * to its threads by the word, for one round; before the next one may end as well, whoever ends it
+ * answers all hands that have not looked yet. (To one that had said it was in the round and was not
+ * counted this means nothing: it knows that.)
  *
  * A death anywhere between leaves a hand that is in the wait, and its burial breaks
  * the round, or the one that goes on by then: the dead one comes to none. The last to

@@ -14,7 +14,8 @@
  * | word         | as above; names the hand (+ 1) that has it, so that a death frees it |
  * | ask, room    | its thread while TAKEN; the agent while OUT                        |
  * | told         | the agent, before BACK                                             |
- * | gone         | the agent: the array of a LOOK that is BACK was destroyed meanwhile  |
+ * | gone         | the agent: the array of a LOOK that is BACK was destroyed meanwhile; |
+ * |              | the node that was to be asked had been lost, to all, before         |
  *
  * `adopting` is held by who makes this node's part of an array of another node's. */
 #ifndef CW_SHARE_FERRY_H

@@ -6,7 +6,8 @@
 /* How long a sleeper trusts that somebody else sees deaths. */
 static const double LOOK_AGAIN = 0.5;
 
-bool cw_gate_wait(struct cw_self *self, cw_gate *gate, uint32_t seen, struct cw_deadline *deadline) {
+bool cw_gate_wait(struct cw_self *self, cw_gate *gate, uint32_t seen,
+                  struct cw_deadline *deadline) {
     if (cw_deadline_over(deadline))
         return false;
     double slice = cw_deadline_slice(deadline);

@@ -38,10 +38,12 @@
  * | ring                | who holds put.bolt; scrub | a block without a record             |
  * | note[e]             | end e's owner; whoever    | armed: bury pokes, since the dead    |
  * |                     | disarms it                | one owned the far end                |
- * | creator             | init, bury                |                                      |
+ * | creator             | init, its own closing,    | as before                            |
+ * |                     | bury: compare and swap    |                                      |
  *
  * The pipe ends when both ends are closed, or have no owner and its creator is dead
- * too, so that nobody is left who gave it to somebody.
+ * too, or has closed both, whosever they were then: nobody is left who gives one to
+ * somebody.
  *
  * Lock order: put.bolt before take.bolt; no two flows' at once but those of one
  * end: what it sends, then what it receives. */
@@ -64,6 +66,7 @@ enum {
 #define CW_END_GOING (1u << 23)
 #define CW_END_SHUT (1u << 24)
 #define CW_END_BITS 25
+#define CW_PIPE_LET_GO(end) ((uint64_t)1 << (30 + (end))) /* has closed it */
 
 struct cw_flow {
     _Alignas(64) struct {
@@ -81,7 +84,8 @@ struct cw_pipe {
     struct cw_head head;
     _Atomic uint64_t owners;
     _Atomic uint64_t note[2]; /* see share/pipe_note.c */
-    _Atomic uint32_t creator; /* a party; 0: it is dead */
+    _Atomic uint64_t creator; /* generation (32 bits) · CW_PIPE_LET_GO of each end · its party;
+                               * 0: it is dead, or has let go of both */
     bool duplex, spins;
     _Alignas(64) cw_gate data[2]; /* of flow i: it has more to take */
     cw_gate room[2];              /* there is more room */
@@ -155,8 +159,6 @@ int cw_conn_look(const struct cw_conn *c);
 bool cw_conn_is_mine(const struct cw_conn *c);
 /* Acquires the bolt with the end this process's. */
 int cw_conn_enter(const struct cw_conn *c, cw_bolt *bolt, double timeout);
-/* Tells all who wait at the pipe, or watch the far end's descriptor. */
-void cw_pipe_tell(struct cw_pipe *pipe, int far);
 
 /* Takes all there is, without looking at it. With take.bolt. */
 void cw_conn_drain(const struct cw_conn *c);

@@ -26,7 +26,7 @@ int cw_pipe_init(struct cw_share *share, struct cw_head *head, void *arg, crew_e
     uint64_t generation = atomic_load(&head->generation) + (uint64_t)1;
     atomic_store(&pipe->owners,
                  generation << GENERATION_SHIFT | (uint64_t)me << CW_END_BITS | me);
-    atomic_store(&pipe->creator, me);
+    atomic_store(&pipe->creator, (generation & UINT32_MAX) << 32 | me);
     pipe->duplex = plan->duplex;
     pipe->spins = plan->spins;
     for (int end = 0; end < 2; end++) {
@@ -128,7 +128,8 @@ int cw_conn_enter(const struct cw_conn *c, cw_bolt *bolt, double timeout) {
 
 /* ---- its end ---- */
 
-void cw_pipe_tell(struct cw_pipe *pipe, int far) {
+/* All who wait at the pipe, or watch the far end's descriptor. */
+static void tell(struct cw_pipe *pipe, int far) {
     for (int i = 0; i < 2; i++) {
         cw_gate_wake(&pipe->data[i], INT_MAX);
         cw_gate_wake(&pipe->room[i], INT_MAX);
@@ -166,10 +167,23 @@ static void close_mine(const struct cw_conn *c) {
     uint64_t owners = atomic_load(&c->pipe->owners);
     while (!change(c, &owners, c->self->share->party | CW_END_GOING | CW_END_SHUT))
         ;
-    cw_pipe_tell(c->pipe, !c->end);
+    tell(c->pipe, !c->end);
     owners = atomic_load(&c->pipe->owners);
     while (!change(c, &owners, CW_END_CLOSED))
         ;
+}
+
+/* Who has made the pipe closes an end, which may be another's by now. */
+static void let_go(const struct cw_conn *c) {
+    const uint64_t made = (c->check & UINT32_MAX) << 32 | c->self->share->party;
+    const uint64_t both = CW_PIPE_LET_GO(0) | CW_PIPE_LET_GO(1);
+    uint64_t creator = atomic_load(&c->pipe->creator), next;
+    do {
+        if ((creator & ~both) != made)
+            return;
+        next = creator | CW_PIPE_LET_GO(c->end);
+    } while (!atomic_compare_exchange_weak(&c->pipe->creator, &creator,
+                                           (next & both) == both ? 0 : next));
 }
 
 int cw_conn_close(const struct cw_conn *c) {
@@ -188,6 +202,8 @@ int cw_conn_close(const struct cw_conn *c) {
     } else if ((rc = take_over(c)) == 0) {
         close_mine(c);
     }
+    if (rc == 0)
+        let_go(c);
     leave(c, bolt);
     if (rc == 0)
         end_if_over(share, c->pipe, (uint32_t)c->check);
@@ -229,7 +245,7 @@ static void bury_end(struct cw_pipe *pipe, int end, uint32_t party) {
             swap(pipe, end, word, party | CW_END_GOING | CW_END_NEWS);
         } else {
             atomic_store(&pipe->note[end], 0);
-            cw_pipe_tell(pipe, !end);
+            tell(pipe, !end);
             swap(pipe, end, word,
                  word & CW_END_SHUT ? CW_END_CLOSED : CW_END_ORPHAN | (word & CW_END_NEWS));
         }
@@ -256,8 +272,10 @@ static void bury(struct cw_share *share, struct cw_head *head, uint32_t party) {
         cw_gate_bury(&pipe->data[end]);
         cw_gate_bury(&pipe->room[end]);
     }
-    uint32_t creator = party;
-    atomic_compare_exchange_strong(&pipe->creator, &creator, 0);
+    uint64_t creator = atomic_load(&pipe->creator);
+    while ((creator & CW_END_PARTY) == party &&
+           !atomic_compare_exchange_weak(&pipe->creator, &creator, 0))
+        ;
     end_if_over(share, pipe, generation);
 }
 

@@ -46,6 +46,7 @@ struct cw_proc {
     bool daemon, itself;     /* itself: the record of a process that nobody started so */
     bool alone;              /* it is its ward's only child */
     bool away, lost;         /* lost: with its node */
+    bool sent;               /* away: it was sent for; the agent's */
     int node;                /* that it runs on */
     _Atomic uint32_t signals; /* away: to be sent; a bit each, of CW_PROC_TERM ... */
     cw_off post;

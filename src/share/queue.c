@@ -494,14 +494,10 @@ int cw_queue_get(struct cw_self *self, struct cw_queue *q, uint64_t check, void 
         rc = take_patiently(&t);
     if (rc == 0 && t.size > CW_QUEUE_INLINE)
         unpack(&t);
-    if (rc == CREW_ETOOSMALL)
-        cw_queue_pass_on(q);
+    if (rc == CREW_ETOOSMALL) /* it was woken for a message and leaves it: another's turn */
+        cw_gate_wake(&q->filled, 1);
     *size = t.size;
     return rc;
-}
-
-void cw_queue_pass_on(struct cw_queue *q) {
-    cw_gate_wake(&q->filled, 1);
 }
 
 /* ---- the rest ---- */

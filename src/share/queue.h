@@ -126,8 +126,6 @@ int cw_queue_put(struct cw_self *self, struct cw_queue *q, uint64_t check, const
 /* 0 and the message's size; CREW_ETOOSMALL and the size: it stays in the queue. */
 int cw_queue_get(struct cw_self *self, struct cw_queue *q, uint64_t check, void *buf, size_t cap,
                  double timeout, size_t *size);
-/* Wakes another getter: this one was woken for a message and leaves it. */
-void cw_queue_pass_on(struct cw_queue *q);
 
 int cw_queue_close(struct cw_self *self, struct cw_queue *q, uint64_t check);
 /* This process is a producer, or is none any more. */

@@ -169,8 +169,9 @@ void cw_share_place(struct cw_share *share, uint32_t session, int node, int node
 /* This process's view from now on. The segment stays the caller's. */
 int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew_error *err);
 /* The view ends: no thread may begin to use an object any more. True: other threads of
- * this process have used some, and may sleep in a wait; so the segment has to stay. */
-bool cw_share_leave(void);
+ * this process have used some, and may sleep in a wait, or `others`, who use it in another way;
+ * so the segment has to stay. */
+bool cw_share_leave(bool others);
 /* The view; NULL if there is none (or it belongs to the parent of a fork). */
 struct cw_share *cw_share_here(void);
 

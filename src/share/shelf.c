@@ -76,8 +76,8 @@ int cw_share_enter(const cw_segment *root, uint64_t arena_start, cw_off at, crew
     return rc;
 }
 
-bool cw_share_leave(void) {
-    bool others = cw_hands_others();
+bool cw_share_leave(bool others) {
+    others = cw_hands_others() || others;
     cw_notes_drop();
     /* Whoever sleeps looks at this one now and then: it is theirs. */
     struct cw_share *next = others ? calloc(1, sizeof *next) : NULL;

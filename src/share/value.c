@@ -26,7 +26,7 @@ size_t cw_type_size(int type) {
     return 0;
 }
 
-bool cw_type_is_float(int type) {
+static bool is_float(int type) {
     return type == CREW_F32 || type == CREW_F64;
 }
 
@@ -126,15 +126,15 @@ static int64_t to_integer(double x) {
 }
 
 static uint64_t encode_i64(int type, int64_t n) {
-    return cw_type_is_float(type) ? bits_of_float(type, (double)n) : (uint64_t)n;
+    return is_float(type) ? bits_of_float(type, (double)n) : (uint64_t)n;
 }
 
 static int64_t decode_i64(int type, uint64_t bits) {
-    return cw_type_is_float(type) ? to_integer(float_of(type, bits)) : integer_of(type, bits);
+    return is_float(type) ? to_integer(float_of(type, bits)) : integer_of(type, bits);
 }
 
 static uint64_t encode_f64(int type, double x) {
-    if (cw_type_is_float(type))
+    if (is_float(type))
         return bits_of_float(type, x);
     if (type == CREW_U64 && x >= 0x1p63)
         return x >= 0x1p64 ? UINT64_MAX : (uint64_t)x;
@@ -142,7 +142,7 @@ static uint64_t encode_f64(int type, double x) {
 }
 
 static double decode_f64(int type, uint64_t bits) {
-    if (cw_type_is_float(type))
+    if (is_float(type))
         return float_of(type, bits);
     return type == CREW_U64 ? (double)bits : (double)integer_of(type, bits);
 }

@@ -18,7 +18,6 @@ struct cw_value {
 
 /* The bytes of a type; 0: there is no such type. */
 size_t cw_type_size(int type);
-bool cw_type_is_float(int type);
 
 /* As integer and as floating point number, whatever the type: C's conversions. */
 int64_t cw_value_load_i64(const struct cw_value *v);

@@ -125,9 +125,9 @@ struct cw_line {
     _Atomic uint32_t spawning;  /* futex: one of them makes a child; 2: others wait */
     _Atomic uint32_t nap;       /* (any) futex: 1 while it sleeps */
     cw_off nap_at;              /* the word it sleeps on instead, 0: none. Proxies share one */
-    _Atomic uint64_t cancel;    /* supervisor: the key of what is over its limit, see crew_cancelled */
+    _Atomic uint64_t cancel;    /* supervisor: the key of what is over its limit (crew_cancelled) */
     _Atomic uint32_t generation; /* of the job it is in, for keys */
-    _Atomic cw_off spare;       /* a block of task records on its way into the team: of the one that spawns */
+    _Atomic cw_off spare;       /* of who spawns: a block of records on its way into the team */
     _Atomic uint32_t ready;     /* CW_READY_... */
     _Atomic uint64_t each;      /* bit a CW_JOB_EACH slot it has done */
     _Atomic int64_t items, failures; /* statistics */
@@ -258,8 +258,8 @@ struct cw_team {
     _Atomic uint32_t ready_count;       /* (any) members that became ready: a hint for the opener */
     _Atomic uint32_t rings_used;        /* bit a ring that was ever used */
     _Atomic uint64_t jobs;              /* bit a slot with a posted job */
-    _Atomic uint64_t claimable;         /* (any) of these, which may have items nobody has claimed */
-    _Atomic uint64_t each;              /* bit a slot with a CW_JOB_EACH; cw_line.each: who did it */
+    _Atomic uint64_t claimable;         /* (any) of these: may have items nobody has claimed */
+    _Atomic uint64_t each;              /* a bit a CW_JOB_EACH; cw_line.each: who did it */
     _Atomic cw_off job[CW_JOB_SLOTS];
 
     _Alignas(64) _Atomic uint32_t spinner; /* (any) rank + 1 of the member that spins for work */
@@ -276,12 +276,12 @@ struct cw_team {
     } job_bell[CW_JOB_SLOTS];
 
     _Alignas(64) _Atomic uint32_t pause; /* supervisor: nobody may enter an accounting section */
-    _Atomic uint32_t hints_lost;         /* (any) 1: a hint may be missing; 2: the manager is at it */
+    _Atomic uint32_t hints_lost;         /* (any) 1: one may be missing; 2: the manager is at it */
     _Atomic uint32_t notify_lost;        /* (any) an end was not told: look at all */
     _Atomic uint32_t wants_fd;           /* every end of a task rings the bell */
     _Atomic uint32_t fd_news;            /* (any) one has ended since the descriptor was told */
     _Atomic uint32_t room_wanted;        /* the manager holds tasks that found the ring full */
-    _Atomic uint32_t stopping;           /* the manager: how far a stop is. Not 0: submitted tasks do not begin */
+    _Atomic uint32_t stopping;           /* the manager: how far a stop is; not 0: no task begins */
     char stopped_by[64];                 /* written before `stopping` */
 
     _Alignas(64) _Atomic uint64_t free_task; /* (any) stack of records: count << 32 | record + 1 */

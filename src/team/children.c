@@ -178,8 +178,9 @@ static void take_back(const struct cw_maps *m, struct cw_task *root, uint32_t fr
     atomic_store(&root->teller, 0);
 }
 
-void cw_child_tell(const struct cw_maps *m, struct cw_team *t, uint32_t number,
-                   const struct cw_failure *failure) {
+/* A child's failure becomes its root's: the first one to fail counts. */
+static void tell_root(const struct cw_maps *m, struct cw_team *t, uint32_t number,
+                      const struct cw_failure *failure) {
     struct cw_task *task = cw_task_at(m, t, number);
     if (cw_child_void(m, t, task))
         return;
@@ -241,7 +242,7 @@ void cw_child_end(const struct cw_maps *m, struct cw_team *t, struct cw_line *li
                   const struct cw_failure *failure) {
     struct cw_task *task = cw_task_at(m, t, number);
     if (failure)
-        cw_child_tell(m, t, number, failure);
+        tell_root(m, t, number, failure);
     section_enter(t, line);
     /* It keeps its owner: should that die here, its record is found by it. */
     uint64_t state = atomic_load(&task->state);

@@ -77,19 +77,42 @@ int cw_gang_reply(const struct cw_maps *m, struct cw_gang *g, const void *data, 
 
 /* ---- musters ---- */
 
-bool cw_muster_turn(struct cw_muster *s, uint32_t from, uint32_t to) {
-    if (!atomic_compare_exchange_strong(&s->state, &from, to))
+static bool change(struct cw_muster *s, uint32_t seen, uint32_t to) {
+    if (!atomic_compare_exchange_strong(&s->word, &seen, to))
         return false;
-    cw_futex_wake(&s->state, 1);
+    cw_futex_wake(&s->word, 1);
     return true;
 }
 
+bool cw_muster_turn(struct cw_muster *s, uint32_t seen, enum cw_muster_state to) {
+    return change(s, seen, cw_muster_word(cw_muster_call(seen), to));
+}
+
+bool cw_muster_move(struct cw_muster *s, enum cw_muster_state from, enum cw_muster_state to) {
+    uint32_t seen = atomic_load(&s->word);
+    return cw_muster_state(seen) == from && cw_muster_turn(s, seen, to);
+}
+
+bool cw_muster_summon(struct cw_muster *s, uint32_t call) {
+    uint32_t seen = atomic_load(&s->word);
+    return cw_muster_state(seen) == CW_MUSTER_FREE &&
+           change(s, seen, cw_muster_word(call, CW_MUSTER_CALLED));
+}
+
 void cw_muster_dismiss(struct cw_muster *s) {
-    static const uint32_t from[] = {CW_MUSTER_CALLED, CW_MUSTER_HERE, CW_MUSTER_AWAITED};
-    /* In the order in which it goes on by itself: it cannot slip through. */
-    for (size_t i = 0; i < sizeof from / sizeof *from; i++)
-        if (cw_muster_turn(s, from[i], CW_MUSTER_FREE))
-            return;
+    uint32_t seen = atomic_load(&s->word);
+    while (cw_muster_state(seen) >= CW_MUSTER_CALLED &&
+           cw_muster_state(seen) <= CW_MUSTER_AWAITED && !cw_muster_turn(s, seen, CW_MUSTER_FREE))
+        seen = atomic_load(&s->word);
+}
+
+void cw_muster_lose(struct cw_muster *s) {
+    atomic_store(&s->word, cw_muster_word(0, CW_MUSTER_LOST));
+}
+
+void cw_gang_unwanted(const struct cw_maps *m, const struct cw_muster *s) {
+    if (cw_muster_state(atomic_load(&s->word)) == CW_MUSTER_GO && s->gang)
+        atomic_store(&((struct cw_gang *)cw_ptr(&m->arena, s->gang))->cancelled, 1);
 }
 
 /* ---- the member ---- */
@@ -152,25 +175,25 @@ static void run(struct cw_member *m, struct cw_muster *s) {
 
 bool cw_member_muster(struct cw_member *m) {
     struct cw_muster *s = m->muster;
-    uint32_t called = CW_MUSTER_CALLED, now;
-    if (!s || atomic_load_explicit(&s->state, memory_order_relaxed) != called ||
-        !atomic_compare_exchange_strong(&s->state, &called, CW_MUSTER_HERE))
+    if (!cw_muster_calls(s) || !cw_muster_move(s, CW_MUSTER_CALLED, CW_MUSTER_HERE))
         return false;
     cw_team_ring(&m->maps, m->team);
     /* Whoever woke this one for other work counts on somebody to take it. */
     if (atomic_load(&m->team->claimable) || cw_task_any(&m->maps, m->team))
         cw_team_wake(&m->maps, m->team, 1);
     cw_meter_stop(&m->line->busy);
-    while ((now = atomic_load(&s->state)) == CW_MUSTER_HERE || now == CW_MUSTER_AWAITED)
-        cw_futex_wait(&s->state, now, -1);
+    uint32_t now;
+    while (cw_muster_state(now = atomic_load(&s->word)) == CW_MUSTER_HERE ||
+           cw_muster_state(now) == CW_MUSTER_AWAITED)
+        cw_futex_wait(&s->word, now, -1);
     cw_meter_start(&m->line->busy);
-    if (now != CW_MUSTER_GO)
+    if (cw_muster_state(now) != CW_MUSTER_GO)
         return true;
     run(m, s);
     if (m->tasks_left > 0)
         m->tasks_left--;
     /* Release: what it is to tell, and its result. */
-    atomic_store(&s->state, CW_MUSTER_OVER);
+    atomic_store(&s->word, cw_muster_word(cw_muster_call(now), CW_MUSTER_OVER));
     cw_team_ring(&m->maps, m->team);
     return true;
 }

@@ -18,8 +18,11 @@
  * | any -> LOST         | the home's agent: that node is gone, for good             |
  *
  * Every change is a compare-and-swap, sequentially consistent, but for GO -> OVER and to
- * LOST. Who makes one wakes whom the next one is up to: the member by the state, which is
- * a futex, the manager by the bell. */
+ * LOST. Who makes one wakes whom the next one is up to: the member by the word, which is
+ * a futex, the manager by the bell.
+ *
+ * The state and which call it is about are one word: a member that is dismissed and called
+ * again between two looks is not taken for one that has come to the first call. */
 #ifndef CW_TEAM_GANG_H
 #define CW_TEAM_GANG_H
 
@@ -36,9 +39,8 @@ enum cw_muster_state {
 };
 
 struct cw_muster {
-    _Alignas(64) _Atomic uint32_t state; /* enum cw_muster_state; futex */
-    _Atomic uint32_t turn; /* counts calls. Written by who calls, before CALLED */
-    int32_t world;         /* this worker's rank of MPI. Its member's, or its node's */
+    _Alignas(64) _Atomic uint32_t word; /* the call, enum cw_muster_state; futex */
+    int32_t world;                      /* this worker's rank of MPI. Its member's, or its node's */
     /* written before GO */
     int32_t place;  /* in the gang, from 0 */
     cw_off gang;    /* struct cw_gang */
@@ -46,6 +48,27 @@ struct cw_muster {
     int32_t code; /* 0: it has not failed */
     struct cw_failure failure;
 };
+
+enum { CW_MUSTER_BITS = 4, CW_MUSTER_CALLS = 1 << (32 - CW_MUSTER_BITS) };
+
+static inline enum cw_muster_state cw_muster_state(uint32_t word) {
+    return (enum cw_muster_state)(word & ((1u << CW_MUSTER_BITS) - 1));
+}
+
+/* Which call, below CW_MUSTER_CALLS. */
+static inline uint32_t cw_muster_call(uint32_t word) {
+    return word >> CW_MUSTER_BITS;
+}
+
+static inline uint32_t cw_muster_word(uint32_t call, enum cw_muster_state state) {
+    return call << CW_MUSTER_BITS | (uint32_t)state;
+}
+
+/* Its member is to come. NULL: there is none. */
+static inline bool cw_muster_calls(const struct cw_muster *s) {
+    return s && cw_muster_state(atomic_load_explicit(&s->word, memory_order_relaxed)) ==
+                    CW_MUSTER_CALLED;
+}
 
 /* A gang that runs, as the members of one node see it. Owner: who made it; it stays until
  * they have ended. The members' ranks, the item and the common argument follow it. */
@@ -83,11 +106,21 @@ const void *cw_gang_common(const struct cw_gang *gang);
 int cw_gang_reply(const struct cw_maps *m, struct cw_gang *gang, const void *data, size_t size,
                   crew_error *err);
 
-/* By who calls: from one state to another, and its member is woken. False: it was in
- * another state. */
-bool cw_muster_turn(struct cw_muster *muster, uint32_t from, uint32_t to);
+/* Those who run what has begun at that muster, if anything has, may see that nobody wants it.
+ * Its owner does not free it meanwhile. */
+void cw_gang_unwanted(const struct cw_maps *m, const struct cw_muster *muster);
+
+/* From what was seen to another state of the same call, and its member is woken. False: it has
+ * changed since. */
+bool cw_muster_turn(struct cw_muster *muster, uint32_t seen, enum cw_muster_state to);
+/* The same if it is in that state, whatever the call. */
+bool cw_muster_move(struct cw_muster *muster, enum cw_muster_state from, enum cw_muster_state to);
+/* Calls one that is free. */
+bool cw_muster_summon(struct cw_muster *muster, uint32_t call);
 /* Whatever it is called for, it need not come. */
 void cw_muster_dismiss(struct cw_muster *muster);
+/* Its node or rank is gone. */
+void cw_muster_lose(struct cw_muster *muster);
 
 struct cw_member;
 /* By a member between its work: if it is called, waits and runs its part. True: it was. */

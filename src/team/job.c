@@ -112,7 +112,8 @@ int64_t cw_job_cut(struct cw_job *job, int64_t lo) {
     return lo;
 }
 
-bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt) {
+bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo,
+                 int64_t hi, int attempt) {
     for (int i = 0; i < CW_REDO_SLOTS; i++) {
         struct cw_redo *redo = &job->redo[i];
         uint32_t none = 0;

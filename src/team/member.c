@@ -183,16 +183,12 @@ void cw_job_spent(struct cw_team *t, struct cw_job *job) {
         atomic_fetch_or(&t->claimable, 1ull << job->slot);
 }
 
-static bool is_called(const struct cw_member *m) {
-    return m->muster &&
-           atomic_load_explicit(&m->muster->state, memory_order_relaxed) == CW_MUSTER_CALLED;
-}
-
 /* True when the member has something better to do than to claim on. */
 static bool interrupted(struct cw_member *m) {
-    return (m->level == 1 && is_called(m)) ||
+    return (m->level == 1 && cw_muster_calls(m->muster)) ||
            atomic_load_explicit(&m->team->quit, memory_order_relaxed) == CW_TERMINATE ||
-           (m->tasks_left == 0 && m->level == 1) || (m->level == 1 && cw_task_any(&m->maps, m->team));
+           (m->tasks_left == 0 && m->level == 1) ||
+           (m->level == 1 && cw_task_any(&m->maps, m->team));
 }
 
 static void claim_on(struct cw_run *run) {
@@ -449,9 +445,8 @@ bool cw_member_run_task(struct cw_member *m) {
 static bool has_work(struct cw_member *m) {
     struct cw_team *t = m->team;
     return atomic_load_explicit(&t->claimable, memory_order_relaxed) ||
-           atomic_load_explicit(&t->quit, memory_order_relaxed) != CW_RUN ||
-           each_left(m) || is_called(m) ||
-           cw_task_any(&m->maps, t);
+           atomic_load_explicit(&t->quit, memory_order_relaxed) != CW_RUN || each_left(m) ||
+           cw_muster_calls(m->muster) || cw_task_any(&m->maps, t);
 }
 
 static bool spin(struct cw_member *m) {
@@ -490,7 +485,8 @@ static void rest(struct cw_member *m) {
     cw_meter_start(&m->line->busy);
 }
 
-bool cw_member_step(struct cw_member *m) {
+/* One piece of work: a task, or claims of a map. False: there is none. */
+static bool step(struct cw_member *m) {
     return cw_member_muster(m) || run_each(m) || cw_member_run_task(m) || run_jobs(m);
 }
 
@@ -569,7 +565,7 @@ bool cw_member_live(struct cw_member *m) {
             uint32_t quit = atomic_load_explicit(&t->quit, memory_order_acquire);
             if (quit == CW_TERMINATE)
                 break;
-            if (m->tasks_left == 0 || (!cw_member_step(m) && quit == CW_DRAIN)) {
+            if (m->tasks_left == 0 || (!step(m) && quit == CW_DRAIN)) {
                 in_order = true;
                 break;
             }

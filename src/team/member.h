@@ -42,7 +42,8 @@ extern _Thread_local struct cw_member *cw_this_member;
 /* The call of a process that was started by itself; of no member. */
 extern _Thread_local struct cw_frame *cw_lone_frame;
 
-void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_team *team, int rank);
+void cw_member_init(struct cw_member *m, const struct cw_maps *maps, struct cw_team *team,
+                    int rank);
 
 /* A whole life: init, work until the team drains or it is recycled, fini. True
  * if it left in order. */
@@ -53,8 +54,6 @@ bool cw_member_live(struct cw_member *m);
 bool cw_member_begin(struct cw_member *m);
 void cw_member_end(struct cw_member *m);
 
-/* One piece of work: a task, or claims of a map. False: there is none. */
-bool cw_member_step(struct cw_member *m);
 /* Only tasks; what a waiting task may do meanwhile. */
 bool cw_member_run_task(struct cw_member *m);
 /* Claims of the job in that slot, until nothing is left to claim. */
@@ -136,7 +135,8 @@ bool cw_job_failure(const struct cw_maps *m, struct cw_job *job, int64_t item,
  * left out is found, unmarked, when the rest is over. Not while the slice is changed. */
 int64_t cw_job_cut(struct cw_job *job, int64_t lo);
 /* A range to run again. False: no slot is free. By any thread of the manager. */
-bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo, int64_t hi, int attempt);
+bool cw_job_redo(const struct cw_maps *m, struct cw_team *t, struct cw_job *job, int64_t lo,
+                 int64_t hi, int attempt);
 /* Takes a ready range. */
 struct cw_redo *cw_job_take_redo(struct cw_job *job, int rank);
 /* Nothing starts above `item` from now on (-1: nothing at all). */
@@ -150,9 +150,6 @@ int cw_child_spawn(struct cw_member *m, struct cw_frame *frame, crew_fn *fn, con
 /* True if the record is a child of an execution that does not count, or of one that
  * nobody wants any more: drop it. */
 bool cw_child_void(const struct cw_maps *m, struct cw_team *t, struct cw_task *task);
-/* A child's failure becomes its root's: the first one to fail counts. */
-void cw_child_tell(const struct cw_maps *m, struct cw_team *t, uint32_t number,
-                   const struct cw_failure *failure);
 /* The child's member died, maybe while it told: what it had begun to say is gone.
  * By the supervisor. */
 void cw_child_untell(const struct cw_maps *m, struct cw_team *t, uint32_t number);

@@ -169,6 +169,13 @@ bool cw_proxy_take(struct cw_proxy *x) {
     return true;
 }
 
+static void put_down(struct cw_proxy *x) {
+    struct cw_member *m = &x->member;
+    cw_member_name_task(m, 0);
+    atomic_store_explicit(&m->line->cancel, 0, memory_order_relaxed);
+    x->holds = CW_PROXY_IDLE;
+}
+
 void cw_proxy_task_back(struct cw_proxy *x) {
     struct cw_member *m = &x->member;
     struct cw_task *task = cw_task_at(&m->maps, m->team, x->number);
@@ -177,23 +184,32 @@ void cw_proxy_task_back(struct cw_proxy *x) {
     /* Without a hint it would wait until the rings are dry: then hints are given anew. */
     if (!cw_task_hint(&m->maps, m->team, x->number, task->priority))
         atomic_store(&m->team->hints_lost, 1);
-    cw_member_name_task(m, 0);
-    atomic_store_explicit(&m->line->cancel, 0, memory_order_relaxed);
-    x->holds = CW_PROXY_IDLE;
+    put_down(x);
     cw_team_wake(&m->maps, m->team, 1);
+}
+
+static void end_task(struct cw_proxy *x, int code, const struct cw_failure *failure) {
+    struct cw_member *m = &x->member;
+    if (cw_task_is_child(cw_task_at(&m->maps, m->team, x->number)))
+        cw_child_end(&m->maps, m->team, m->line, x->number, failure);
+    else
+        cw_root_end(&m->maps, m->team, m->line, x->number, code, failure);
+    put_down(x);
+}
+
+void cw_proxy_task_cancelled(struct cw_proxy *x) {
+    const struct cw_task *task = cw_task_at(&x->member.maps, x->member.team, x->number);
+    bool stopped = atomic_load(&x->member.team->stopping) && !cw_task_is_child(task);
+    const struct cw_failure f = {.code = stopped ? CREW_ESTOPPED : CREW_ECANCELLED,
+                                 .index = task->index,
+                                 .worker = -1};
+    end_task(x, f.code, &f);
 }
 
 void cw_proxy_task_over(struct cw_proxy *x, int code, const struct cw_failure *failure) {
     struct cw_member *m = &x->member;
-    struct cw_task *task = cw_task_at(&m->maps, m->team, x->number);
     count(&m->line->items, 1);
     if (code && code != CREW_ECANCELLED)
         count(&m->line->failures, 1);
-    if (cw_task_is_child(task))
-        cw_child_end(&m->maps, m->team, m->line, x->number, failure);
-    else
-        cw_root_end(&m->maps, m->team, m->line, x->number, code, failure);
-    cw_member_name_task(m, 0);
-    atomic_store_explicit(&m->line->cancel, 0, memory_order_relaxed);
-    x->holds = CW_PROXY_IDLE;
+    end_task(x, code, failure);
 }

@@ -49,6 +49,8 @@ void cw_proxy_give_back(struct cw_proxy *x, int64_t lo, int parts);
 bool cw_proxy_take(struct cw_proxy *x);
 /* It was not begun: somebody else may. */
 void cw_proxy_task_back(struct cw_proxy *x);
+/* It was not begun, and is not to be: it is cancelled. */
+void cw_proxy_task_cancelled(struct cw_proxy *x);
 /* It has ended: code 0, or with a failure. Its result is stored. */
 void cw_proxy_task_over(struct cw_proxy *x, int code, const struct cw_failure *failure);
 

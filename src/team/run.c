@@ -288,15 +288,16 @@ void cw_run_enter(struct cw_run *run, struct cw_member *m, struct cw_job *job,
     check_functions(run);
     frame->job = job;
     frame->task = NULL;
-    cw_call_set(&frame->call, &(crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
-                              .out_size = job->out_size,
-                              .common = cw_ptr(&m->maps.arena, job->common),
-                              .common_size = job->common_size,
-                              .state = &m->state,
-                              .worker = m->team->first + m->rank,
-                              .node = m->team->node,
-                              .attempt = 1,
-                              .index = -1});
+    cw_call_set(&frame->call,
+                &(crew_call){.in_size = job->is_index ? sizeof(int64_t) : job->in_size,
+                             .out_size = job->out_size,
+                             .common = cw_ptr(&m->maps.arena, job->common),
+                             .common_size = job->common_size,
+                             .state = &m->state,
+                             .worker = m->team->first + m->rank,
+                             .node = m->team->node,
+                             .attempt = 1,
+                             .index = -1});
     cw_frame_enter(m, frame);
 }
 

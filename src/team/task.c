@@ -280,7 +280,8 @@ static void await_member(const struct cw_maps *m, struct cw_team *t, int rank) {
     /* Pair with the releases in name_task: what it did for the one before. */
     uint64_t turn = atomic_load_explicit(&line->task_turn, memory_order_acquire);
     uint32_t named = atomic_load_explicit(&line->task, memory_order_acquire);
-    while (named && named != CW_LINE_GANG && atomic_load_explicit(&line->task, memory_order_acquire) == named &&
+    while (named && named != CW_LINE_GANG &&
+           atomic_load_explicit(&line->task, memory_order_acquire) == named &&
            atomic_load_explicit(&line->task_turn, memory_order_acquire) == turn) {
         uint64_t state = atomic_load(&cw_task_at(m, t, named - 1)->state);
         if (cw_task_phase(state) == CW_TASK_RUNNING && cw_task_owner(state) == (uint32_t)rank + 1)

@@ -1,6 +1,7 @@
 /* mpi/arrays.c - arrays over several nodes: three, see tests/mpi/under. What is lost in the
  * middle: mpi/arrays_lost.c. */
 #include "crewtest.h"
+#include "in_task.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -9,14 +10,6 @@
 #include <unistd.h>
 
 enum { NODES = 3, WORKERS = 6, CELL_DEATHS = CELL_COUNT, CELL_ON = CELL_COUNT + 1 };
-
-/* In tasks: where it went wrong, and what the library says of it. */
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return crew_fail(call, 1, "line %d, node %d: %s (%s)", __LINE__, call->node,           \
-                             #condition, crew_last_error()->text);                                 \
-    } while (0)
 
 static crew_array make(int type, int scope, int64_t rows, int64_t columns) {
     const int64_t shape[2] = {rows, columns};
@@ -633,6 +626,49 @@ static void worker__killed_in_an_add__leaves_it_whole(void **state) {
     crewtest_free(p);
 }
 
+enum { CAST_BYTES = 64 << 20 };
+
+/* It goes on without who has asked for it. */
+static int dies_in_a_broadcast(crew_call *call) {
+    crew_array a = *CREW_COMMON(call, crew_array);
+    double wait = (double)(crewtest_random() % 30) * 1e-3;
+    pthread_t killer;
+    void *data = crew_array_data(a);
+    CHECK(data);
+    memset(data, 0xee, CAST_BYTES);
+    CHECK(pthread_create(&killer, NULL, kills, &wait) == 0);
+    for (;;)
+        CHECK(crew_array_bcast(a) == 0);
+}
+
+/* Takes the memory that the array had, and sees whether it stays its own. */
+static int has_zeros_for_a_while(crew_call *call) {
+    const int64_t bytes = CAST_BYTES;
+    crew_array a;
+    CHECK(crew_array_create(&a, CREW_U8, 1, &bytes, NULL) == 0);
+    const unsigned char *data = crew_array_data(a);
+    for (double end = crewtest_now() + 0.1; crewtest_now() < end;)
+        for (int64_t i = 0; i < bytes; i += 4096)
+            CHECK(data[i] == 0);
+    CHECK(crew_array_destroy(a) == 0);
+    return 0;
+}
+
+static void broadcast__whose_asker_was_killed__writes_to_no_other_array(void **state) {
+    crew_pool *p = crewtest_open(WORKERS);
+    crew_error err;
+    (void)state;
+    for (int round = 0; round < 6; round++) {
+        crew_array a = make(CREW_U8, CREW_ARRAY_REPLICATED, CAST_BYTES, 1);
+        const crew_map_opts opts = {.chunk = 1, .common = &a, .common_size = sizeof a};
+        int rc = crew_pool_map(p, dies_in_a_broadcast, NULL, 0, 1, NULL, 0, &opts, &err);
+        assert_int_equal(rc, CREW_EDIED);
+        assert_ok(crew_array_destroy(a), NULL);
+        everywhere(p, has_zeros_for_a_while, NULL, 0);
+    }
+    crewtest_free(p);
+}
+
 /* ---- room ------------------------------------------------------------------ */
 
 /* All three wait for each other, so each node has one. */
@@ -704,6 +740,7 @@ int main(int argc, char **argv) {
         CREWTEST(partitioned__whoever_asks__has_all_of_it),
         CREWTEST(add__from_all_nodes_at_once__loses_nothing),
         CREWTEST(partitioned__much_of_it__is_moved_in_parts),
-        CREWTEST(worker__killed_in_an_add__leaves_it_whole)};
+        CREWTEST(worker__killed_in_an_add__leaves_it_whole),
+        CREWTEST(broadcast__whose_asker_was_killed__writes_to_no_other_array)};
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

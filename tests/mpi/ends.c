@@ -1,5 +1,5 @@
-/* mpi/ends.c - ways in which programs over ranks end, all of them in the middle of a map
- * and with a daemon on each node.
+/* mpi/ends.c - ways in which programs over ranks end, all but the last of them in the middle of
+ * a map and with a daemon on each node.
  * However it is, all of the job is to be gone soon: tests/mpi/under looks after that.
  *
  *     returns    main returns 3, with no crew_finalize
@@ -10,10 +10,15 @@
  *     leader     SIGKILL of rank 1; the launcher is not to go on without it
  *     host       host h1 is killed; the launcher is not to go on without it
  *     silent     host h1 falls silent; the launcher, which does not notice, is not to wait for it
+ *     unplugged H   host H falls silent, the manager's, mpirun's or neither's; mpirun looks after
+ *                that, and all ends
  *     paused     all ranks are stopped for longer than the silence that is a loss, and go on
  *     last N     of six: SIGKILL of rank N, and at once crew_finalize, which is not held up
- *     terminated SIGTERM of the manager */
+ *     terminated SIGTERM of the manager
+ *     stalled N MS  rank N is stopped for so long, and at once crew_finalize: that is no loss, and
+ *                the job ends in order */
 #include "beside.h"
+#include "pause.h"
 
 #include <crew/crew.h>
 #include <dlfcn.h>
@@ -25,11 +30,6 @@
 #include <time.h>
 
 enum { COUNT = 1000, WAIT_MS = 60000, RANKS = 6 };
-
-static void pause_ms(int ms) {
-    const struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
-    nanosleep(&t, NULL);
-}
 
 static int long_task(crew_call *call) {
     char name[32];
@@ -95,10 +95,10 @@ static void look_who_finalized(void) {
         give_up("MPI was ended as if all ranks were there");
 }
 
-/* To h1, by tests/mpi/under. */
-static void have_done(const char *verb) {
+/* By tests/mpi/under. */
+static void have_done(const char *verb, const char *host, const char *more) {
     FILE *file = beside_open("ask", "w");
-    if (!file || fprintf(file, "%s\n", verb) < 0 || fclose(file) != 0)
+    if (!file || fprintf(file, "%s %s %s\n", verb, host, more) < 0 || fclose(file) != 0)
         give_up("there can be no file ask");
     pause_ms(WAIT_MS);
     give_up("the job goes on without a host");
@@ -135,6 +135,20 @@ static void pause_all(int ranks) {
     pause_ms(2000 * atoi(silence)); /* who is not heard of now is lost then */
 }
 
+/* The rank goes on later, by a process of its own. */
+static void stall(int rank, int ms) {
+    if (!beside_signal_rank(rank, SIGSTOP))
+        give_up("that rank is not to be stopped");
+    pid_t pid = fork();
+    if (pid < 0)
+        give_up("there is nobody to let the rank go on");
+    if (pid == 0) {
+        pause_ms(ms);
+        beside_signal_rank(rank, SIGCONT);
+        _exit(0);
+    }
+}
+
 static int asked(crew_call *call) {
     char name[32];
     snprintf(name, sizeof name, "there.%d", call->node);
@@ -156,21 +170,23 @@ static void look_for_nodes(int nodes) {
     crew_pool_free(p);
 }
 
-static int end(const char *how, int which) {
+static int end(const char *how, const char *which) {
     if (strcmp(how, "paused") == 0) {
         pause_all(3);
         look_for_nodes(3);
     }
     if (strcmp(how, "silent") == 0) {
         strike_later();
-        have_done("unplug");
+        have_done("unplug", "h1", "");
     }
+    if (strcmp(how, "unplugged") == 0)
+        have_done("unplug", which, getenv("CREW_NODE_TIMEOUT"));
     beside_make("struck", 1);
     if (strcmp(how, "host") == 0)
-        have_done("kill");
+        have_done("kill", "h1", "");
     if (strcmp(how, "exits") == 0)
         exit(3);
-    if (strcmp(how, "last") == 0 && !beside_kill_rank(which))
+    if (strcmp(how, "last") == 0 && !beside_kill_rank(atoi(which)))
         give_up("that rank is not to be killed");
     if (strcmp(how, "finalizes") == 0 || strcmp(how, "last") == 0)
         crew_finalize();
@@ -192,6 +208,15 @@ static int end(const char *how, int which) {
     return 3;
 }
 
+static int end_with_one_that_is_slow(int rank, int ms) {
+    look_for_nodes(3);
+    stall(rank, ms);
+    crew_finalize();
+    if (!beside_has("finalized"))
+        give_up("MPI was not ended");
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const struct rlimit no_core = {0, 0};
     const char *nodes = getenv("CREW_TEST_SEVERAL_NODES");
@@ -200,6 +225,8 @@ int main(int argc, char **argv) {
     beside_sign();
     if (crew_init(&argc, &argv) < 0)
         give_up(crew_last_error()->text);
+    if (argc > 3 && strcmp(argv[1], "stalled") == 0)
+        return end_with_one_that_is_slow(atoi(argv[2]), atoi(argv[3]));
     crew_pool *p = crew_pool_open(NULL, &err);
     if (!p || !crew_map_async(p, long_task, NULL, 0, COUNT, NULL, 0, NULL, &err))
         give_up(err.text);
@@ -211,5 +238,5 @@ int main(int argc, char **argv) {
             give_up(err.text);
         crew_process_pid(daemon); /* it is there */
     }
-    return end(argc > 1 ? argv[1] : "", argc > 2 ? atoi(argv[2]) : 0);
+    return end(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
 }

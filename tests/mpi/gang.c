@@ -5,6 +5,7 @@
 #include "crewtest.h"
 
 #include "beside.h"
+#include "in_task.h"
 
 #include <crew/mpi.h>
 #include <crew/shared.h>
@@ -250,7 +251,8 @@ static void gang__two_that_fit__run_at_the_same_time(void **state) {
     crewtest_need_workers(4);
     crewtest_set(CELL_STARTED, 0);
     crew_pool *p = crewtest_open(0);
-    crew_future *a = submit(p, meet, ranks, ranks / 2), *b = submit(p, meet, ranks, ranks - ranks / 2);
+    crew_future *a = submit(p, meet, ranks, ranks / 2),
+                *b = submit(p, meet, ranks, ranks - ranks / 2);
     take(a, NULL, 0);
     take(b, NULL, 0);
     crewtest_free(p);
@@ -424,13 +426,6 @@ static void gang__rank_lost__fails_and_the_others_go_on(void **state) {
 }
 
 /* ---- the window of an array ---------------------------------------------------- */
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return crew_fail(call, 1, "line %d: %s (%s)", __LINE__, #condition,                    \
-                             crew_last_error()->text);                                             \
-    } while (0)
 
 /* Whether MPI makes windows over memory at all, as it is set here: over TCP Open MPI need not. */
 static bool windows(MPI_Comm comm) {

@@ -2,53 +2,23 @@
  * crew/mpi.h says, from end to end, at one level of threads (single, funneled, serialized,
  * multiple). Run by run.sh; every rank runs all of it. What fails says where and ends the
  * job; rank 0 prints "ok - " when all have come to the end. */
+#include "own.h"
+
 #include <crew/crew.h>
-#include <crew/mpi.h>
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { COUNT = 3000, MESSAGES = 64, WORDS = 4096 };
 static const double SOON = 30;
 
-static int rank, size;
+static int size;
 static bool multiple;
 static int64_t factor; /* a global of the program's, of which workers see a copy */
-
-__attribute__((format(printf, 3, 4), noreturn)) static void die(int line, const char *what,
-                                                                const char *fmt, ...) {
-    va_list args;
-    fprintf(stderr, "# rank %d, own.c:%d: %s: ", rank, line, what);
-    va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
-    va_end(args);
-    fputc('\n', stderr);
-    MPI_Abort(MPI_COMM_WORLD, 1);
-    _exit(1);
-}
-
-#define CHECK(condition, ...)                                                                      \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            die(__LINE__, #condition, __VA_ARGS__);                                                \
-    } while (0)
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void rest(void) {
-    const struct timespec t = {.tv_nsec = 1000000};
-    nanosleep(&t, NULL);
-}
 
 /* ---- tasks ---- */
 
@@ -60,7 +30,7 @@ static int product(crew_call *call) {
 /* For so long that there are some for each worker. */
 static int whose(crew_call *call) {
     for (int i = 0; i < 5; i++)
-        rest();
+        pause_ms(1);
     return crew_task_result(call, &factor, sizeof factor);
 }
 
@@ -134,7 +104,7 @@ static void *chat(void *arg) {
             CHECK(in[i] == (me + all - 1) % all + i + c->rounds, "word %d", i);
         MPI_Allreduce(&mine, &over, 1, MPI_INT, MPI_MIN, c->comm);
         c->rounds++;
-        rest();
+        pause_ms(1);
     }
     free(out);
     free(in);
@@ -211,7 +181,7 @@ static void use_from_aside(crew_pool *pool) {
     CHECK(job, "%s", err.text);
     while (!crew_job_ready(job)) {
         CHECK(now() - from < SOON, "it is never ready");
-        rest();
+        pause_ms(1);
     }
     CHECK(crew_job_get(job, 0, &err) == 0, "%s", err.text);
     crew_job_free(job);
@@ -231,7 +201,7 @@ static void use_from_afar(crew_pool *pool) {
     const crew_map_opts opts = {.done = told, .ctx = (void *)&done};
     crew_job *job = crew_map_async(pool, product, NULL, 0, COUNT, out, sizeof *out, &opts, &err);
     CHECK(job, "%s", err.text);
-    for (double from = now(); !atomic_load(&done); rest())
+    for (double from = now(); !atomic_load(&done); pause_ms(1))
         CHECK(now() - from < SOON, "it is never done");
     CHECK(crew_job_get(job, SOON, &err) == 0, "%s", err.text);
     crew_job_free(job);
@@ -313,7 +283,7 @@ static void use_shared(crew_pool *pool, const struct shared *s) {
         CHECK(crew_job_get(job, SOON, &err) == 0, "%s", err.text);
     for (int i = 0; i < TASKS; i++, items += item)
         if (crew_queue_get(s->queue, &item, sizeof item, SOON) != sizeof item)
-            die(__LINE__, "get", "%d of %d: %s; %s", i, TASKS, crew_last_error()->text,
+            die(__FILE__, __LINE__, "get", "%d of %d: %s; %s", i, TASKS, crew_last_error()->text,
                 crew_job_get(job, 0, &err) ? err.text : "");
     CHECK(crew_job_get(job, SOON, &err) == 0, "%s", err.text);
     crew_job_free(job);
@@ -555,6 +525,10 @@ static void finalize__before_and_after__frees_the_pool(void) {
     CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == 0, "%s", err.text);
     if (pool)
         use_map(pool);
+#ifdef MPICH_VERSION
+    if (multiple) /* crew/mpi.h */
+        crew_finalize();
+#endif
     MPI_Finalize(); /* the root's frees the pool, or the others would still serve it */
     CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == CREW_EINVAL, "after the end");
     crew_finalize();
@@ -597,7 +571,8 @@ static void window__of_an_array__is_read_and_written_by_mpi(void) {
     if (!pool)
         return;
     CHECK(crew_array_create(&a, CREW_I64, 1, &n, NULL) == 0, "%s", crew_last_error()->text);
-    CHECK(crew_pool_map(pool, has_no_window, &a, sizeof a, 1, NULL, 0, NULL, &err) == 0, "%s", err.text);
+    CHECK(crew_pool_map(pool, has_no_window, &a, sizeof a, 1, NULL, 0, NULL, &err) == 0, "%s",
+          err.text);
     if (!possible) {
         CHECK(crew_array_win(a, &win) == CREW_ENOTSUP, "%s", crew_last_error()->text);
         crew_pool_free(pool);

@@ -4,18 +4,8 @@
 set -u
 under=$1
 crew=$2
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-check() { # name, expected, actual
-    if [ "$2" = "$3" ]; then
-        echo "ok - $1"
-    else
-        echo "not ok - $1: expected '$2', got '$3'"
-        failures=$((failures + 1))
-    fi
-}
+suite=
+. "$(dirname "$0")/../apps/check.sh"
 
 # Of hosts' names nothing is known.
 plain() {
@@ -29,10 +19,9 @@ for config in nodes3:3:1 nodes3x2:6:2; do
     each=${config##*:}
     CREW_WORKERS=12 CREW_BIND=none CREW_REPORT_BINDING=1 "$under" "$under_what" "$crew" info \
         >"$work/out" 2>"$work/err"
-    code=$?
-    [ "$code" -eq 77 ] && cat "$work/out" && exit 77
-    check "$under_what: crew info is a success" 0 "$code"
-    [ "$code" -eq 0 ] || cat "$work/err"
+    ended=$?
+    [ "$ended" -eq 77 ] && cat "$work/out" && exit 77
+    check "$under_what: crew info is a success" 0 "$ended"
     if [ "$under_what" = nodes3 ]; then
         CREW_ONE_SIDED=off CREW_WORKERS=3 CREW_REPORT_BINDING=1 "$under" nodes3 "$crew" info 2>&1 |
             grep '^crew: arrays' >"$work/arrays"

@@ -1,8 +1,12 @@
 /* mpi/processes.c - processes that the manager starts on other nodes. Three nodes, see
- * tests/mpi/under. That one is lost with its node: mpi/lost.c. */
+ * tests/mpi/under. That one is lost with its node: mpi/lost.c. With ends of pipes:
+ * mpi/process_conns.c. */
 #include "crewtest.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +73,15 @@ static int ends_somehow(crew_call *call) {
     return 99;
 }
 
+/* Who has forked it, and would tell of its end. */
+static int kills_its_nursery(crew_call *call) {
+    (void)call;
+    kill(getppid(), SIGKILL);
+    while (crewtest_get(CELL_GATE) == 0) /* it goes, too */
+        pause();
+    return 0;
+}
+
 static int twice(crew_call *call) {
     return *(const int *)call->in * 2;
 }
@@ -105,6 +118,9 @@ static int starts_one(crew_call *call) {
         crew_process_close(p);
     if (rc == CREW_ENOTSUP && !strstr(err.text, "its own node"))
         return 98;
+    /* Without isolation the program itself is a worker, too; it asks for node 7. */
+    if (rc == CREW_EINVAL && call->node == 0 && strcmp(crewtest_backend(), "aboard") == 0)
+        rc = CREW_ENOTSUP;
     rc = rc == 0 ? 1 : rc == CREW_ENOTSUP ? 2 : 97;
     return call->out_size ? crew_task_result(call, &rc, sizeof rc) : rc;
 }
@@ -185,6 +201,60 @@ static void descriptor__of_one_far_away__is_readable_once_it_has_ended(void **st
     assert_int_equal(code_of(p), -SIGKILL);
 }
 
+static int descriptors(void) {
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+    while (dir && readdir(dir))
+        n++;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* Whoever looks after a process for a week asks for one now and then. */
+static void descriptors__asked_for_and_closed__leave_none_behind(void **state) {
+    (void)state;
+    crew_process p = start(sleeps, NULL, 0, 1);
+    int kept = crew_process_fd(p), before = descriptors();
+    assert_true(kept > 2);
+    for (int i = 0; i < 300; i++) {
+        int fd = crew_process_fd(p);
+        assert_true(fd > 2);
+        assert_int_equal(close(fd), 0);
+    }
+    assert_in_range(descriptors(), 1, before + 4);
+    assert_false(readable(kept, 0));
+    assert_int_equal(crew_process_kill(p), 0);
+    assert_true(readable(kept, (int)(SOON * 1000)));
+    close(kept);
+    assert_int_equal(code_of(p), -SIGKILL);
+}
+
+static void *kill_the_child(void *unused) {
+    crew_process p;
+    (void)unused;
+    while (crew_children(&p, 1) == 0)
+        ;
+    crew_process_kill(p);
+    return NULL;
+}
+
+/* Its argument is still being copied then. */
+static void process__killed_before_it_is_sent_for__ends_all_the_same(void **state) {
+    enum { LONG = 60 << 20 };
+    char *argument = calloc(1, LONG);
+    pthread_t killer;
+    (void)state;
+    assert_non_null(argument);
+    for (int node = 1; node < NODES; node++) {
+        assert_int_equal(pthread_create(&killer, NULL, kill_the_child, NULL), 0);
+        crew_process p = start(sleeps, argument, LONG, node);
+        assert_int_equal(pthread_join(killer, NULL), 0);
+        assert_int_equal(code_of(p), -SIGKILL);
+    }
+    free(argument);
+}
+
 static void process__that_ends_in_other_ways__gives_its_code_or_signal(void **state) {
     static const int codes[] = {3, 5, -SIGKILL, -SIGTERM};
     (void)state;
@@ -243,7 +313,6 @@ static void process__given_objects_in_its_argument__talks_through_them(void **st
 
 static void start__of_what_cannot_be__is_an_error_in_a_sentence(void **state) {
     crew_process p;
-    crew_conn a, b;
     crew_error err;
     int i = 0;
     (void)state;
@@ -255,28 +324,78 @@ static void start__of_what_cannot_be__is_an_error_in_a_sentence(void **state) {
     o = (crew_process_opts){.node = 1, .start = CREW_START_FORK};
     assert_code(crew_process_start(&p, twice, &i, sizeof i, &o, &err), CREW_ENOTSUP, &err);
     assert_text(err.text, "CREW_START_SERVER");
-    assert_int_equal(crew_pipe_create(&a, &b, true), 0);
-    o = (crew_process_opts){.node = 1, .conns = &b, .nconns = 1};
-    assert_code(crew_process_start(&p, twice, &i, sizeof i, &o, &err), CREW_ENOTSUP, &err);
-    assert_text(err.text, "pipes");
-    assert_int_equal(crew_conn_close(b), 0);
-    assert_int_equal(crew_conn_close(a), 0);
     o = (crew_process_opts){.node = 1, .name = "named"};
     assert_ok(crew_process_start(&p, twice, &i, sizeof i, &o, &err), &err);
     assert_string_equal(crew_process_name(p), "named");
     assert_int_equal(code_of(p), 0);
 }
 
+/* ---- what another node does not have -------------------------------------- */
+
+static crew_fn *only_here;
+
+/* A library of the manager's alone. */
+static void load_it_at_home(void) {
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    rank = rank ? rank : getenv("PMI_RANK");
+    void *library = rank && atoi(rank) == 0 ? dlopen(CREW_TEST_PLUGIN, RTLD_NOW) : NULL;
+    if (library)
+        *(void **)&only_here = dlsym(library, "plugin_square_task");
+}
+
+static void function__that_a_node_has_not__is_named_as_the_reason(void **state) {
+    (void)state;
+    int item = 3, code = 0;
+    crew_process p;
+    crew_error err;
+    crew_conn a, b;
+    assert_non_null(only_here);
+    p = start(only_here, &item, sizeof item, 1);
+    assert_int_equal(crew_process_join(p, SOON), 0);
+    assert_int_equal(crew_process_exitcode(p, &code), CREW_EBROKEN);
+    assert_text(crew_last_error()->text, "its function is not in the program there");
+    assert_int_equal(crew_process_close(p), 0);
+    assert_int_equal(crew_pipe_create(&a, &b, true), 0);
+    const crew_process_opts opts = {.node = 1, .conns = &b, .nconns = 1};
+    int rc = crew_process_start(&p, only_here, &item, sizeof item, &opts, &err);
+    assert_code(rc, CREW_EDIED, &err);
+    assert_text(err.text, "its function is not in the program there");
+    assert_int_equal(crew_conn_close(b), 0);
+    assert_int_equal(crew_conn_close(a), 0);
+}
+
+/* The last test: nothing can be started there any more. */
+static void nursery__of_another_node_killed__its_processes_end_and_none_starts(void **state) {
+    (void)state;
+    int i = 1, code;
+    crew_process p = start(sleeps, NULL, 0, 2);
+    assert_true(crewtest_reached(CELL_STARTED, 1, SOON));
+    crew_process killer = start(kills_its_nursery, NULL, 0, 2);
+    assert_int_equal(code_of(killer), -SIGKILL);
+    assert_int_equal(code_of(p), -SIGKILL);
+    p = start(twice, &i, sizeof i, 2);
+    assert_int_equal(crew_process_join(p, SOON), 0);
+    assert_int_equal(crew_process_exitcode(p, &code), CREW_EBROKEN);
+    assert_text(crew_last_error()->text, "not started on its node");
+    assert_int_equal(crew_process_close(p), 0);
+    assert_int_equal(code_of(start(twice, &i, sizeof i, 1)), 2);
+}
+
 int main(int argc, char **argv) {
+    load_it_at_home();
     crewtest_begin(&argc, &argv);
     const struct CMUnitTest tests[] = {
         CREWTEST(process__on_each_node__has_its_argument_and_gives_its_code),
         CREWTEST(process__that_runs__is_told_and_ends_by_a_signal),
         CREWTEST(descriptor__of_one_far_away__is_readable_once_it_has_ended),
+        CREWTEST(descriptors__asked_for_and_closed__leave_none_behind),
+        CREWTEST(process__killed_before_it_is_sent_for__ends_all_the_same),
         CREWTEST(process__that_ends_in_other_ways__gives_its_code_or_signal),
         CREWTEST(processes__many_over_all_nodes__each_gives_its_own_code),
         CREWTEST(process__that_starts_one__has_it_on_its_own_node),
         CREWTEST(process__given_objects_in_its_argument__talks_through_them),
-        CREWTEST(start__of_what_cannot_be__is_an_error_in_a_sentence)};
+        CREWTEST(start__of_what_cannot_be__is_an_error_in_a_sentence),
+        CREWTEST(function__that_a_node_has_not__is_named_as_the_reason),
+        CREWTEST(nursery__of_another_node_killed__its_processes_end_and_none_starts)};
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

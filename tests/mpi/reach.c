@@ -4,6 +4,7 @@
  * CREW_TEST_REACH says what is expected: 1 (the default) that elements come so, 0 that they
  * come by letters, with the same outcome. "reach time": what calls take, for people. */
 #include "crewtest.h"
+#include "in_task.h"
 
 #include "share/ferry.h"
 
@@ -13,13 +14,6 @@
 #include <string.h>
 
 enum { NODES = 3, WORKERS = 6, ROWS = 3000, COLUMNS = 257, CELL_READS = 24, CELL_PULLS = 25 };
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return crew_fail(call, 1, "line %d, node %d: %s (%s)", __LINE__, call->node,           \
-                             #condition, crew_last_error()->text);                                 \
-    } while (0)
 
 static bool one_sided;
 

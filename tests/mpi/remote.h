@@ -9,6 +9,7 @@
 #include "crewtest.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,7 @@ static inline int fine(crew_call *call, int rc, const char *what) {
     do {                                                                                           \
         int64_t is_ = (int64_t)(expression);                                                       \
         if (is_ != (int64_t)(wanted))                                                              \
-            return crew_fail(call, 2, "node %d, line %d: %s is %lld, not %s (%s)", call->node,      \
+            return crew_fail(call, 2, "node %d, line %d: %s is %lld, not %s (%s)", call->node,     \
                              __LINE__, #expression, (long long)is_, #wanted,                       \
                              crew_last_error()->text);                                             \
     } while (0)
@@ -223,6 +224,15 @@ static inline int deputies(pid_t *pids, int cap) {
         if (is_deputy(all[i]) && found < cap)
             pids[found++] = all[i];
     return found;
+}
+
+/* The manager's own among them: remote_begin makes that anew. */
+static inline int kill_deputies(void) {
+    pid_t pids[512];
+    int n = deputies(pids, 512);
+    for (int i = 0; i < n; i++)
+        kill(pids[i], SIGKILL);
+    return n;
 }
 
 #endif

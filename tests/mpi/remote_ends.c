@@ -401,17 +401,13 @@ static void deputy__killed__who_waits_hears_of_it_and_may_ask_again(void **state
     crew_pool *p = crewtest_open(WORKERS);
     struct all a = objects_of(p, 0);
     struct beside b;
-    pid_t pids[64];
     a.node = nodes() - 1;
     crewtest_set(CELL_READY, 0);
     crewtest_set(CELL_STARTED, 0);
     begin_beside(&b, p, lose_deputy, &a);
     assert_true(crewtest_reached(CELL_STARTED, 1, SOON));
     CREWTEST_WAIT(crew_barrier_n_waiting(a.barrier) == 1, SOON);
-    int n = deputies(pids, 64);
-    assert_true(n > 0);
-    for (int i = 0; i < n; i++)
-        kill(pids[i], SIGKILL);
+    assert_true(kill_deputies() > 0);
     end_beside(&b);
     assert_int_equal(end_all(&a), 0);
     crewtest_free(p);

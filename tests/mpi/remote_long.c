@@ -94,13 +94,6 @@ static int get_or_hear(crew_call *call) {
     return 0;
 }
 
-static void kill_deputies(void) {
-    pid_t pids[64];
-    int n = deputies(pids, 64);
-    for (int i = 0; i < n; i++)
-        kill(pids[i], SIGKILL);
-}
-
 /* At different moments: when it has taken the message, and later. */
 static void long_answer__its_deputy_killed__comes_whole_or_is_an_error(void **state) {
     crewtest_need(CREWTEST_PROCESSES);

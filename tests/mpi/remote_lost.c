@@ -69,6 +69,62 @@ static void *run_both(void *arg) {
     return NULL;
 }
 
+/* ---- a process there, with an end of a pipe ---------------------------------- */
+
+struct given {
+    crew_process p;
+    crew_conn mine, its;
+};
+
+static int holds_an_end(crew_call *call) {
+    char buf[8];
+    crew_conn_send(*CREW_IN(call, crew_conn), "here", 4, SOON);
+    crew_conn_recv(*CREW_IN(call, crew_conn), buf, sizeof buf, CREW_FOREVER);
+    return 1;
+}
+
+static int start_with(struct given *g, crew_error *err) {
+    const crew_process_opts opts = {.node = 1, .conns = &g->its, .nconns = 1};
+    assert_int_equal(crew_pipe_create(&g->mine, &g->its, true), 0);
+    return crew_process_start(&g->p, holds_an_end, &g->its, sizeof g->its, &opts, err);
+}
+
+static void give(struct given *g) {
+    crew_error err;
+    char buf[8];
+    assert_ok(start_with(g, &err), &err);
+    assert_int_equal(crew_conn_close(g->its), 0);
+    assert_int_equal(crew_conn_recv(g->mine, buf, sizeof buf, SOON), 4);
+}
+
+/* The loss may be known by then, or not: nobody has taken the end. */
+static void give_too_late(void) {
+    struct given g;
+    crew_error err;
+    char buf[8];
+    double from = crewtest_now();
+    assert_code(start_with(&g, &err), CREW_EBROKEN, &err);
+    assert_within(from, SOON);
+    assert_text(err.text, "was lost");
+    assert_int_equal(crew_conn_send(g.its, "mine", 4, 0), 0);
+    assert_int_equal(crew_conn_recv(g.mine, buf, sizeof buf, 0), 4);
+    assert_int_equal(crew_conn_close(g.its), 0);
+    assert_int_equal(crew_conn_recv(g.mine, buf, sizeof buf, 0), CREW_ECLOSED);
+    assert_int_equal(crew_conn_close(g.mine), 0);
+}
+
+static void check_given(const struct given *g) {
+    char buf[8];
+    double from = crewtest_now();
+    assert_int_equal(crew_conn_recv(g->mine, buf, sizeof buf, SOON), CREW_ECLOSED);
+    assert_within(from, 10);
+    assert_int_equal(crew_conn_send(g->mine, "x", 1, 0), CREW_ECLOSED);
+    assert_int_equal(crew_process_wait(g->p, SOON, NULL), CREW_EDIED);
+    assert_text(crew_last_error()->text, "was lost with its node");
+    assert_int_equal(crew_process_close(g->p), 0);
+    assert_int_equal(crew_conn_close(g->mine), 0);
+}
+
 /* ---- afterwards ------------------------------------------------------------ */
 
 static int ask_again(crew_call *call) {
@@ -98,6 +154,7 @@ static void node__lost_while_it_holds_waits_and_is_waited_for__all_go_on(void **
     crewtest_may_take(120);
     crew_error err;
     pid_t left[64];
+    struct given given;
     crew_pool *p = crewtest_open(WORKERS);
     struct both b = {.mine = objects_of(p, 0), .lost = objects_of(p, 1)};
     struct beside tasks = {.p = p, .fn = meet_or_miss, .a = (struct all *)(void *)&b};
@@ -107,12 +164,15 @@ static void node__lost_while_it_holds_waits_and_is_waited_for__all_go_on(void **
     assert_int_equal(crew_event_is_set(b.lost.event), 0);
     assert_int_equal(pthread_create(&tasks.thread, NULL, run_both, &tasks), 0);
     assert_true(crewtest_reached(CELL_READY, 3, SOON));
+    give(&given);
     double from = crewtest_now();
     lose();
+    give_too_late();
     assert_int_equal(crew_event_wait(b.lost.event, SOON), CREW_EBROKEN);
     assert_text(crew_last_error()->text, "was lost");
     assert_within(from, SOON);
     check_mine(&b.mine);
+    check_given(&given);
     assert_int_equal(pthread_join(tasks.thread, NULL), 0);
     if (tasks.rc != CREW_EDIED)
         fail_msg("%d %s", tasks.rc, tasks.err.text);

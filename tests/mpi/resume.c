@@ -36,7 +36,8 @@ static int slow_cube(crew_call *call) {
     const struct ran entry = {call->index, call->node};
     const struct timespec while_ = {0, 500000};
     if (fd < 0)
-        fd = open(CREW_COMMON(call, struct setup)->file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+        fd = open(CREW_COMMON(call, struct setup)->file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
+                  0666);
     if (write(fd, &entry, sizeof entry) != (ssize_t)sizeof entry)
         return 1;
     nanosleep(&while_, NULL);
@@ -111,8 +112,8 @@ static void end_it(crew_pool *p, const crew_map_opts *opts, const char *file, in
     free(entries);
     if ((int64_t)after != COUNT - done || done < ENOUGH)
         give_up("other items have run than those that were missing");
-    printf("ok - %ld of %d items were in the journal, %zu had run; %zu ran to the end\n", (long)done,
-           COUNT, before, after);
+    printf("ok - %ld of %d items were in the journal, %zu had run; %zu ran to the end\n",
+           (long)done, COUNT, before, after);
 }
 
 int main(int argc, char **argv) {

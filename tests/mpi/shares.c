@@ -123,8 +123,9 @@ static void assert_once(int64_t count) {
 
 /* The slow node has told what it had done, and given back. */
 static void assert_shared(crew_pool *p) {
-    print_message("    %ld messages about ranges that ran on, %ld items given back, %ld done there\n",
-                  (long)p->home->parts, (long)p->home->returned, (long)crewtest_get(CELL_FAST));
+    print_message(
+        "    %ld messages about ranges that ran on, %ld items given back, %ld done there\n",
+        (long)p->home->parts, (long)p->home->returned, (long)crewtest_get(CELL_FAST));
     assert_true(p->home->parts > 0);
     assert_true(p->home->returned > 0);
 }

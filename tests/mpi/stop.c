@@ -8,6 +8,7 @@
  *
  * Exit code 85, by crew_finalize; 1 and a sentence where something is not as it should be. */
 #include "beside.h"
+#include "pause.h"
 
 #include <crew/crew.h>
 #include <dirent.h>
@@ -15,11 +16,6 @@
 #include <time.h>
 
 enum { COUNT = 40000 };
-
-static void pause_ms(int ms) {
-    const struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
-    nanosleep(&t, NULL);
-}
 
 static void give_up(const char *why, const char *more) {
     fprintf(stderr, "stop: %s %s\n", why, more);
@@ -79,13 +75,33 @@ static int threads_of(pid_t pid) {
     return found;
 }
 
-/* Above crew_init, where all ranks come by: that one is signalled as soon as it has a
- * thread of crew's, long before MPI has started. */
-static void strike_early(const char *rank) {
+static bool is_rank(const char *rank) {
     const char *openmpi = getenv("OMPI_COMM_WORLD_RANK"), *other = getenv("PMI_RANK");
     const char *mine = openmpi ? openmpi : other;
+    return mine && strcmp(mine, rank) == 0;
+}
+
+/* Above crew_init, where all ranks come by: that one has a process beside it, which signals it
+ * once somebody makes the file strike. It may be on a host where its pid is somebody else's
+ * than here. */
+static void strike_when_told(const char *rank) {
     pid_t struck = getpid();
-    if (!mine || strcmp(mine, rank) != 0 || fork() != 0)
+    if (!is_rank(rank) || fork() != 0)
+        return;
+    while (!beside_has("strike")) {
+        if (getppid() != struck)
+            _exit(0);
+        pause_ms(10);
+    }
+    if (kill(struck, SIGUSR1) == 0)
+        beside_make("stricken", (int)struck);
+    _exit(0);
+}
+
+/* The same, as soon as it has a thread of crew's, long before MPI has started. */
+static void strike_early(const char *rank) {
+    pid_t struck = getpid();
+    if (!is_rank(rank) || fork() != 0)
         return;
     for (int i = 0; i < 100000 && threads_of(struck) == 1; i++)
         usleep(100);
@@ -108,23 +124,28 @@ struct strike {
     int ranks, nodes;
 };
 
+static void await(const char *name, const char *why) {
+    for (int i = 0; !beside_has(name); i++) {
+        if (i == 3000)
+            give_up(why, "");
+        pause_ms(10);
+    }
+}
+
 /* Once the map has begun on every node. */
 static void *strike(void *arg) {
     const struct strike *s = arg;
     for (int node = 0; node < s->nodes; node++) {
         char name[32];
         snprintf(name, sizeof name, "began.%d", node);
-        for (int i = 0; !beside_has(name); i++) {
-            if (i == 3000)
-                give_up("the map does not begin", "");
-            pause_ms(10);
-        }
+        await(name, "the map does not begin");
     }
-    int rank = strcmp(s->whom, "long") == 0 ? 0 : atoi(s->whom + 4);
-    if (strcmp(s->whom, "all") == 0)
+    if (strcmp(s->whom, "all") == 0) {
         signal_all(s->ranks);
-    else if (!beside_signal_rank(rank, SIGUSR1))
-        give_up("a rank cannot be signalled", "");
+    } else {
+        beside_make("strike", 1);
+        await("stricken", "a rank cannot be signalled");
+    }
     return NULL;
 }
 
@@ -157,6 +178,8 @@ int main(int argc, char **argv) {
         crew_stop_on(SIGUSR1);
     if (early)
         strike_early(s.whom + 5);
+    else if (strcmp(s.whom, "all") != 0)
+        strike_when_told(lasts ? "0" : s.whom + 4);
     if (crew_init(&argc, &argv) < 0)
         give_up("crew_init:", crew_last_error()->text);
     if (late)

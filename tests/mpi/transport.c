@@ -297,16 +297,18 @@ static void await_death(int64_t pid) {
 }
 
 /* All but the lost node have had everything: what MPI has called sent may still be
- * with a process, which is not to end then. Node 0 is the last. */
+ * with a process, which is not to end then. So nobody ends before all have said that they
+ * have it. Node 0 is the last. */
 static void farewell(int lost) {
     double until = now() + 30;
     void *data;
     size_t size;
     for (int n = 1; n < lost && place.node == 0; n++) {
         await(n, &data, &size);
-        CHECK(mpi->send(n, NULL, 0) == 0, "send");
         free(data);
     }
+    for (int n = 1; n < lost && place.node == 0; n++)
+        CHECK(mpi->send(n, NULL, 0) == 0, "send");
     for (int n = 1; n < lost && place.node == 0; n++)
         while (!is_gone(pids[n], 0)) {
             collect();
@@ -442,11 +444,11 @@ static const struct {
 static void begin(void) {
     crew_error err;
     CHECK(cw_launcher_find(environ, &launcher, &err) == 0, "%s", err.text);
-    CHECK(cw_mpi_load(&launcher, getenv("CREW_MPI_MODULE"), &mpi, &err) == 0, "%s", err.text);
     struct sigaction ours = {.sa_handler = handler};
     sigaction(SIGSEGV, &ours, NULL);
     for (int s = 1; s < 32; s++)
         sigaction(s, NULL, &before[s]);
+    CHECK(cw_mpi_load(&launcher, getenv("CREW_MPI_MODULE"), &mpi, &err) == 0, "%s", err.text);
     CHECK(mpi->start(&place, &err) == 0, "%s", err.text);
     CHECK(cw_mpi_agrees(&launcher, mpi, &place, &err) == 0, "%s", err.text);
     for (int s = 1; s < 32; s++) {

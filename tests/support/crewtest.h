@@ -2,8 +2,8 @@
  *
  * The backend under test comes from CREW_TEST_BACKEND: serial, threads, fork
  * (the default), server, spawn, ranks (three of one node, see crewranks.h), mpi (under
- * a launcher, see tests/mpi/under), or aboard (the same with CREW_ISOLATE=0). Capability bits say what it can do; a test
- * that needs more skips itself. CREW_TEST_SEED fixes the random numbers,
+ * a launcher, see tests/mpi/under), or aboard (the same with CREW_ISOLATE=0). Capability bits say
+ * what it can do; a test that needs more skips itself. CREW_TEST_SEED fixes the random numbers,
  * CREW_TEST_LONG=1 adds what takes minutes, CREW_TEST_QUICK=1 makes loads a
  * tenth (sanitised builds do so by themselves).
  *
@@ -197,7 +197,7 @@ void crewtest_usable_(crew_pool *p, const char *file, int line);
  * all their descendants. Zombies of ours too. Returns how many there are. */
 int crewtest_family(pid_t *pids, int cap);
 pid_t crewtest_parent(pid_t pid); /* 0: no such process */
-char crewtest_state(pid_t pid);   /* as in /proc/PID/stat: 'T' is stopped; 0: gone */
+char crewtest_state(pid_t pid);   /* or a thread's; as in /proc/PID/stat: 'T' is stopped; 0: gone */
 
 /* This program again, with `mode` as argument (so that main can branch) and the
  * settings "NAME=value" added to the environment, in a process group of its own.
@@ -210,6 +210,8 @@ int crewtest_helper_wait(pid_t pid, double seconds);
 char *crewtest_read_all(int fd, double seconds, size_t *size);
 /* Runs a helper to its end with its output. Returns its wait status. */
 int crewtest_helper_run(const char *mode, const char *const *settings, double seconds, char **text);
+/* In helpers: a pool of this backend, which must open. */
+crew_pool *crewtest_open_here(int workers);
 /* In helpers: a check that ends the process with code 1 and says why. */
 #define crewtest_check(condition, ...)                                                             \
     do {                                                                                           \

@@ -2,7 +2,7 @@
 #include "support/fleetsim_parts.h"
 
 #include "sched/chunk.h"
-#include "sched/fleet.h"
+#include "support/fleet_machine.h"
 
 #include <crew/pool.h>
 #include <math.h>

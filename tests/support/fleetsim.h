@@ -1,4 +1,4 @@
-/* tests/support/fleetsim.h - a fleet in virtual time: the machine of sched/fleet.h on every
+/* tests/support/fleetsim.h - a fleet in virtual time: a machine (fleet_machine.h) on every
  * leader, what the board does on every node, messages that cost and take time between.
  *
  * Not modelled: what inputs and results weigh, and a machine's other business. Messages

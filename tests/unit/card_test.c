@@ -89,6 +89,8 @@ static void card__of_who_is_in_trouble__says_which(void **state) {
     (void)state;
     snprintf(c.trouble, sizeof c.trouble, "there is no memory");
     CHECK(front, &c, CREW_EBROKEN, "(node n2): there is no memory");
+    cw_card_trouble(&c, &(crew_error){.code = CREW_ENOTSUP, .text = "not here"});
+    CHECK(front, &c, CREW_ENOTSUP, "(node n2): not here");
 }
 
 static void cards__of_two_builds__are_refused(void **state) {

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "sched/fleet.h"
+#include "support/fleet_machine.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -229,6 +229,14 @@ static void lost__marks_known__only_what_is_not_finished(void **state) {
          {HOME_DONE, 2, 0, 0, WANT(FINISH)});
 }
 
+static void lost__marks_not_known__only_leases_that_were_not_over(void **state) {
+    (void)state;
+    PLAY({READY, 0, 0, 0, NOTHING}, {READY, 1, 2, 0, NOTHING},
+         {ADD, 0, 4, 0, WANT(LEASE(1, 0, 0, 2), LEASE(1, 1, 2, 4))}, {DONE, 1, 0, 2, NOTHING},
+         {LOST, 1, 0, 0, NOTHING}, {TAKE, 9, 2, 4, NOTHING}, {CLOSE, 0, 0, 0, NOTHING},
+         {HOME_DONE, 2, 0, 0, WANT(FINISH)});
+}
+
 /* Node 1, two workers, needs 1 ms for an item, and has [4, 12) and [12, 28). Home has all
  * the rest. */
 static void one_has_more(void) {
@@ -254,7 +262,12 @@ static void dry__less_comes_back__the_older_lease_is_asked_next(void **state) {
          /* One of its workers is idle, and takes a third. */
          {AT, 4 * MS, 0, 0, NOTHING}, {DONE, 2, 1, 2, WANT(ASK(1, 0, 6, 12))},
          /* It has nothing more to give: it is not asked again. */
-         {RETURNED, 1, 0, 12, NOTHING}, {DONE, 2, 1, 1, NOTHING});
+         {RETURNED, 1, 0, 12, NOTHING}, {DONE, 2, 1, 1, NOTHING},
+         /* What it gets later it may have to give. */
+         {AT, 20 * MS, 0, 0, NOTHING}, {DONE, 1, 0, 8, NOTHING}, {DONE, 1, 1, 10, NOTHING},
+         {LOST, 2, 0, 0, NOTHING},
+         {ADD, 1000, 1100, 0, WANT(LEASE(1, 0, 1000, 1025), LEASE(1, 1, 1025, 1050))},
+         {TAKE, 1000, 1050, 1100, NOTHING}, {READY, 2, 2, 0, WANT(ASK(1, 1, 1026, 1050))});
 }
 
 static void dry__lease_is_over_when_asked__is_no_harm(void **state) {
@@ -271,6 +284,14 @@ static void dry__asked_node_is_lost__all_goes_to_the_others(void **state) {
     PLAY({READY, 2, 2, 0, WANT(ASK(1, 1, 16, 28))},
          /* Of node 2 nothing is known yet. */
          {LOST, 1, 0, 0, WANT(LEASE(2, 0, 4, 6), LEASE(2, 1, 6, 8))});
+}
+
+static void dry__home_becomes_idle__some_is_asked_for(void **state) {
+    (void)state;
+    PLAY({READY, 0, 2, 0, NOTHING}, {READY, 1, 2, 0, NOTHING},
+         {ADD, 0, 1000, 0, WANT(LEASE(1, 0, 0, 2), LEASE(1, 1, 2, 4))},
+         {TAKE, 1000, 4, 1000, NOTHING}, {IDLE, 2, 0, 0, WANT(ASK(1, 1, 2, 4))},
+         {RETURNED, 1, 1, 2, WANT(HOME)}, {TAKE, 2, 2, 4, NOTHING}, {IDLE, 0, 0, 0, NOTHING});
 }
 
 static void dry__home_is__takes_before_anything_is_sent_away(void **state) {
@@ -294,6 +315,14 @@ static void stop__falls__nothing_behind_it_begins(void **state) {
          /* 4 was begun, 5 is not begun any more: for the machine both are finished. */
          {DONE, 1, 1, 2, WANT(LEASE(1, 0, 2, 4))}, {DONE, 1, 0, 2, WANT(FINISH)},
          {TIME, 0, 0, 0, NOTHING});
+}
+
+static void stop__nodes_with_nothing_behind_it__are_not_told(void **state) {
+    (void)state;
+    PLAY({READY, 0, 0, 0, NOTHING}, {READY, 1, 2, 0, NOTHING}, {READY, 2, 2, 0, NOTHING},
+         {ADD, 0, 100, 0,
+          WANT(LEASE(1, 0, 0, 2), LEASE(2, 0, 2, 4), LEASE(1, 1, 4, 6), LEASE(2, 1, 6, 8))},
+         {STOP, 6, 0, 0, WANT(DROP(8, 100), TELL(2, 6))});
 }
 
 static void stop__many_ranges_wait__all_behind_it_are_dropped(void **state) {
@@ -357,12 +386,15 @@ int main(void) {
         TEST(end__rest_is_short__leases_shrink),
         TEST(lost__its_items__go_to_others_lowest_first),
         TEST(lost__marks_known__only_what_is_not_finished),
+        TEST(lost__marks_not_known__only_leases_that_were_not_over),
         TEST(dry__newest_lease_of_the_slowest__is_asked_for_half),
         TEST(dry__less_comes_back__the_older_lease_is_asked_next),
         TEST(dry__lease_is_over_when_asked__is_no_harm),
         TEST(dry__asked_node_is_lost__all_goes_to_the_others),
+        TEST(dry__home_becomes_idle__some_is_asked_for),
         TEST(dry__home_is__takes_before_anything_is_sent_away),
         TEST(stop__falls__nothing_behind_it_begins),
+        TEST(stop__nodes_with_nothing_behind_it__are_not_told),
         TEST(stop__many_ranges_wait__all_behind_it_are_dropped),
         TEST(stop__while_asked__what_comes_back_is_dropped),
         TEST(close__before_anything__finishes),

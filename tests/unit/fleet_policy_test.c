@@ -93,6 +93,58 @@ static void size__lost_node__is_none(void **state) {
     assert_int_equal(all.workers, 4);
 }
 
+static void size__more_than_its_share__is_none(void **state) {
+    (void)state;
+    fleet(8, 9, 8);
+    cw_lease_given(&all, &nodes[1], 3, now); /* and five workers idle */
+    assert_int_equal(size(1, 1), 0);
+}
+
+static void sums__node_is_lost__are_as_without_it(void **state) {
+    (void)state;
+    fleet(2, 3, 4);
+    work(1, 8, MS);
+    work(2, 8, 2 * MS);
+    const struct cw_fleet_sums before = all;
+    cw_fleet_node_ready(&all, &nodes[4], false, 6, TRIP, now);
+    work(4, 12, 3 * MS);
+    cw_lease_given(&all, &nodes[4], 9, now);
+    assert_int_equal(cw_fleet_node_lost(&all, &nodes[4]), 9);
+    assert_int_equal(cw_fleet_node_lost(&all, &nodes[4]), 0);
+    assert_int_equal(all.nodes, before.nodes);
+    assert_int_equal(all.workers, before.workers);
+    assert_int_equal(all.known, before.known);
+    assert_int_equal(all.items, before.items);
+    assert_int_equal(all.idle, before.idle);
+    assert_int_equal(all.done, before.done + 12); /* that stays done */
+    assert_true(all.speed > 0.999 * before.speed && all.speed < 1.001 * before.speed);
+}
+
+static void speed__node_becomes_slow__is_seen_with_as_many_items(void **state) {
+    (void)state;
+    fleet(0, 1, 1);
+    work(1, 1000, US);
+    work(1, 100, 100 * US);
+    assert_true(nodes[1].speed < 2.1 / (100 * US));
+}
+
+static void again__nothing_there__is_after_a_trip_however_long_items_are(void **state) {
+    (void)state;
+    fleet(2, 1, 2);
+    work(1, 10, 1000 * MS);
+    cw_lease_home(&all, &nodes[0], 5, now);
+    assert_int_equal(cw_lease_again(&nodes[0], &nodes[1], now), now + TRIP + 1);
+}
+
+static void reports__few_nodes_and_many__cost_a_hundredth_and_no_more(void **state) {
+    (void)state;
+    fleet(2, 2, 2);
+    assert_int_equal(cw_fleet_report_ns(&all), MS);
+    cw_fleet_sums_init(&all, 0, 5 * US);
+    all.nodes = 100;
+    assert_int_equal(cw_fleet_report_ns(&all), 10 * MS);
+}
+
 static void size__all_slots_taken__is_none(void **state) {
     (void)state;
     fleet(2, 1, 2);
@@ -256,6 +308,11 @@ int main(void) {
         cmocka_unit_test(size__few_items__are_shared),
         cmocka_unit_test(size__no_home_workers__last_item_is_given),
         cmocka_unit_test(size__lost_node__is_none),
+        cmocka_unit_test(size__more_than_its_share__is_none),
+        cmocka_unit_test(sums__node_is_lost__are_as_without_it),
+        cmocka_unit_test(speed__node_becomes_slow__is_seen_with_as_many_items),
+        cmocka_unit_test(again__nothing_there__is_after_a_trip_however_long_items_are),
+        cmocka_unit_test(reports__few_nodes_and_many__cost_a_hundredth_and_no_more),
         cmocka_unit_test(size__all_slots_taken__is_none),
         cmocka_unit_test(size__measured__lasts_a_quarter_of_the_rest),
         cmocka_unit_test(size__long_map__lasts_the_most),

@@ -70,6 +70,32 @@ static void gang__alone__is_called_begins_and_ends(void **state) {
                          {STOP, 0, 0, NULL}});
 }
 
+static void gang__told_twice_that_one_is_there__waits_for_the_other(void **state) {
+    (void)state;
+    play(2, one_node,
+         (struct step[]){{ADD, 7, 2, "call 0, call 1"},
+                         {ARRIVED, 1, 0, ""},
+                         {ARRIVED, 1, 0, ""},
+                         {ARRIVED, 0, 0, "start 7"},
+                         {STOP, 0, 0, NULL}});
+}
+
+/* The calls have not been given out yet. */
+static void gang__member_lost_before_it_was_called__is_not_called(void **state) {
+    struct cw_gangs *g = cw_gangs_make(3, one_node);
+    char text[512];
+    (void)state;
+    assert_non_null(g);
+    assert_true(cw_gangs_add(g, 7, 2));
+    struct cw_gang_action first;
+    assert_true(cw_gangs_next(g, &first));
+    assert_int_equal(first.member, 0);
+    cw_gangs_lost(g, 1);
+    describe(g, text, sizeof text);
+    assert_string_equal(text, "dismiss 0, call 0, call 2");
+    cw_gangs_free(g);
+}
+
 static void gang__two_that_fit_side_by_side__run_at_the_same_time(void **state) {
     (void)state;
     play(4, one_node,
@@ -306,6 +332,8 @@ int main(void) {
     seed = plain_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gang__alone__is_called_begins_and_ends),
+        cmocka_unit_test(gang__told_twice_that_one_is_there__waits_for_the_other),
+        cmocka_unit_test(gang__member_lost_before_it_was_called__is_not_called),
         cmocka_unit_test(gang__two_that_fit_side_by_side__run_at_the_same_time),
         cmocka_unit_test(gang__behind_a_larger_one__does_not_overtake_it),
         cmocka_unit_test(gang__that_fits_a_node__is_on_the_one_it_fits_best),

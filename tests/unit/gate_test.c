@@ -54,6 +54,7 @@ static void gate__whose_waker_died__is_opened_by_its_burial(void **state) {
     (void)state;
     assert_ok(crew_event_create(&e), NULL);
     cw_gate *gate = &cell_of(e)->gate;
+    int woken[2] = {0, 0};
     for (int i = 0; i < 20; i++) {
         pthread_t thread;
         open_now = false;
@@ -64,8 +65,12 @@ static void gate__whose_waker_died__is_opened_by_its_burial(void **state) {
         double from = crewtest_now();
         cw_gate_bury(gate);
         pthread_join(thread, NULL);
-        assert_within(from, 0.3); /* not only when it looks again by itself */
+        woken[i % 2] += crewtest_now() - from < 0.3;
     }
+    /* Not only when it looks again by itself, after half a second. The machine may pause
+     * in one of the rounds, all of which take some milliseconds. */
+    print_message("%d and %d of 10 were woken\n", woken[0], woken[1]);
+    assert_true(woken[0] >= 9 && woken[1] >= 9);
     assert_ok(crew_event_destroy(e), NULL);
 }
 

@@ -3,6 +3,7 @@
  * the others' are as published). */
 #include "backend/mpi/launcher.h"
 #include "backend/mpi/mpirun.h"
+#include "os/clock.h"
 #include "os/process.h"
 
 #include <setjmp.h>
@@ -275,8 +276,47 @@ static void mpirun__somebody_elses__is_not_ended(void **state) {
     assert_false(cw_mpirun_ends_after_us(&(struct cw_mpirun){.plain = true}));
 }
 
+static void mpirun__when_it_notices_silence__is_known(void **state) {
+    static const struct {
+        const char *environment[4];
+        int notices_s;
+    } cases[] = {
+        {{NULL}, 300 + 20 * 9},
+        {{"OMPI_MCA_oob_tcp_keepalive_time=10"}, 190},
+        {{"OMPI_MCA_oob_tcp_keepalive_time=1", "OMPI_MCA_oob_tcp_keepalive_intvl=2",
+          "OMPI_MCA_oob_tcp_keepalive_probes=3"},
+         7},
+        {{"OMPI_MCA_oob_tcp_keepalive_time=0", "OMPI_MCA_oob_tcp_keepalive_intvl=2"}, 0},
+        {{"OMPI_MCA_oob_tcp_keepalive_time=-1"}, 0},
+        {{"OMPI_MCA_oob_tcp_keepalive_time=99999999999"}, 1000000},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct cw_mpirun m;
+        cw_mpirun_find((char *const *)(uintptr_t)cases[i].environment, &m);
+        print_message("case %zu\n", i);
+        assert_int_equal(m.notices_s, cases[i].notices_s);
+    }
+}
+
+/* Nobody waits for an mpirun that bears losses, or that does not look after silence; the others
+ * get their time, counted from when the silence began, an eighth of it, and a moment. */
+static void mpirun__a_silence__is_given_the_time_to_be_noticed(void **state) {
+    const struct cw_mpirun bears = {.notices_s = 100}, blind = {.plain = true},
+                           looks = {.plain = true, .notices_s = 100};
+    (void)state;
+    int64_t from = cw_now_ns(), second = 1000000000;
+    cw_mpirun_await(&bears, from);
+    cw_mpirun_await(&blind, from);
+    assert_true(cw_now_ns() - from < second);
+    cw_mpirun_await(&looks, from - 112 * second);
+    assert_true(cw_now_ns() - from >= 7 * second / 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mpirun__when_it_notices_silence__is_known),
+        cmocka_unit_test(mpirun__a_silence__is_given_the_time_to_be_noticed),
         cmocka_unit_test(mpirun__what_an_environment_says__is_known),
         cmocka_unit_test(mpirun__somebody_elses__is_not_ended),
         cmocka_unit_test(launcher__environments_as_they_are__are_told_apart),

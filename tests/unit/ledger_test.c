@@ -55,7 +55,7 @@ static void gap__walked_through_random_marks__meets_each_unmarked_item_once(void
         int64_t n = (int64_t)(draw(&s) % 300) + 1;
         uint64_t dense = draw(&s) % 8; /* of 7 marked: from none to all */
         for (int64_t i = 0; i < n; i++)
-            marks[i] = draw(&s) % 7 < dense ? (unsigned char)(1 + draw(&s) % 20) : 0;
+            marks[i] = draw(&s) % 7 < dense ? (unsigned char)(1 + draw(&s) % 255) : 0;
         int64_t from = (int64_t)(draw(&s) % (uint64_t)n);
         int64_t to = from + (int64_t)(draw(&s) % (uint64_t)(n - from + 1));
         int64_t unmarked = 0, marked = 0, seen = 0, at = from, lo, hi;

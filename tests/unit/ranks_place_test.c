@@ -280,7 +280,8 @@ static void requests__that_make_no_sense__are_refused(void **state) {
     assert_int_equal(cw_place_ranks(t, &r, &workers, &place, &err), CREW_EINVAL);
     r = (struct cw_ranks_request){.ranks = masks_of("0", mask), .masks = mask, .bind = 77};
     assert_int_equal(cw_place_ranks(t, &r, &workers, &place, &err), CREW_EINVAL);
-    r = (struct cw_ranks_request){.ranks = masks_of("9", mask), .masks = mask, .bind = CREW_BIND_PU};
+    r = (struct cw_ranks_request){
+        .ranks = masks_of("9", mask), .masks = mask, .bind = CREW_BIND_PU};
     assert_int_equal(cw_place_ranks(t, &r, &workers, &place, &err), CREW_EINVAL);
     assert_non_null(strstr(err.text, "bind=pu"));
     cw_topo_free(t);

@@ -19,7 +19,8 @@ static struct cw_nursery session_nursery = {.socket = -1, .process = -1};
 static crew_error not_started; /* code 0: it was not tried, or it was started */
 static pthread_mutex_t serving = PTHREAD_MUTEX_INITIALIZER;
 
-int cw_fork_server_start(crew_error *err) {
+/* Forks it from this process as it is now; nothing if there is one. */
+static int start_server(crew_error *err) {
     int rc = 0;
     pthread_mutex_lock(&serving);
     if (not_started.code) /* what it was to be an image of has gone by */
@@ -31,7 +32,7 @@ int cw_fork_server_start(crew_error *err) {
 }
 
 int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err) {
-    int rc = cw_fork_server_start(err);
+    int rc = start_server(err);
     return rc < 0 ? rc : cw_nursery_ask(&session_nursery, order, err);
 }
 
@@ -54,7 +55,7 @@ struct cw_nursery *cw_fork_server(void) {
 
 void cw_fork_server_prepare(void) {
     crew_error err;
-    if (cw_fork_server_start(&err) < 0)
+    if (start_server(&err) < 0)
         cw_error_set(&not_started, err.code, err.sys,
                      "the process that forks workers of CREW_START_SERVER and CREW_START_SPAWN "
                      "could not be started in crew_init (CREW_START_FORK may work)");
@@ -82,7 +83,7 @@ static int open_fork(const struct cw_hands_request *request, struct cw_hands **h
     f->base.request = *request;
     f->nursery = request->start == CREW_START_FORK ? &f->own : &session_nursery;
     int rc = request->start == CREW_START_FORK ? cw_nursery_start(&f->own, err)
-                                               : cw_fork_server_start(err);
+                                               : start_server(err);
     if (rc < 0) {
         free(f);
         return rc;

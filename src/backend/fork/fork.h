@@ -4,10 +4,8 @@
 
 #include "backend/fork/nursery.h"
 
-/* Forks it from this process as it is now; nothing if there is one. */
-int cw_fork_server_start(crew_error *err);
-/* The same in crew_init, where nobody has asked for it yet: that it could not be
- * is told to whoever does. */
+/* Forks it from crew_init's process as it is then, where nobody has asked for it yet: that it
+ * could not be is told to whoever does. */
 void cw_fork_server_prepare(void);
 /* Asks it for something; starts it if need be. */
 int cw_fork_server_ask(const struct cw_nursery_order *order, crew_error *err);

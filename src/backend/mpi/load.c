@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,26 @@ static const char *reason(const char *path) {
     return strncmp(text, path, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
 }
 
+/* Parts of MPI take signals for themselves as soon as they are loaded (those of faults, and
+ * HUP: UCX, below MPICH), and others when they are started, see the module. In a program that
+ * knows nothing of MPI signals are the program's.
+ *
+ * Local: MPI's names are not to come between the program and its libraries. (Open MPI
+ * needs its own to be global, for the parts that it loads, and since its version 3.0 sees
+ * to that itself when it is started.) */
+static void *load(const char *path) {
+    struct sigaction before[NSIG], after;
+    for (int s = 1; s < NSIG; s++)
+        if (sigaction(s, NULL, &before[s]) != 0)
+            before[s].sa_handler = SIG_ERR;
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    for (int s = 1; s < NSIG; s++)
+        if (before[s].sa_handler != SIG_ERR && sigaction(s, NULL, &after) == 0 &&
+            after.sa_handler != before[s].sa_handler)
+            sigaction(s, &before[s], NULL);
+    return handle;
+}
+
 int cw_mpi_load(const struct cw_launcher *launcher, const char *named, const struct cw_mpi **module,
                 crew_error *err) {
     char file[64], path[PATH_MOST];
@@ -170,10 +191,7 @@ int cw_mpi_load(const struct cw_launcher *launcher, const char *named, const str
         return not_found(launcher, named, file, err);
     if (!there)
         snprintf(path, sizeof path, "%s", file); /* wherever the system looks */
-    /* Local: MPI's names are not to come between the program and its libraries. (Open
-     * MPI needs its own to be global, for the parts that it loads, and since its
-     * version 3.0 sees to that itself when it is started.) */
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *handle = load(path);
     if (handle)
         return check(handle, path, module, err);
     const char *why = reason(path);

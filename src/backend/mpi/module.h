@@ -128,9 +128,9 @@ struct cw_mpi {
     /* Lets other nodes read this one's memory: a window over it and theirs, for as long as MPI
      * goes on, in an epoch of MPI_Win_lock_all. Collective, at most once, after `exchange` (and
      * `window`): all leaders; all ranks where `many_threads`, or where there is one node,
-     * those that lead none with NULL. any: by whatever this MPI has. Else only by what never waits for a dead node in
-     * a call. 0: `fetch` may be called. Otherwise the reason, on all alike; what is not
-     * fit for `fetch` may still be one for `shown`. */
+     * those that lead none with NULL. any: by whatever this MPI has. Else only by what never waits
+     * for a dead node in a call. 0: `fetch` may be called. Otherwise the reason, on all alike; what
+     * is not fit for `fetch` may still be one for `shown`. */
     int (*expose)(void *memory, size_t size, bool any, crew_error *err);
     /* Reads [at, at + size) of that node's memory, up to CW_MPI_MESSAGE_MOST. Returns as
      * `borrow` does, and so does `settled`. The node need not do anything, but it has to

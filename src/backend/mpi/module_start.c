@@ -363,14 +363,16 @@ static int allocate_shared(MPI_Aint bytes, crew_error *err) {
 
 int cw_module_window(size_t size, void **memory, crew_error *err) {
     *memory = NULL;
-    if (cw_module.place.node_size == 1) /* MPI would take private memory */
-        return 0;
+    bool alone = cw_module.place.node_size == 1; /* MPI would take private memory */
     size_t guarded = size + 2 * (size_t)getpagesize();
     MPI_Aint bytes = cw_module.place.node_rank == 0 ? (MPI_Aint)guarded : 0;
-    int unit, rc = MPI_Comm_split(cw_module.world, cw_module.place.node, cw_module.place.rank,
-                                  &cw_module.node);
+    /* Of all ranks, also where other nodes have several and this one has not. */
+    int unit, rc = MPI_Comm_split(cw_module.world, alone ? MPI_UNDEFINED : cw_module.place.node,
+                                  cw_module.place.rank, &cw_module.node);
     if (rc != MPI_SUCCESS)
         return cw_module_failed(err, "MPI_Comm_split", rc);
+    if (alone)
+        return 0;
     rc = allocate_shared(bytes, err);
     if (rc < 0)
         return rc;

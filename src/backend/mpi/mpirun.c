@@ -1,5 +1,6 @@
 #include "backend/mpi/mpirun.h"
 
+#include "os/clock.h"
 #include "os/process.h"
 
 #include <limits.h>
@@ -11,8 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* How long it is given: to end by itself, and to remove its files when it is told to. */
-enum { BY_ITSELF_MS = 3000, WHEN_TOLD_MS = 1000 };
+/* How long it is given: to end by itself, to remove its files when it is told to, and to end
+ * a job when it has noticed a silence. */
+enum { BY_ITSELF_MS = 3000, WHEN_TOLD_MS = 1000, HAVING_NOTICED_MS = 3000 };
 
 static const char *value(char *const *environment, const char *name) {
     size_t n = strlen(name);
@@ -22,11 +24,27 @@ static const char *value(char *const *environment, const char *name) {
     return NULL;
 }
 
+static int number(char *const *environment, const char *name, int usual) {
+    const char *text = value(environment, name);
+    long n = text ? strtol(text, NULL, 10) : usual;
+    return n < 0 ? 0 : n > 1000000 ? 1000000 : (int)n;
+}
+
+/* The last probe is given as long as all others. What is usual is Open MPI's. */
+static int notices_after(char *const *environment) {
+    int idle = number(environment, "OMPI_MCA_oob_tcp_keepalive_time", 300);
+    int64_t every = number(environment, "OMPI_MCA_oob_tcp_keepalive_intvl", 20),
+            probes = number(environment, "OMPI_MCA_oob_tcp_keepalive_probes", 9),
+            after = idle + every * probes;
+    return idle == 0 ? 0 : after > 1000000 ? 1000000 : (int)after;
+}
+
 void cw_mpirun_find(char *const *environment, struct cw_mpirun *mpirun) {
     const char *recovers = value(environment, "OMPI_MCA_orte_enable_recovery");
     *mpirun = (struct cw_mpirun){
         .plain = value(environment, "OMPI_MCA_orte_hnp_uri") &&
                  (!recovers || !*recovers || strchr("0fFnN", *recovers)),
+        .notices_s = notices_after(environment),
     };
     /* Its folder for this job is called by its pid, that of a daemon is not. */
     const char *folder = value(environment, "PMIX_SERVER_TMPDIR"), *name;
@@ -126,4 +144,15 @@ bool cw_mpirun_ends_after_us(const struct cw_mpirun *mpirun) {
     if (e.us >= 0)
         close(e.us);
     return well;
+}
+
+void cw_mpirun_await(const struct cw_mpirun *mpirun, int64_t since_ns) {
+    if (!mpirun->plain || !mpirun->notices_s)
+        return;
+    /* Linux lets a long timer of TCP's run an eighth longer. */
+    int64_t until = since_ns + mpirun->notices_s * INT64_C(1125000000), now = cw_now_ns();
+    /* It may have noticed just now. */
+    until = (until > now ? until : now) + HAVING_NOTICED_MS * INT64_C(1000000);
+    while ((now = cw_now_ns()) < until)
+        poll(NULL, 0, (int)((until - now) / 1000000 % 1000) + 1);
 }

@@ -186,4 +186,12 @@ struct cw_berth_post {
  * then. In any case no worker of this rank is left, nor that nursery. */
 int cw_berth_serve(const struct cw_berth_post *post, int *status, crew_error *err);
 
+/* The same in two steps, for who has something to do in between: all that can fail in this
+ * rank alone comes first. NULL, with the reason: it has. Any thread. */
+struct cw_follower *cw_berth_come(const struct cw_berth_post *post, crew_error *err);
+/* As cw_berth_serve; frees it. */
+int cw_berth_stay(struct cw_follower *f, int *status, crew_error *err);
+/* Nobody is to be served after all: frees it. NULL is fine. */
+void cw_berth_go(struct cw_follower *f);
+
 #endif
