@@ -169,9 +169,9 @@ static int listen(crew_call *call) {
             return crew_fail(call, 1, "%s", crew_last_error()->text);
         if (crew_queue_put(talk->up, "", 1, 30) != 0)
             return crew_fail(call, 2, "%s", crew_last_error()->text);
-        ptrdiff_t got = round % 2 == 0
-                            ? crew_queue_get(talk->down, &data, sizeof data, 30)
-                            : crew_dict_get(talk->dict, &round, sizeof round, &data, sizeof data, 30);
+        ptrdiff_t got = round % 2 == 0 ? crew_queue_get(talk->down, &data, sizeof data, 30)
+                                       : crew_dict_get(talk->dict, &round, sizeof round, &data,
+                                                       sizeof data, 30);
         if (got != sizeof data)
             return crew_fail(call, 3, "%s", crew_last_error()->text);
         for (int i = 0; i < ITEMS; i++)

@@ -75,8 +75,7 @@ struct crowd {
 static void begin_crowd(struct crowd *c, struct scene *s) {
     crew_error err;
     *c = (struct crowd){.scene = s, .count = THREADS};
-    for (int i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&c->thread[i], NULL, sleeper_thread, s), 0);
+    /* Before there are threads: see crewtest_need_fork_beside_threads. */
     if (crewtest_has(CREWTEST_ASYNC | CREWTEST_MANY)) {
         crew_map_opts opts = {.common = s, .common_size = sizeof *s, .chunk = 1,
                               .on_error = CREW_CONTINUE};
@@ -85,6 +84,8 @@ static void begin_crowd(struct crowd *c, struct scene *s) {
         assert_non_null(c->job);
         c->count += WORKERS;
     }
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&c->thread[i], NULL, sleeper_thread, s), 0);
     for (int i = 0; i < c->count; i++)
         assert_int_equal(crew_sem_acquire(s->sleeping, 30), 0);
 }

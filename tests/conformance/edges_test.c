@@ -119,16 +119,17 @@ static int take_a_while(crew_call *call) {
 
 /* Item 0 of one map after item 0 of another on the same worker: not one long item. */
 static void limit__maps_in_a_row__each_item_has_its_own_time(void **state) {
+    enum { MAPS = 12 }; /* longer than the limit, together */
     crew_error err;
     (void)state;
     crewtest_need(CREWTEST_ASYNC);
     crew_pool_opts opts = crewtest_opts(1);
-    opts.task_timeout = 0.5;
+    opts.task_timeout = 1.5;
     crew_pool *p = crewtest_open_opts(&opts);
-    crew_job *job[6];
-    for (int i = 0; i < 6; i++)
+    crew_job *job[MAPS];
+    for (int i = 0; i < MAPS; i++)
         job[i] = crew_map_async(p, take_a_while, NULL, 0, 1, NULL, 0, NULL, &err);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < MAPS; i++) {
         assert_ok(crew_job_get(job[i], 20, &err), &err);
         crew_job_free(job[i]);
     }

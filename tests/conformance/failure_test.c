@@ -303,9 +303,11 @@ static int until_cancelled(crew_call *call) {
     return 0; /* which does not count any more */
 }
 
+/* Where it is not ended it ends by itself; where it is, that may come late on a busy machine. */
 static int never_asks(crew_call *call) {
+    const double end = crewtest_now() + (crewtest_has(CREWTEST_PROCESSES) ? 30 : 0.4);
     (void)call;
-    for (double end = crewtest_now() + 0.4; crewtest_now() < end;)
+    while (crewtest_now() < end)
         ;
     return 0;
 }

@@ -300,6 +300,41 @@ static void cancel__pending__never_begins(void **state) {
     crewtest_free(p);
 }
 
+/* Other nodes are sent short calls before they have a worker for them. */
+static void cancel__of_short_calls_while_all_workers_are_held__is_never_too_late(void **state) {
+    enum { WORKERS = 3, SHORT = 120, WAITING = 24 };
+    const int workers = crewtest_workers(WORKERS);
+    (void)state;
+    crewtest_need(CREWTEST_ASYNC);
+    for (int64_t round = 1; round <= crewtest_many(6); round++) {
+        crew_future *s[SHORT], *held[WORKERS], *waiting[WAITING];
+        crew_pool *p = crewtest_open(WORKERS); /* which knows of no long ones yet */
+        for (int i = 0; i < SHORT; i++)
+            s[i] = submit(p, square_task, i, NULL);
+        assert_int_equal(crew_wait(s, SHORT, CREW_WAIT_ALL, 20), SHORT);
+        crewtest_set(CELL_GATE, 0);
+        for (int i = 0; i < workers; i++)
+            held[i] = gated(p, 0);
+        assert_true(crewtest_reached(CELL_STARTED, round * workers, 20));
+        for (int i = 0; i < WAITING; i++)
+            waiting[i] = submit(p, count_call, i, NULL);
+        /* A chance for some to be sent: they count as running then. */
+        for (double from = crewtest_now(); crewtest_now() < from + 0.02;)
+            if (crew_future_running(waiting[0]))
+                break;
+        for (int i = 0; i < WAITING; i++)
+            assert_int_equal(crew_future_cancel(waiting[i]), 1);
+        assert_int_equal(crew_wait(waiting, WAITING, CREW_WAIT_ALL, 0), WAITING);
+        crewtest_set(CELL_GATE, 1);
+        assert_int_equal(crew_wait(held, workers, CREW_WAIT_ALL, 20), workers);
+        free_all(s, SHORT);
+        free_all(held, (size_t)workers);
+        free_all(waiting, WAITING);
+        crewtest_free(p);
+    }
+    assert_int_equal(crewtest_get(CELL_COUNT), 0);
+}
+
 static void kill__running__ends_it_or_is_not_supported(void **state) {
     crew_error err;
     (void)state;
@@ -673,6 +708,7 @@ int main(int argc, char **argv) {
         CREWTEST(submit__bad_requests__are_errors_in_a_sentence),
         CREWTEST(apply__result_and_failure__are_the_tasks),
         CREWTEST(cancel__pending__never_begins),
+        CREWTEST(cancel__of_short_calls_while_all_workers_are_held__is_never_too_late),
         CREWTEST(kill__running__ends_it_or_is_not_supported),
         CREWTEST(kill__pending_and_done__are_told_apart),
         CREWTEST(then__before_and_after_done__is_called_once_each),

@@ -224,6 +224,34 @@ static void imap__freed_while_items_run__ends_in_time(void **state) {
     crewtest_free(p);
 }
 
+static int until_unwanted(crew_call *call) {
+    crewtest_add(CELL_STARTED, 1);
+    while (!crew_cancelled(call))
+        crewtest_pause();
+    return 0;
+}
+
+/* Before a worker is ended its task has 50 ms to look. A busy machine may take those away,
+ * so it is enough that in one round all were over before. */
+static void imap__freed_while_items_run__they_are_told_first(void **state) {
+    enum { WORKERS = 3, ROUNDS = 40 };
+    const int workers = crewtest_workers(WORKERS);
+    bool told = false;
+    (void)state;
+    crewtest_need(CREWTEST_ASYNC);
+    crew_pool *p = crewtest_open(WORKERS);
+    for (int64_t round = 1; !told && round <= ROUNDS; round++) {
+        crew_iter *it = begin(p, until_unwanted, crew_source_range(0, workers, 1), 0, NULL);
+        assert_int_equal(crew_next(it, NULL, NULL, 0, NULL), CREW_ETIMEDOUT);
+        assert_true(crewtest_reached(CELL_STARTED, round * workers, 20));
+        double from = crewtest_now();
+        crew_iter_free(it);
+        told = crewtest_now() < from + 0.05;
+    }
+    assert_true(told);
+    crewtest_free(p);
+}
+
 /* ---- failures ----------------------------------------------------------- */
 
 static int odd_fails(crew_call *call) {
@@ -513,6 +541,7 @@ int main(int argc, char **argv) {
         CREWTEST(imap__window__bounds_how_far_the_source_is_read_ahead),
         CREWTEST(imap__endless_source_freed_early__cancels_the_rest),
         CREWTEST(imap__freed_while_items_run__ends_in_time),
+        CREWTEST(imap__freed_while_items_run__they_are_told_first),
         CREWTEST(imap__continue__failed_items_are_followed_by_more),
         CREWTEST(imap__stop__yields_the_failure_and_comes_to_an_end),
         CREWTEST(imap__source_fails__says_so_after_what_was_read),

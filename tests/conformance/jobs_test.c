@@ -2,6 +2,7 @@
  * bar of a map. */
 #include "crewtest.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,10 +70,8 @@ static void maps__waiting_when_the_pool_is_terminated__end_cancelled(void **stat
 
 /* ---- the bar ------------------------------------------------------------ */
 
-static int slow_third(crew_call *call) {
-    if (call->index == 20) /* long enough to be drawn in the middle */
-        usleep(400000);
-    return 0;
+static int waits_at_a_third(crew_call *call) {
+    return call->index != 20 || crewtest_reached(CELL_GATE, 1, 20) ? 0 : 1;
 }
 
 static int helper_bar(void) {
@@ -83,24 +82,44 @@ static int helper_bar(void) {
     crew_error err;
     crew_pool *p = crew_pool_open(&opts, &err);
     crewtest_check(p != NULL, "%s", err.text);
-    int rc = crew_pool_map(p, slow_third, NULL, 0, 60, NULL, 0, &map, &err);
+    int rc = crew_pool_map(p, waits_at_a_third, NULL, 0, 60, NULL, 0, &map, &err);
     crewtest_check(rc == 0, "%s", err.text);
     crew_pool_free(p);
     return crew_finalize();
+}
+
+/* Reads what is drawn until that is among it. */
+static void await_text(int fd, const char *part) {
+    char text[1 << 16] = "";
+    size_t used = 0;
+    struct pollfd drawn = {.fd = fd, .events = POLLIN};
+    for (double from = crewtest_now(); !strstr(text, part);) {
+        if (crewtest_now() - from > 20)
+            fail_msg("there is no '%s' in '%s'", part, text);
+        if (poll(&drawn, 1, 100) <= 0)
+            continue;
+        ssize_t n = read(fd, text + used, sizeof text - 1 - used);
+        assert_true(n > 0);
+        used += (size_t)n;
+        text[used] = 0;
+    }
 }
 
 static void progress__always__draws_a_bar_that_ends_full(void **state) {
     static const char *const always[] = {"CREW_PROGRESS=1", NULL},
                       *const never[] = {"CREW_PROGRESS=0", NULL};
     char *text;
+    int drawn;
     (void)state;
-    int status = crewtest_helper_run("bar", always, 30, &text);
-    assert_int_equal(status, 0);
-    assert_text(text, "\rsums [");
-    assert_text(text, "33.3 % 20 of 60"); /* while item 20 took its time */
+    pid_t pid = crewtest_helper("bar", always, &drawn);
+    await_text(drawn, "\rsums [");
+    await_text(drawn, "33.3 % 20 of 60");
+    crewtest_set(CELL_GATE, 1);
+    text = crewtest_read_all(drawn, 30, NULL);
+    assert_int_equal(crewtest_helper_wait(pid, 30), 0);
     assert_text(text, "[########################################] 100.0 % 60 of 60\n");
     free(text);
-    status = crewtest_helper_run("bar", never, 30, &text);
+    int status = crewtest_helper_run("bar", never, 30, &text);
     assert_int_equal(status, 0);
     assert_string_equal(text, "");
     free(text);

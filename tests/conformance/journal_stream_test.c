@@ -27,7 +27,8 @@ static int square(crew_call *call) {
         return 0;
     }
     char text[64];
-    return crew_reply(call, text, (size_t)snprintf(text, sizeof text, "%*ld", (int)(n % 40), (long)r));
+    return crew_reply(call, text,
+                      (size_t)snprintf(text, sizeof text, "%*ld", (int)(n % 40), (long)r));
 }
 
 /* Takes `most` items of the stream. Returns how many failed. */
@@ -61,7 +62,8 @@ static int64_t drink(crew_pool *p, int64_t first, size_t out_size, const crew_ma
             assert_int_equal(out, want);
         char text[64];
         if (!out_size) {
-            assert_int_equal(item.size, snprintf(text, sizeof text, "%*ld", (int)(n % 40), (long)want));
+            assert_int_equal(item.size,
+                             snprintf(text, sizeof text, "%*ld", (int)(n % 40), (long)want));
             assert_memory_equal(item.data, text, item.size);
         }
     }
@@ -155,7 +157,8 @@ static void stream__nobody_takes__it_is_in_the_journal(void **state) {
 /* ---- submitted calls -------------------------------------------------------------- */
 
 static int reply_square(crew_call *call) {
-    int64_t n = *CREW_IN(call, int64_t), r = n * n + (call->common ? *CREW_COMMON(call, int64_t) : 0);
+    int64_t n = *CREW_IN(call, int64_t),
+            r = n * n + (call->common ? *CREW_COMMON(call, int64_t) : 0);
     crewtest_add(CELL_COUNT, 1);
     if (crewtest_get(CELL_FAILS))
         return crew_fail(call, 9, "cannot do %d", (int)n);

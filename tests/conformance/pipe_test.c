@@ -1,6 +1,8 @@
 /* conformance/pipe_test.c - pipes between the workers of any backend, and threads. */
 #include "crewtest.h"
 
+#include "share/share.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -615,7 +617,8 @@ static void end__given_to_a_process__may_be_closed_here_at_once(void **state) {
         assert_text(err.text, "CREW_SEGMENT=window");
         opts.start = CREW_START_SERVER;
     }
-    assert_ok(crew_process_start(&process, echo_process, &ends.b, sizeof ends.b, &opts, &err), &err);
+    assert_ok(crew_process_start(&process, echo_process, &ends.b, sizeof ends.b, &opts, &err),
+              &err);
     assert_int_equal(crew_conn_close(ends.b), 0);
     same(ends.a, data, back, sizeof data, 3);
     say_goodbye(ends.a);
@@ -633,6 +636,35 @@ static int until_told(crew_call *call) {
     return crew_conn_recv(*CREW_IN(call, crew_conn), &byte, 1, 20) == CREW_ECLOSED ? 0 : 1;
 }
 
+/* As one does it in Python: with the end of a process that does not close it the pipe goes. */
+static void pipes__passed_on_and_closed_here__end_with_their_processes(void **state) {
+    crewtest_need(CREWTEST_PROCESSES);
+    (void)state;
+    struct cw_share *share = cw_share_here();
+    uint64_t used = 0;
+    for (int i = 0; i < 40; i++) {
+        crew_error err;
+        crew_process process;
+        struct ends ends = make(true);
+        const crew_process_opts opts = {.conns = &ends.b, .nconns = 1};
+        if (i == 8)
+            used = cw_arena_used(&share->arena);
+        assert_ok(crew_process_start(&process, until_told, &ends.b, sizeof ends.b, &opts, &err),
+                  &err);
+        assert_int_equal(crew_conn_send(ends.a, "a", 1, 0), 0);
+        if (i % 4 < 2) /* before it ends */
+            assert_int_equal(crew_conn_close(ends.b), 0);
+        assert_int_equal(i % 2 ? crew_process_kill(process) : crew_conn_close(ends.a), 0);
+        assert_int_equal(crew_process_join(process, 20), 0);
+        if (i % 4 >= 2) /* afterwards: perhaps the pipe is no more */
+            crew_conn_close(ends.b);
+        if (i % 2)
+            assert_int_equal(crew_conn_close(ends.a), 0);
+        assert_int_equal(crew_process_close(process), 0);
+    }
+    CREWTEST_WAIT(cw_arena_used(&share->arena) <= used + (64 << 10), 20);
+}
+
 static void wait__for_an_end_and_a_process__with_poll(void **state) {
     crewtest_need(CREWTEST_PROCESSES);
     (void)state;
@@ -640,7 +672,8 @@ static void wait__for_an_end_and_a_process__with_poll(void **state) {
     crew_process process;
     struct ends ends = make(true), other = make(false);
     crew_process_opts opts = {.conns = &other.a, .nconns = 1};
-    assert_ok(crew_process_start(&process, until_told, &other.a, sizeof other.a, &opts, &err), &err);
+    assert_ok(crew_process_start(&process, until_told, &other.a, sizeof other.a, &opts, &err),
+              &err);
     struct pollfd polls[] = {{.fd = crew_process_fd(process), .events = POLLIN},
                              {.fd = crew_conn_fd(ends.a), .events = POLLIN}};
     assert_int_equal(poll(polls, 2, 0), 0);
@@ -679,6 +712,7 @@ int main(int argc, char **argv) {
         CREWTEST(end__used_by_a_worker__is_its_own_until_used_here),
         CREWTEST(end__of_a_worker_that_left__is_end_of_file),
         CREWTEST(end__given_to_a_process__may_be_closed_here_at_once),
+        CREWTEST(pipes__passed_on_and_closed_here__end_with_their_processes),
         CREWTEST(wait__for_an_end_and_a_process__with_poll),
     };
     return crewtest_end(cmocka_run_group_tests(tests, NULL, NULL));

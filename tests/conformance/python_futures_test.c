@@ -174,7 +174,7 @@ static void future__in_each_state__answers_each_question(void **state) {
 
 struct waiter {
     crew_future *future;
-    _Atomic int waits;
+    _Atomic pid_t waits; /* its thread, as the system numbers it */
     int code;
     crew_error err;
     pthread_t thread;
@@ -182,7 +182,7 @@ struct waiter {
 
 static void *wait_for(void *arg) {
     struct waiter *w = arg;
-    atomic_store(&w->waits, 1);
+    atomic_store(&w->waits, gettid());
     w->code = crew_future_result(w->future, NULL, 0, 30, &w->err);
     return NULL;
 }
@@ -191,6 +191,10 @@ static void start_waiter(struct waiter *w, crew_future *f) {
     *w = (struct waiter){.future = f, .code = 1};
     assert_int_equal(pthread_create(&w->thread, NULL, wait_for, w), 0);
     CREWTEST_WAIT(atomic_load(&w->waits), 10);
+}
+
+static bool is_asleep(const struct waiter *w) {
+    return crewtest_state(atomic_load(&w->waits)) == 'S';
 }
 
 static void result__waited_for_by_a_thread__wakes_it_with_whatever_comes(void **state) {
@@ -205,7 +209,8 @@ static void result__waited_for_by_a_thread__wakes_it_with_whatever_comes(void **
     start_waiter(&good, f[0]);
     start_waiter(&cancelled, f[1]);
     start_waiter(&failed, f[2]);
-    usleep(20000); /* not to be relied on: past the spinning, most likely asleep */
+    /* Past the spinning. */
+    CREWTEST_WAIT(is_asleep(&good) && is_asleep(&cancelled) && is_asleep(&failed), 10);
     double from = crewtest_now();
     assert_int_equal(crew_future_cancel(f[1]), 1);
     pthread_join(cancelled.thread, NULL);

@@ -460,6 +460,27 @@ static void waits_about(double from, double seconds) {
     assert_within(from, seconds + 5);
 }
 
+static int put_at_once(crew_queue q) {
+    int64_t n = 0;
+    return crew_queue_put(q, &n, sizeof n, 0);
+}
+
+static int get_at_once(crew_queue q) {
+    return (int)get_number(q, 0);
+}
+
+/* The quickest of three counts: the machine may pause in one. */
+static void waits_not(crew_queue q, int (*at_once)(crew_queue q)) {
+    double quickest = 1;
+    for (int i = 0; i < 3; i++) {
+        double from = crewtest_now();
+        assert_int_equal(at_once(q), CREW_ETIMEDOUT);
+        double took = crewtest_now() - from;
+        quickest = took < quickest ? took : quickest;
+    }
+    assert_true(quickest < 0.1);
+}
+
 static int take_six(crew_call *call) {
     for (int64_t i = 0; i < 6; i++)
         if (get_number(*CREW_IN(call, crew_queue), CREW_FOREVER) != i)
@@ -478,11 +499,9 @@ static void put__queue_of_six__is_full_and_then_emptied_by_a_worker(void **state
         assert_int_equal(crew_queue_put(q, &i, sizeof i, i % 2 ? 0 : CREW_FOREVER), 0);
     assert_int_equal(crew_queue_empty(q), 0);
     assert_int_equal(crew_queue_full(q), 1);
-    double from = crewtest_now();
-    assert_int_equal(crew_queue_put(q, &seven, sizeof seven, 0), CREW_ETIMEDOUT);
+    waits_not(q, put_at_once);
     assert_text(crew_last_error()->text, "no room");
-    assert_within(from, 0.5);
-    from = crewtest_now();
+    double from = crewtest_now();
     assert_int_equal(crew_queue_put(q, &seven, sizeof seven, 0.082), CREW_ETIMEDOUT);
     waits_about(from, 0.082);
     run(p, take_six, q);
@@ -511,11 +530,9 @@ static void get__what_a_worker_has_put__is_there_and_then_time_runs_out(void **s
     assert_int_equal(get_number(q, 1), 4);
     assert_int_equal(get_number(q, 0), 5);
     assert_int_equal(crew_queue_empty(q), 1);
-    double from = crewtest_now();
-    assert_int_equal(get_number(q, 0), CREW_ETIMEDOUT);
+    waits_not(q, get_at_once);
     assert_text(crew_last_error()->text, "no message");
-    assert_within(from, 0.5);
-    from = crewtest_now();
+    double from = crewtest_now();
     assert_int_equal(get_number(q, 0.2), CREW_ETIMEDOUT);
     waits_about(from, 0.2);
     crewtest_free(p);

@@ -154,7 +154,8 @@ static void *poll_old(void *arg) {
     return NULL;
 }
 
-static void sem__made_anew_in_the_same_place__loses_no_permit_to_users_of_the_old_one(void **state) {
+static void
+sem__made_anew_in_the_same_place__loses_no_permit_to_users_of_the_old_one(void **state) {
     crew_sem s, shared;
     pthread_t thread;
     (void)state;

@@ -23,14 +23,6 @@ static int wait_at_gate(crew_call *call) {
     return crewtest_pass(call, CELL_GATE);
 }
 
-static crew_pool *open_here(void) {
-    crew_error err;
-    crew_pool_opts opts = crewtest_opts(2);
-    crew_pool *p = crew_pool_open(&opts, &err);
-    crewtest_check(p, "%s", err.text);
-    return p;
-}
-
 static void close_from_3(void) {
     DIR *dir = opendir("/proc/self/fd");
     int fds[1024], n = 0, own = dirfd(dir);
@@ -55,7 +47,7 @@ static int broken_within(crew_pool *p, double from) {
 }
 
 static int closes_all(void) {
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(2);
     double from = crewtest_now();
     close_from_3();
     return broken_within(p, from);
@@ -63,7 +55,7 @@ static int closes_all(void) {
 
 /* The numbers become another file's at once: that one stays as it is. */
 static int closes_and_opens(void) {
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(2);
     double from = crewtest_now();
     int pairs[20][2];
     close_from_3();
@@ -81,7 +73,7 @@ static int closes_and_opens(void) {
 
 static int closes_while_work_runs(void) {
     crew_error err;
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(2);
     crew_job *job = crew_map_async(p, wait_at_gate, NULL, 0, 8, NULL, 0, NULL, &err);
     crewtest_check(job && crewtest_reached(CELL_STARTED, 2, 20), "it has not begun");
     double from = crewtest_now();
@@ -94,7 +86,7 @@ static int closes_while_work_runs(void) {
 
 /* Children of the program's own come and go while pools open: they hold copies of
  * whatever is open just then, and outlive the pools. */
-static _Atomic int over;
+static _Atomic int begun, over;
 static int until_closed[2]; /* a pipe: children end when the program has closed it */
 
 static pid_t fork_child(void) {
@@ -109,6 +101,7 @@ static pid_t fork_child(void) {
 static void *fork_without_end(void *pids) {
     for (int i = 0; i < 200 && !over; i++) {
         ((pid_t *)pids)[i] = fork_child();
+        begun = 1;
         crewtest_pause();
     }
     return NULL;
@@ -125,10 +118,12 @@ static int forks_beside(void) {
     pthread_t thread;
     crewtest_check(pipe(until_closed) == 0, "no pipe");
     pthread_create(&thread, NULL, fork_without_end, pids);
+    while (!begun) /* see crewtest_need_fork_beside_threads; the helper's time is limited */
+        crewtest_pause();
     double from = crewtest_now();
     for (int i = 0; i < 20; i++) {
         crew_error err;
-        crew_pool *p = open_here();
+        crew_pool *p = crewtest_open_here(2);
         int rc = crew_pool_map(p, plain, NULL, 0, 8, NULL, 0, NULL, &err);
         crewtest_check(rc == 0, "%s", err.text);
         crew_pool_free(p);
@@ -144,7 +139,7 @@ static int forks_beside(void) {
 /* The nursery is killed while a child of the program's holds all there was. */
 static int nursery_dies_beside_a_child(void) {
     crew_error err;
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(2);
     pid_t family[64];
     int n = crewtest_family(family, 64);
     crewtest_check(pipe(until_closed) == 0, "no pipe");

@@ -5,7 +5,6 @@
 #include "api/future_impl.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static int take_a_while(crew_call *call) {
     double end = crewtest_now() + 0.0005;
@@ -30,44 +29,52 @@ static void lose_hint(crew_pool *p) {
     pthread_mutex_unlock(&p->lock);
 }
 
-static void hint__lost_under_a_steady_stream__comes_back_in_time(void **state) {
+/* False: the stream was not steady, for this process did not get to run. Nothing was seen then
+ * of how a hint fares that others follow. */
+static bool stream_past(int priority) {
     enum { AHEAD = 100 };
     crew_future *f[AHEAD] = {NULL};
     crew_error err;
     int64_t gate = CELL_GATE;
+    const crew_submit_opts opts = {.priority = priority};
+    crewtest_set(CELL_GATE, 0);
+    crewtest_set(CELL_STARTED, 0);
+    crewtest_set(CELL_OWN, 0);
+    crew_pool *p = crewtest_open(1);
+    crew_future *busy = crew_submit(p, crewtest_gated_task, &gate, sizeof gate, NULL, &err);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 10));
+    crew_future *lost = crew_submit(p, note, NULL, 0, &opts, &err);
+    lose_hint(p);
+    int64_t sent = 0, least = AHEAD;
+    double end = crewtest_now() + 10;
+    while (!crew_future_done(lost) && crewtest_now() < end) {
+        crew_future **at = &f[sent++ % AHEAD];
+        if (*at)
+            assert_ok(crew_future_result(*at, NULL, 0, 20, &err), &err);
+        crew_future_free(*at);
+        *at = crew_submit(p, take_a_while, NULL, 0, &opts, &err);
+        assert_non_null(*at);
+        if (sent == AHEAD)
+            crewtest_set(CELL_GATE, 1);
+        int64_t left = cw_ring_size(cw_task_ring(&p->maps, p->team, cw_task_level(priority)));
+        least = sent > AHEAD && left < least ? left : least;
+    }
+    assert_int_equal(crewtest_get(CELL_OWN), 1);
+    crew_future_free(busy);
+    crew_future_free(lost);
+    for (int i = 0; i < AHEAD; i++)
+        crew_future_free(f[i]);
+    crewtest_free(p);
+    return least > 0;
+}
+
+static void hint__lost_under_a_steady_stream__comes_back_in_time(void **state) {
+    enum { TRIES = 20 };
     (void)state;
     for (int priority = -1; priority <= 1; priority++) {
-        const crew_submit_opts opts = {.priority = priority};
-        crewtest_set(CELL_GATE, 0);
-        crewtest_set(CELL_STARTED, 0);
-        crewtest_set(CELL_OWN, 0);
-        crew_pool *p = crewtest_open(1);
-        crew_future *busy = crew_submit(p, crewtest_gated_task, &gate, sizeof gate, NULL, &err);
-        assert_true(crewtest_reached(CELL_STARTED, 1, 10));
-        crew_future *lost = crew_submit(p, note, NULL, 0, &opts, &err);
-        lose_hint(p);
-        int64_t sent = 0, least = AHEAD;
-        double end = crewtest_now() + 10;
-        while (!crew_future_done(lost) && crewtest_now() < end) {
-            crew_future **at = &f[sent++ % AHEAD];
-            if (*at)
-                assert_ok(crew_future_result(*at, NULL, 0, 20, &err), &err);
-            crew_future_free(*at);
-            *at = crew_submit(p, take_a_while, NULL, 0, &opts, &err);
-            assert_non_null(*at);
-            if (sent == AHEAD)
-                crewtest_set(CELL_GATE, 1);
-            int64_t left = cw_ring_size(cw_task_ring(&p->maps, p->team, cw_task_level(priority)));
-            least = sent > AHEAD && left < least ? left : least;
-        }
-        assert_true(least > 0); /* the ring was never dry */
-        assert_int_equal(crewtest_get(CELL_OWN), 1);
-        crew_future_free(busy);
-        crew_future_free(lost);
-        for (int i = 0; i < AHEAD; i++)
-            crew_future_free(f[i]);
-        memset(f, 0, sizeof f);
-        crewtest_free(p);
+        int tries = 1;
+        while (!stream_past(priority))
+            assert_true(tries++ < TRIES);
     }
 }
 

@@ -35,14 +35,6 @@ static int halting(crew_call *call) {
     return call->index == 5 ? crewtest_pass(call, CELL_GATE) : 0;
 }
 
-static crew_pool *open_here(int workers) {
-    crew_error err;
-    crew_pool_opts opts = crewtest_opts(workers);
-    crew_pool *p = crew_pool_open(&opts, &err);
-    crewtest_check(p, "%s", err.text);
-    return p;
-}
-
 static const char *in_folder(const char *name) {
     static char path[4][256];
     static int next;
@@ -101,7 +93,7 @@ static int full_disk(void) {
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("crewtest", at, "tmpfs", 0, "size=600k") != 0)
         return NOT_PERMITTED;
-    crew_pool *p = open_here(2);
+    crew_pool *p = crewtest_open_here(2);
     fill_up(p, journal, "No space left on device");
     crewtest_check(mount("crewtest", at, "tmpfs", MS_REMOUNT, "size=8m") == 0, "no remount");
     go_on(p, journal);
@@ -114,7 +106,7 @@ static int full_limit(void) {
     getrlimit(RLIMIT_FSIZE, &limit);
     rlim_t most = limit.rlim_max;
     limit.rlim_cur = 600 << 10;
-    crew_pool *p = open_here(2);
+    crew_pool *p = crewtest_open_here(2);
     setrlimit(RLIMIT_FSIZE, &limit); /* SIGXFSZ has its default action: the end */
     fill_up(p, in_folder("journal"), "File too large");
     limit.rlim_cur = most;
@@ -129,7 +121,7 @@ static int full_limit(void) {
 static int holds(bool forks) {
     static int64_t out[100];
     const crew_map_opts opts = {.journal = in_folder("held")};
-    crew_pool *p = open_here(2);
+    crew_pool *p = crewtest_open_here(2);
     crew_job *j = crew_map_async(p, halting, NULL, 0, 100, out, sizeof *out, &opts, NULL);
     crewtest_check(j, "%s", crew_last_error()->text);
     if (forks && fork() == 0) { /* a child of the program's own, which outlives it */
@@ -174,7 +166,7 @@ static int answer(crew_call *call) {
 static int in_environment(void) {
     int64_t out[100], n;
     crew_error err;
-    crew_pool *p = open_here(2);
+    crew_pool *p = crewtest_open_here(2);
     for (int i = 0; i < 2; i++) {
         int rc = crew_map_index(p, twice, 100, out, NULL, &err);
         crewtest_check(rc == 0 && out[99] == 198, "%s", err.text);

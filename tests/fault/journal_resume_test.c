@@ -29,7 +29,8 @@ static void run(const crew_call *call) {
 static int fixed(crew_call *call) {
     run(call);
     for (int w = 0; w < WORDS; w++)
-        CREW_OUT(call, struct result)->words[w] = crewtest_mix((uint64_t)call->index * WORDS + (uint64_t)w);
+        CREW_OUT(call, struct result)->words[w] =
+            crewtest_mix((uint64_t)call->index * WORDS + (uint64_t)w);
     return 0;
 }
 

@@ -96,8 +96,8 @@ static void hear_no_more(void) {
 
 /* Within ten seconds. Asserts come when the real stderr is back. */
 static bool soon(const char *words) {
-    for (int i = 0; i < 1000 && told(words) == 0; i++)
-        usleep(10000);
+    for (double end = crewtest_now() + 10; told(words) == 0 && crewtest_now() < end;)
+        crewtest_pause();
     return told(words) > 0;
 }
 
@@ -122,6 +122,14 @@ static crew_job *begin(crew_pool *p, const char *journal) {
     memset(out, 0, sizeof out);
     forget_items(0);
     return crew_map_async(p, halting, NULL, 0, COUNT, out, sizeof *out, &opts, NULL);
+}
+
+/* The map may end now, and does; what is said after that goes to the real stderr again. */
+static bool ends(crew_job *j) {
+    crewtest_set(CELL_GATE, 1);
+    bool ended = j && crew_job_wait(j, 30) == 0;
+    hear_no_more();
+    return ended;
 }
 
 static void end(crew_job *j, crew_error *err) {
@@ -172,9 +180,7 @@ static void trouble__a_disk_full_for_a_while__is_told_at_once_and_nothing_is_mis
         full = 1;
         bool heard = j && soon("No space left on device"); /* while the map runs */
         full = 0;
-        crewtest_set(CELL_GATE, 1);
-        bool ended = j && crew_job_wait(j, 30) == 0;
-        hear_no_more();
+        bool ended = ends(j);
         assert_true(heard && ended);
         end(j, &err);
         assert_string_equal(err.text, "");
@@ -193,10 +199,8 @@ static void trouble__a_full_disk__is_told_once_and_the_map_goes_on(void **state)
     full = 1;
     crew_job *j = begin(p, journal);
     bool heard = j && soon("No space left on device");
-    crewtest_set(CELL_GATE, 1);
-    bool ended = j && crew_job_wait(j, 30) == 0;
+    bool ended = ends(j);
     full = 0;
-    hear_no_more();
     assert_true(heard && ended);
     end(j, &err);
     assert_text(err.text, "it is not complete: No space left on device");
@@ -218,9 +222,7 @@ static void trouble__a_deleted_file__is_told_at_once(void **state) {
     crew_job *j = begin(p, journal);
     unlink(journal);
     bool heard = j && soon("has been deleted");
-    crewtest_set(CELL_GATE, 1);
-    bool ended = j && crew_job_wait(j, 30) == 0;
-    hear_no_more();
+    bool ended = ends(j);
     assert_true(heard && ended);
     end(j, &err);
     assert_text(err.text, "the file has been deleted");
@@ -240,13 +242,12 @@ static void trouble__what_an_error_may_be_about__is_written_again(void **state) 
         failing = kind == SYNC;
         late = kind == WRITE;
         crew_job *j = begin(p, journal);
-        for (int i = 0; kind == LATER_SYNC && j && i < 1000 && durable < 1100; i++)
-            usleep(10000);
+        for (double until = crewtest_now() + 10;
+             kind == LATER_SYNC && j && durable < 1100 && crewtest_now() < until;)
+            crewtest_pause();
         failing = failing || kind == LATER_SYNC;
         bool heard = kind == LATER_SYNC || (j && soon("The work goes on"));
-        crewtest_set(CELL_GATE, 1);
-        bool ended = j && crew_job_wait(j, 30) == 0;
-        hear_no_more();
+        bool ended = ends(j);
         assert_true(heard && ended);
         end(j, &err);
         assert_string_equal(err.text, "");

@@ -20,7 +20,7 @@ struct killer {
     uint64_t random;
     int64_t most;
     _Atomic int64_t kills;
-    _Atomic bool stop;
+    _Atomic bool begun, stop;
 };
 
 static int show_pid(crew_call *call) {
@@ -39,6 +39,7 @@ static void show_pid_once(crew_call *call) {
 
 static void *kill_at_random(void *arg) {
     struct killer *k = arg;
+    atomic_store(&k->begun, true);
     while (atomic_load(&k->kills) < k->most && !atomic_load(&k->stop)) {
         k->random = crewtest_mix(k->random);
         _Atomic int64_t *cell = crewtest_cell(CELL_WORKER + (int64_t)(k->random % WORKERS));
@@ -64,8 +65,11 @@ static void start_killer(void) {
     killer.most = crewtest_env("CREW_TEST_KILLS", crewtest_many(kills));
     atomic_store(&killer.kills, 0);
     atomic_store(&killer.stop, false);
+    atomic_store(&killer.begun, false);
     assert_int_equal(pthread_create(&killer.thread, NULL, kill_at_random, &killer), 0);
     killer.runs = true;
+    /* From here on it allocates nothing: see crewtest_need_fork_beside_threads. */
+    CREWTEST_WAIT(atomic_load(&killer.begun), 20);
 }
 
 static bool killer_has_done(void) {

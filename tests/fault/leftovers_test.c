@@ -20,14 +20,6 @@ static int plain(crew_call *call) {
     return 0;
 }
 
-static crew_pool *open_here(int workers) {
-    crew_error err;
-    crew_pool_opts opts = crewtest_opts(workers);
-    crew_pool *p = crew_pool_open(&opts, &err);
-    crewtest_check(p, "%s", err.text);
-    return p;
-}
-
 /* ---- what the program's own wait() sees ---------------------------------- */
 
 static void count_signal(int number) {
@@ -57,7 +49,7 @@ static int opens_and_waits(void) {
     pthread_create(&thread, NULL, wait_for_anything, NULL);
     for (int i = 0; i < 100; i++) {
         crew_error err;
-        crew_pool *p = open_here(2);
+        crew_pool *p = crewtest_open_here(2);
         int rc = crew_pool_map(p, plain, NULL, 0, 10, NULL, 0, NULL, &err);
         crewtest_check(rc == 0, "%s", err.text);
         crew_pool_free(p);
@@ -130,7 +122,7 @@ static int finishes(crew_call *call) {
 
 static int nursery_is_killed_at_work(void) {
     crew_error err;
-    crew_pool *p = open_here(2);
+    crew_pool *p = crewtest_open_here(2);
     crew_job *job = crew_map_async(p, finishes, NULL, 0, 4, NULL, 0, NULL, &err);
     crewtest_check(job && crewtest_reached(CELL_STARTED, 2, 20), "it has not begun");
     pid_t workers[2] = {(pid_t)crewtest_get(CELL_WORKER + 2), (pid_t)crewtest_get(CELL_WORKER + 3)};
@@ -160,7 +152,7 @@ static void nursery_killed__its_workers__are_gone_when_the_calls_end(void **stat
 
 static int opens_and_dies(crew_call *call) {
     crew_error err;
-    crew_pool *p = open_here(2);
+    crew_pool *p = crewtest_open_here(2);
     crew_pool_map(p, plain, NULL, 0, 10, NULL, 0, NULL, &err);
     crewtest_add(CELL_STARTED, 1);
     if (call->index % 2)
@@ -173,7 +165,7 @@ static int nested(void) {
     crew_error err;
     crewtest_check(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0, "no subreaper");
     crew_map_opts opts = {.on_error = CREW_CONTINUE, .chunk = 1};
-    crew_pool *p = open_here(3);
+    crew_pool *p = crewtest_open_here(3);
     crew_job *job = crew_map_async(p, opens_and_dies, NULL, 0, 5, NULL, 0, &opts, &err);
     crewtest_check(job && crewtest_reached(CELL_STARTED, 5, 20), "it has not begun");
     crew_pool_terminate(p); /* three are at the gate */

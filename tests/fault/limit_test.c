@@ -75,10 +75,10 @@ static void time_limit__items_that_loop__are_ended_and_the_others_done(void **st
     crew_error err;
     (void)state;
     opts.statuses = statuses;
-    crew_pool *p = open_limited(2, 0.3, 0, 0);
+    crew_pool *p = open_limited(2, 0.6, 0, 0);
     double from = crewtest_now();
     assert_code(crew_map_index(p, some_stick, COUNT, out, &opts, &err), CREW_EFAILED, &err);
-    assert_true(crewtest_now() - from >= 0.29);
+    assert_true(crewtest_now() - from >= 0.59);
     assert_within(from, 10);
     for (int i = 0; i < COUNT; i++) {
         assert_int_equal(statuses[i], i % 20 == 3 ? CREW_ELIMIT : 0);
@@ -94,7 +94,7 @@ static void time_limit__stop__names_the_item_and_what_it_passed(void **state) {
     crew_map_opts opts = sticking(&stuck, CREW_STOP);
     crew_error err;
     (void)state;
-    crew_pool *p = open_limited(2, 0.2, 0, 0);
+    crew_pool *p = open_limited(2, 0.6, 0, 0);
     assert_code(crew_pool_map(p, some_stick, NULL, 0, 50, NULL, 0, &opts, &err), CREW_ELIMIT, &err);
     assert_int_equal(err.item, 7);
     assert_int_equal(err.attempt, 1);
@@ -113,7 +113,7 @@ static void time_limit__retries__run_it_again(void **state) {
     crew_error err;
     (void)state;
     crewtest_need(CREWTEST_PROCESSES);
-    crew_pool *p = open_limited(2, 0.2, 0, 2);
+    crew_pool *p = open_limited(2, 0.6, 0, 2);
     assert_ok(crew_map_index(p, some_stick, COUNT, out, &opts, &err), &err);
     for (int i = 0; i < COUNT; i++)
         assert_int_equal(out[i], i == 4 ? 2 : 1);
@@ -134,11 +134,11 @@ static int short_task(crew_call *call) {
 }
 
 static void time_limit__many_short_items__do_not_add_up(void **state) {
-    crew_map_opts opts = {.chunk = 50};
+    crew_map_opts opts = {.chunk = 100};
     crew_error err;
     (void)state;
-    crew_pool *p = open_limited(1, 0.5, 0, 0);
-    assert_ok(crew_pool_map(p, short_task, NULL, 0, 50, NULL, 0, &opts, &err), &err);
+    crew_pool *p = open_limited(1, 1.5, 0, 0);
+    assert_ok(crew_pool_map(p, short_task, NULL, 0, 100, NULL, 0, &opts, &err), &err);
     crewtest_free(p);
 }
 

@@ -16,17 +16,9 @@ static int busy(crew_call *call) {
     return crewtest_pass(call, CELL_GATE);
 }
 
-static crew_pool *open_here(int workers) {
-    crew_error err;
-    crew_pool_opts opts = crewtest_opts(workers);
-    crew_pool *p = crew_pool_open(&opts, &err);
-    crewtest_check(p, "%s", err.text);
-    return p;
-}
-
 static int nested_busy(crew_call *call) {
     crew_error err;
-    crew_pool *p = open_here(1);
+    crew_pool *p = crewtest_open_here(1);
     int rc = crew_pool_map(p, busy, NULL, 0, 1, NULL, 0, NULL, &err);
     crew_pool_free(p);
     return rc ? crew_fail(call, 1, "%.200s", err.text) : 0;
@@ -35,28 +27,28 @@ static int nested_busy(crew_call *call) {
 /* ---- what managers do until they are killed ------------------------------ */
 
 static void in_a_map(void) {
-    crew_pool_map(open_here(3), busy, NULL, 0, 100, NULL, 0, NULL, NULL);
+    crew_pool_map(crewtest_open_here(3), busy, NULL, 0, 100, NULL, 0, NULL, NULL);
 }
 
 static void with_futures(void) {
-    crew_pool *p = open_here(3);
+    crew_pool *p = crewtest_open_here(3);
     for (int i = 0; i < 1000; i++)
         crew_submit(p, busy, NULL, 0, NULL, NULL);
     crew_pool_shutdown(p, true, false);
 }
 
 static void idle(void) {
-    open_here(3);
+    crewtest_open_here(3);
     crewtest_add(CELL_STARTED, 3);
     crewtest_reached(CELL_GATE, 1, 40);
 }
 
 static void nested(void) {
-    crew_pool_map(open_here(3), nested_busy, NULL, 0, 3, NULL, 0, NULL, NULL);
+    crew_pool_map(crewtest_open_here(3), nested_busy, NULL, 0, 3, NULL, 0, NULL, NULL);
 }
 
 static void several_pools(void) {
-    crew_pool *a = open_here(1), *b = open_here(2);
+    crew_pool *a = crewtest_open_here(1), *b = crewtest_open_here(2);
     crew_map_async(a, busy, NULL, 0, 9, NULL, 0, NULL, NULL);
     crew_pool_map(b, busy, NULL, 0, 9, NULL, 0, NULL, NULL);
 }
@@ -64,25 +56,25 @@ static void several_pools(void) {
 static void opening_and_closing(void) {
     crewtest_add(CELL_STARTED, 3);
     for (double end = crewtest_now() + 40; crewtest_now() < end;)
-        crew_pool_free(open_here(3));
+        crew_pool_free(crewtest_open_here(3));
 }
 
 /* These end by themselves, with work under way and without crew_finalize. */
 static void aborts(void) {
-    crew_map_async(open_here(3), busy, NULL, 0, 9, NULL, 0, NULL, NULL);
+    crew_map_async(crewtest_open_here(3), busy, NULL, 0, 9, NULL, 0, NULL, NULL);
     crewtest_reached(CELL_STARTED, 3, 20);
     signal(SIGABRT, SIG_DFL);
     abort();
 }
 
 static void exits(void) {
-    crew_map_async(open_here(3), busy, NULL, 0, 9, NULL, 0, NULL, NULL);
+    crew_map_async(crewtest_open_here(3), busy, NULL, 0, 9, NULL, 0, NULL, NULL);
     crewtest_reached(CELL_STARTED, 3, 20);
     exit(7);
 }
 
 static void exits_at_once(void) {
-    crew_map_async(open_here(3), busy, NULL, 0, 9, NULL, 0, NULL, NULL);
+    crew_map_async(crewtest_open_here(3), busy, NULL, 0, 9, NULL, 0, NULL, NULL);
     crewtest_reached(CELL_STARTED, 3, 20);
     _exit(7);
 }

@@ -297,7 +297,8 @@ static void put__getters_die__it_ends_with_its_time_or_when_there_is_room(void *
     crewtest_set(CELL_GATE, 0);
     assert_int_equal(crew_queue_create(&q, 1, NULL), 0);
     crew_pool *p = crewtest_open(2);
-    crew_future *idle = crew_submit(p, crewtest_gated_task, &(int64_t){CELL_GATE + 1}, 8, NULL, &err);
+    crew_future *idle =
+        crew_submit(p, crewtest_gated_task, &(int64_t){CELL_GATE + 1}, 8, NULL, &err);
     assert_non_null(idle);
     assert_true(crewtest_reached(CELL_STARTED, 1, 20));
     assert_int_equal(crew_queue_put(q, &n, sizeof n, 0), 0);

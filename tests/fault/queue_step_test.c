@@ -48,7 +48,7 @@ static int build(void **state) {
 static int take_down(void **state) {
     (void)state;
     cw_party_part(c.share);
-    cw_share_leave();
+    cw_share_leave(false);
     cw_segment_destroy(&c.seg);
     return 0;
 }

@@ -48,14 +48,6 @@ static int say_pid(crew_call *call) {
     return 0;
 }
 
-static crew_pool *open_here(void) {
-    crew_error err;
-    crew_pool_opts opts = crewtest_opts(WORKERS);
-    crew_pool *p = crew_pool_open(&opts, &err);
-    crewtest_check(p, "%s", err.text);
-    return p;
-}
-
 /* All workers of the pool answer. */
 static void check_all_there(crew_pool *p) {
     crew_error err;
@@ -75,7 +67,7 @@ static void check_all_there(crew_pool *p) {
 static int lose(pid_t victim, int rank) {
     int64_t *out = calloc(ITEMS, sizeof *out);
     crew_error err;
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(WORKERS);
     pid_t workers[8];
     int n = children_of(crewranks_nursery(rank), workers, 8);
     crewtest_check(out && n == WORKERS / RANKS, "rank %d has %d workers", rank, n);
@@ -99,7 +91,7 @@ static int lose(pid_t victim, int rank) {
     crewtest_check(cw_berths_left(crewranks_berths()) == RANKS - 1, "%d ranks are left",
                    cw_berths_left(crewranks_berths()));
     crew_pool_free(p);
-    p = open_here(); /* and those of later pools are had from the others at once */
+    p = crewtest_open_here(WORKERS); /* and those of later pools are had from the others at once */
     check_all_there(p);
     crew_pool_free(p);
     free(out);
@@ -121,7 +113,7 @@ static int own_nursery_lost(void) {
 
 static int worker_lost(void) {
     crew_error err;
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(WORKERS);
     check_all_there(p);
     for (int w = 0; w < WORKERS; w++)
         kill((pid_t)crewtest_get(CELL_WORKER + w), SIGKILL);
@@ -138,7 +130,7 @@ static int worker_lost(void) {
 static int futures_and_idle_ranks(void) {
     crew_future *f[ITEMS];
     crew_error err;
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(WORKERS);
     check_all_there(p);
     /* Idle: nobody has anything to blame. */
     double from = crewtest_now();
@@ -168,7 +160,7 @@ static int futures_and_idle_ranks(void) {
 
 static int all_lost(void) {
     crew_error err;
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(WORKERS);
     crew_job *job = crew_map_async(p, gated, NULL, 0, ITEMS, NULL, 0, NULL, &err);
     crewtest_check(job && crewtest_reached(CELL_STARTED, WORKERS, 20), "the map has not begun");
     double from = crewtest_now();
@@ -194,7 +186,7 @@ static int lead_and_wait(void) {
     crew_error err;
     for (int i = 1; i < RANKS; i++)
         crewtest_set(CELL_RANK + i, crewranks_pid(i));
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(WORKERS);
     crew_job *job = crew_map_async(p, gated, NULL, 0, ITEMS, NULL, 0, NULL, &err);
     crewtest_check(job != NULL, "%s", err.text);
     crew_job_get(job, 50, &err);
@@ -300,7 +292,8 @@ static int use_a_pool(void) {
 
 static int random_losses(void) {
     uint64_t random = (uint64_t)crewtest_get(CELL_OWN);
-    int64_t rounds = crewtest_env("CREW_TEST_KILLS", crewtest_long() ? 500 : crewtest_many(20)), opened = 0;
+    int64_t rounds = crewtest_env("CREW_TEST_KILLS", crewtest_long() ? 500 : crewtest_many(20)),
+            opened = 0;
     crewtest_check(crewranks_end(0, 5), "not all have left");
     for (int64_t round = 0; round < rounds; round++) {
         struct shot shots[2];
@@ -309,7 +302,8 @@ static int random_losses(void) {
         random = crewtest_mix(random);
         int first = (int)(random % 3), second = (first + 1 + (int)(random >> 8) % 2) % 3;
         shots[0].pid = random >> 16 & 1 && first ? crewranks_pid(first) : crewranks_nursery(first);
-        shots[1].pid = random >> 17 & 1 && second ? crewranks_pid(second) : crewranks_nursery(second);
+        shots[1].pid =
+            random >> 17 & 1 && second ? crewranks_pid(second) : crewranks_nursery(second);
         for (int i = 0; i < 2; i++)
             shots[i].after_us = (random >> (20 + 16 * i)) % 15000;
         crewtest_check(pthread_create(&shooter, NULL, shoot, shots) == 0, "no thread");
@@ -344,7 +338,7 @@ static void ranks_killed__at_random_moments__lose_nothing(void **state) {
 /* ---- the end in order ---- */
 
 static int status_passes(void) {
-    crew_pool_free(open_here());
+    crew_pool_free(crewtest_open_here(WORKERS));
     crewtest_check(crewranks_end(42, 5), "not all have left");
     for (int i = 1; i < RANKS; i++)
         crewtest_check(crewtest_reached(CELL_FOLLOWER + i, 1, 5) &&

@@ -83,8 +83,9 @@ static int helper(const char *name) {
         return refused(CREW_EMISMATCH, "no place",
                        (struct cw_berth_post){.mine = 1, .leader = changed(4, 0)});
     if (strcmp(name, "far_away") == 0)
-        return refused(CREW_EMISMATCH, "can be none",
-                       (struct cw_berth_post){.mine = 1, .leader = changed(4, INT64_MAX / 64 * 64)});
+        return refused(
+            CREW_EMISMATCH, "can be none",
+            (struct cw_berth_post){.mine = 1, .leader = changed(4, INT64_MAX / 64 * 64)});
     if (strcmp(name, "no_such_berth") == 0)
         return refused(CREW_EMISMATCH, "rank 7", (struct cw_berth_post){.mine = 7});
     if (strcmp(name, "another_build") == 0)

@@ -115,8 +115,12 @@ static void sem__users_killed_anywhere__lose_what_they_held_and_no_more(void **s
     for (int w = 0; w < HAMMER_WORKERS; w++)
         crewtest_set(CELL_PARKED + w, 0);
     assert_int_equal(crew_sem_create(&s, PERMITS, PERMITS), 0);
-    const struct hammer h = {.task = hammer_sem, .common = &s, .common_size = sizeof s,
-                             .kills = crewtest_many(crewtest_long() ? 20000 : 300), .check = count_permits, .ctx = &s};
+    const struct hammer h = {.task = hammer_sem,
+                             .common = &s,
+                             .common_size = sizeof s,
+                             .kills = crewtest_many(crewtest_long() ? 20000 : 300),
+                             .check = count_permits,
+                             .ctx = &s};
     hammer_run(&h);
     print_message("%ld permits went with their holders\n", (long)crewtest_get(CELL_LOST));
     assert_int_equal(crew_sem_destroy(s), 0);

@@ -254,8 +254,8 @@ static void *waiter(void *what) {
 
 static bool make_objects(void) {
     return crew_lock_create(&objects.lock) == 0 && crew_rlock_create(&objects.rlock) == 0 &&
-           crew_sem_create(&objects.sem, 0, 0) == 0 && crew_sem_create(&objects.asleep, 0, 0) == 0 &&
-           crew_event_create(&objects.event) == 0 &&
+           crew_sem_create(&objects.sem, 0, 0) == 0 &&
+           crew_sem_create(&objects.asleep, 0, 0) == 0 && crew_event_create(&objects.event) == 0 &&
            crew_barrier_create(&objects.barrier, 2, NULL) == 0 &&
            crew_queue_create(&objects.queue, 0, NULL) == 0 &&
            crew_queue_create(&objects.full, 1, NULL) == 0 &&

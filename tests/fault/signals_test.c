@@ -29,18 +29,10 @@ static void handle(const int *signals) {
 
 static const int handled[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGINT, SIGTSTP, 0};
 
-static crew_pool *open_here(void) {
-    crew_error err;
-    crew_pool_opts opts = crewtest_opts(2);
-    crew_pool *p = crew_pool_open(&opts, &err);
-    crewtest_check(p, "%s", err.text);
-    return p;
-}
-
 static int map_gated(void) {
     int64_t in[COUNT], out[COUNT];
     crew_error err;
-    crew_pool *p = open_here();
+    crew_pool *p = crewtest_open_here(2);
     for (int i = 0; i < COUNT; i++)
         in[i] = CELL_GATE;
     int rc = crew_map(p, crewtest_gated_task, in, COUNT, out, NULL, &err);
@@ -89,7 +81,7 @@ static int opens_many(void) {
     program = getpid();
     crewtest_set(CELL_STARTED, 1);
     for (int i = 0; i < 30 || crewtest_get(CELL_HANDLED) < 1000; i++) {
-        crew_pool *p = open_here();
+        crew_pool *p = crewtest_open_here(2);
         int rc = crew_pool_map(p, nothing, NULL, 0, COUNT, NULL, 0, NULL, &err);
         crewtest_check(rc == 0, "%s", err.text);
         crew_pool_free(p);
@@ -174,7 +166,7 @@ static void look_at_mask(void) {
 }
 
 static int says_mask(void) {
-    crew_pool_free(open_here());
+    crew_pool_free(crewtest_open_here(2));
     return crew_finalize();
 }
 
