@@ -35,7 +35,7 @@ measure measure_journal;
 measure measure_speedups, measure_sieve;
 measure measure_peers;
 measure measure_ranks_item, measure_ranks_textbook, measure_ranks_hosts, measure_ranks_bcast,
-    measure_ranks_object, measure_ranks_idle;
+    measure_ranks_object, measure_ranks_array, measure_ranks_idle;
 
 /* ---- time ---- */
 

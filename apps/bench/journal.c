@@ -58,7 +58,8 @@ int measure_journal(const struct bench *b) {
         return broke_because("journal", "there is no file, or no memory");
     }
     close(fd);
-    struct side *with = race_enter(&race, "with a journal"), *without = race_enter(&race, "without");
+    struct side *with = race_enter(&race, "with a journal"),
+                *without = race_enter(&race, "without");
     for (int round = -1; !result && round < b->rounds; round++) { /* -1 warms up */
         result = turn(b, file, count, out, round < 0 ? NULL : with);
         if (!result)

@@ -35,7 +35,8 @@ static const struct measurement {
     {"auto-skew", "items whose cost grows 1000-fold: automatic beside the best fixed chunk",
      measure_auto_skew},
     {"array", "an array of doubles updated in place, beside OpenMP", measure_array},
-    {"queue", "64-byte messages between two processes, beside multiprocessing.Queue", measure_queue},
+    {"queue", "64-byte messages between two processes, beside multiprocessing.Queue",
+     measure_queue},
     {"pipe", "64-byte messages to another process and back, beside two pipe(2)", measure_pipe},
     {"dict", "a key set and got, beside Python's Manager().dict", measure_dict},
     {"dict-count", "words counted by all workers at once", measure_dict_count},
@@ -53,6 +54,8 @@ static const struct measurement {
     {"mpi-bcast", "256 MiB to three hosts, and MPI_Bcast of the same", measure_ranks_bcast},
     {"mpi-object", "a lock and a queue of another node, beside a ping-pong of plain MPI",
      measure_ranks_object},
+    {"mpi-array", "elements of another node's part got, put, added, beside letters and plain MPI",
+     measure_ranks_array},
     {"mpi-idle", "processor time of an idle job of 4 ranks", measure_ranks_idle},
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };

@@ -68,8 +68,9 @@ static int figures(const struct bench *b, const char *settings, int ranks, const
         snprintf(where, sizeof where, "run %d", ranks);
     else
         snprintf(where, sizeof where, "hosts %s", name);
-    int length = snprintf(command, sizeof command, "BENCH_JOB=%ld %s bash '%s' %s %s '%s'/%s",
-                          (long)getpid(), settings, BENCH_RANKS_SH, b->flavour, where, folder, program);
+    int length =
+        snprintf(command, sizeof command, "BENCH_JOB=%ld %s bash '%s' %s %s '%s'/%s",
+                 (long)getpid(), settings, BENCH_RANKS_SH, b->flavour, where, folder, program);
     if (length < 0 || (size_t)length >= sizeof command)
         return -1;
     return command_numbers(command, numbers, n);
@@ -122,7 +123,8 @@ int measure_ranks_textbook(const struct bench *b) {
         report_skipped(name, "the yardstick was not built: this MPI was not there");
         return 0;
     }
-    snprintf(program, sizeof program, "bench-textbook-%s %d", b->flavour, b->quick ? 20000 : 400000);
+    snprintf(program, sizeof program, "bench-textbook-%s %d", b->flavour,
+             b->quick ? 20000 : 400000);
     race_enter(&race, "crew");
     race_enter(&race, "plain MPI, one item a message");
     for (int round = 0; round < b->rounds; round++) {
@@ -283,14 +285,83 @@ int measure_ranks_object(const struct bench *b) {
     return result;
 }
 
+/* ---- a part of an array on another node ---- */
+
+enum { ARRAY_FIGURES = ARRAY_SIZES * ARRAY_WAYS };
+
+/* What a line is called and ends with. */
+static void array_line(const struct race *race, const char *line, int size, int way) {
+    static const char *const sizes[ARRAY_SIZES] = {"8b", "4k", "64k", "256k", "4m"};
+    static const char *const ways[ARRAY_WAYS] = {"get", "put", "add"};
+    static const char *const plain[ARRAY_WAYS] = {"MPI_Get", "MPI_Put", "MPI_Accumulate"};
+    char name[64], note[128], median[24];
+    format_value(side_median(&race->side[2]), UNIT_TIME, median);
+    snprintf(name, sizeof name, "%s-%s-%s", line, ways[way], sizes[size]);
+    snprintf(note, sizeof note, "%s and MPI_Win_flush: %s", plain[way], median);
+    report(name, &race->side[0], &race->side[1], UNIT_TIME, (struct bound){BOUND_RATIO, 1.1}, note);
+}
+
+/* Three jobs a round, in turn: as crew does it, by letters alone, and plain MPI with the
+ * component of Open MPI that crew asks for. */
+static int array_lines(const struct bench *b, const char *name, const char *settings, int ranks) {
+    static const char *const names[] = {"crew", "crew, letters alone", "plain MPI"};
+    static const char *const one_sided[] = {"on", "off"};
+    struct race races[ARRAY_FIGURES] = {{0}};
+    double times[ARRAY_FIGURES];
+    char what[64], set[128], program[256];
+    int count = b->quick ? 50 : 2000;
+    snprintf(what, sizeof what, "array %d 1 %d", count, ranks ? ranks : HOSTS);
+    int length = snprintf(program, sizeof program, "bench-reach-%s %d", b->flavour, count);
+    for (int i = 0; i < ARRAY_SIZES; i++)
+        length += snprintf(program + length, sizeof program - (size_t)length, " %lld",
+                           (long long)array_sizes[i]);
+    for (int i = 0; i < ARRAY_FIGURES; i++)
+        for (int side = 0; side < 3; side++)
+            race_enter(&races[i], names[side]);
+    for (int round = 0; round < b->rounds; round++)
+        for (int side = 0; side < 3; side++) {
+            snprintf(set, sizeof set, "%s CREW_ONE_SIDED=%s", settings, one_sided[side % 2]);
+            if (side < 2 && inside(b, name, set, ranks, what, times, ARRAY_FIGURES))
+                return 1;
+            if (side == 2 &&
+                figures(b, "OMPI_MCA_osc=sm,pt2pt", ranks, program, times, ARRAY_FIGURES) < 0)
+                return broke_because(name, "the job of plain MPI failed");
+            for (int i = 0; i < ARRAY_FIGURES; i++)
+                side_add(&races[i].side[side], times[i]);
+        }
+    for (int i = 0; i < ARRAY_FIGURES; i++)
+        array_line(&races[i], name, i / ARRAY_WAYS, i % ARRAY_WAYS);
+    return 0;
+}
+
+int measure_ranks_array(const struct bench *b) {
+    static const struct {
+        const char *name, *settings;
+        int ranks;
+    } lines[] = {{"mpi-array", "CREW_TEST_NODES=0,1", 2}, {"mpi-array-hosts", "", 0}};
+    char folder[2048], path[2200], first[64];
+    int result = 0;
+    if (!own_folder(folder, sizeof folder))
+        return 0;
+    snprintf(path, sizeof path, "%s/bench-reach-%s", folder, b->flavour);
+    for (int i = 0; !result && i < 2; i++) {
+        snprintf(first, sizeof first, "%s-get-8b", lines[i].name);
+        if (access(path, X_OK) < 0)
+            report_skipped(first, "the yardstick was not built: this MPI was not there");
+        else if (ready(b, first, lines[i].ranks == 0))
+            result = array_lines(b, lines[i].name, lines[i].settings, lines[i].ranks);
+    }
+    return result;
+}
+
 /* ---- idle ---- */
 
 int measure_ranks_idle(const struct bench *b) {
     static const struct {
         const char *name, *settings, *note;
-    } lines[] = {
-        {"mpi-idle", "", "of a core: 4 ranks of one node, all processes together"},
-        {"mpi-idle-nodes", "CREW_TEST_NODES=0,1,2,3", "of a core: 4 nodes of one rank, all processes together"}};
+    } lines[] = {{"mpi-idle", "", "of a core: 4 ranks of one node, all processes together"},
+                 {"mpi-idle-nodes", "CREW_TEST_NODES=0,1,2,3",
+                  "of a core: 4 nodes of one rank, all processes together"}};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct race race = {0};
         double percent;

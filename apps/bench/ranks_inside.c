@@ -335,6 +335,86 @@ static int object(struct job *j) {
     return crew_lock_destroy(a.lock) || crew_queue_destroy(a.queue) || crew_queue_destroy(a.times);
 }
 
+/* ---- a part of an array on another node ---- */
+
+const int64_t array_sizes[ARRAY_SIZES] = {8, 4 << 10, 64 << 10, 256 << 10, 4 << 20};
+
+struct reached {
+    crew_array a;
+    crew_queue times;
+    int64_t count, most; /* elements of the manager's part */
+};
+
+static int move(const struct reached *r, int way, int64_t n, int64_t *mine) {
+    return way == ARRAY_GET   ? crew_array_get(r->a, 0, n, mine)
+           : way == ARRAY_PUT ? crew_array_put(r->a, 0, n, mine)
+                              : crew_array_add(r->a, 0, n, mine);
+}
+
+/* Seconds; negative if it failed. */
+static double time_moving(const struct reached *r, int way, int64_t bytes, int64_t *mine) {
+    enum { LONG_BYTES = 64 << 10, FEWEST = 4 };
+    int64_t count = bytes > LONG_BYTES ? r->count * LONG_BYTES / bytes : r->count;
+    double start = 0;
+    count = count < FEWEST ? FEWEST : count;
+    for (int64_t i = -count / 10 - 1; i < count; i++) { /* the first ones warm up */
+        if (i == 0)
+            start = now();
+        if (move(r, way, bytes / (int64_t)sizeof *mine, mine) < 0)
+            return -1;
+    }
+    return (now() - start) / (double)count;
+}
+
+/* By one worker of node 1: how long each size takes each way. At last that it does what it says. */
+static int reach(crew_call *call) {
+    const struct reached *r = CREW_IN(call, struct reached);
+    double times[ARRAY_SIZES][ARRAY_WAYS];
+    if (call->node != 1)
+        return 0;
+    int64_t *mine = calloc((size_t)r->most, sizeof *mine);
+    if (!mine)
+        return crew_fail(call, 1, "no memory");
+    for (int i = 0; i < ARRAY_SIZES; i++)
+        for (int way = 0; way < ARRAY_WAYS; way++)
+            if ((times[i][way] = time_moving(r, way, array_sizes[i], mine)) < 0)
+                return refused(call, "the array");
+    for (int64_t i = 0; i < r->most; i++)
+        mine[i] = i;
+    if (move(r, ARRAY_PUT, r->most, mine) < 0 || move(r, ARRAY_ADD, r->most, mine) < 0 ||
+        move(r, ARRAY_GET, r->most, mine) < 0)
+        return refused(call, "the array");
+    for (int64_t i = 0; i < r->most; i++)
+        if (mine[i] != 2 * i)
+            return crew_fail(call, 1, "an element of the array is wrong");
+    free(mine);
+    return crew_queue_put(r->times, times, sizeof times, -1) < 0 ? refused(call, "the times") : 0;
+}
+
+static int array(struct job *j) {
+    const crew_array_opts parts = {.scope = CREW_ARRAY_PARTITIONED};
+    struct reached r = {.count = j->count,
+                        .most = array_sizes[ARRAY_SIZES - 1] / (int64_t)sizeof(int64_t)};
+    double times[ARRAY_SIZES * ARRAY_WAYS];
+    crew_error err;
+    if (open_pools(j, false))
+        return 1;
+    int64_t all = r.most * j->workers; /* one worker a node */
+    if (crew_array_create(&r.a, CREW_I64, 1, &all, &parts) < 0 ||
+        crew_queue_create(&r.times, 0, NULL) < 0)
+        return complain(crew_last_error()->text);
+    for (int round = 0; round < j->rounds; round++) {
+        settle();
+        if (crew_pool_each(j->pool, reach, &r, sizeof r, &err) < 0)
+            return complain(err.text);
+        if (crew_queue_get(r.times, times, sizeof times, 0) < 0)
+            return complain("no worker of another node has measured");
+        for (int i = 0; i < ARRAY_SIZES * ARRAY_WAYS; i++)
+            printf("%.12g\n", times[i]);
+    }
+    return crew_array_destroy(r.a) || crew_queue_destroy(r.times);
+}
+
 /* ---- idle ---- */
 
 /* COUNT is seconds. */
@@ -359,7 +439,7 @@ int ranks_inside(int argc, char **argv) {
     } all[] = {{"item", item},      {"rate", rate},   {"manager", manager},
                {"bytes", bytes},    {"fixed", fixed}, {"random", random_lengths},
                {"sleep", makespan}, {"idle", idle},   {"bcast", bcast},
-               {"object", object}};
+               {"object", object},  {"array", array}};
     if (argc != 6)
         return complain("it is for bench itself to call it so");
     struct job j = {.count = atoll(argv[3]), .rounds = atoi(argv[4]), .workers = atoi(argv[5])};

@@ -1,4 +1,4 @@
-# check.sh - read by the scripts of this folder: . "$(dirname "$0")/check.sh"
+# check.sh - read by the scripts that test programs: . "$(dirname "$0")/check.sh"
 # Gives them a folder of their own, $work, and a way to tell what was tested. They set
 # $program, and $suite, what the names of their tests begin with.
 LC_ALL=C
@@ -37,6 +37,15 @@ code() {
     timeout 100 "$program" "$@" >"$work/out" 2>"$work/err"
     echo $?
     own_words
+}
+
+# Until the condition holds, but no longer than some twenty seconds.
+await() { # command...
+    tries=0
+    until "$@" 2>/dev/null || [ "$tries" -ge 2000 ]; do
+        tries=$((tries + 1))
+        sleep 0.01
+    done
 }
 
 said() { # a part of the last run's standard error

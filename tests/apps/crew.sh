@@ -6,7 +6,7 @@ suite=crew__
 crew=$1
 source=$2
 memory=crewtest-command-$$
-trap 'rm -rf "$work" "/dev/shm/$memory" /dev/shm/.crew-owned.*."$memory"' EXIT
+trap 'rm -rf "$work" "/dev/shm/$memory" "/dev/shm/$memory.note" /dev/shm/.crew-owned.*."$memory"' EXIT
 unset CREW_BACKEND CREW_WORKERS CREW_START CREW_BIND CREW_ORDER CREW_STRICT
 
 # Runs a command; its exit code. Output goes to $work/out, errors to $work/err.
@@ -94,21 +94,18 @@ check info_on_mpi__shows_what_would_work there "$(out 'threads *works')"
 check info_with_a_bad_setting__is_a_failure 1 "$(CREW_WORKERS=0 code "$crew" info)"
 check info_with_a_bad_setting__names_it there "$(err 'CREW_WORKERS=0 is not accepted')"
 
-# Memory whose owner lives as long as this script wants: its note is locked so long. (Not
-# shown: that of the dead, which any program that starts here may sweep meanwhile.)
+# Memory whose owner lives as long as this script wants: its note is locked so long, and
+# before it has its name. (Not shown: that of the dead, which any program that starts here
+# may sweep meanwhile.)
 mkfifo "$work/life"
 head -c 1234 /dev/zero >"/dev/shm/$memory"
 note=/dev/shm/.crew-owned.$(stat -c %i "/dev/shm/$memory").$memory
-echo $$ >"$note"
-flock "$note" sh -c 'echo locked; read -r _' \
-    <"$work/life" >"$work/locked" &
+echo $$ >"/dev/shm/$memory.note"
+flock "/dev/shm/$memory.note" sh -c 'mv "$1" "$2" && echo locked && read -r _' \
+    - "/dev/shm/$memory.note" "$note" <"$work/life" >"$work/locked" &
 owner=$!
 exec 3>"$work/life"
-tries=0
-until [ -s "$work/locked" ] || [ "$tries" -ge 1000 ]; do
-    tries=$((tries + 1))
-    sleep 0.01
-done
+await test -s "$work/locked"
 check shm_list__is_a_success 0 "$(code "$crew" shm list)"
 check shm_list__shows_size_owner_and_name there "$(out "^ *1234  pid $$ *$memory\$")"
 check shm_sweep__is_a_success 0 "$(code "$crew" shm sweep)"

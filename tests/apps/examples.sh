@@ -40,12 +40,10 @@ fork: 333333283333335000000 four times"
 primes="148933 primes below 2000000"
 "$folder/resume" "$work/resume.crew" >/dev/null 2>&1 &
 resumed=$!
-waited=0
-while [ "$(wc -c 2>/dev/null <"$work/resume.crew" || echo 0)" -le 1024 ] && [ "$waited" -lt 2000 ] &&
-    kill -0 "$resumed" 2>/dev/null; do
-    waited=$((waited + 1))
-    sleep 0.01
-done
+begun() {
+    [ "$(wc -c <"$work/resume.crew" || echo 0)" -gt 1024 ] || ! kill -0 "$resumed"
+}
+await begun
 kill -KILL "$resumed" 2>/dev/null
 wait "$resumed" 2>/dev/null
 check resume_after_a_kill__counts_all "$primes" "$(run resume "$work/resume.crew")"

@@ -74,11 +74,7 @@ fi
 cp a.png old.png
 CREWTEST_MARK=$$ "$program" --center=-1.7548,0 --width=1e-5 --iterations=1000000 old.png 2>err &
 pid=$!
-tries=0
-until [ -e old.png.part ] || [ $tries -ge 1000 ]; do
-    tries=$((tries + 1))
-    sleep 0.01
-done
+await test -e old.png.part
 kill -TERM $pid
 wait $pid
 check stopped__ends_by_the_signal 143 $?

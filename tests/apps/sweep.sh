@@ -111,11 +111,7 @@ fi
 [ -n "${CREW_TEST_JOB-}" ] && exit $((failures > 0))
 CREWTEST_MARK=$$ "$program" --members=1000000 --time=100000 --output=long.csv 2>err &
 pid=$!
-tries=0
-until [ -e long.csv.part ] || [ $tries -ge 1000 ]; do
-    tries=$((tries + 1))
-    sleep 0.01
-done
+await test -e long.csv.part
 kill -TERM $pid
 wait $pid
 check stopped__ends_by_the_signal 143 $?

@@ -185,11 +185,10 @@ while [ $i -lt 100 ]; do
 done
 CREWTEST_MARK=$$ "$thumbs" many out-many 2>"$work/err" &
 pid=$!
-tries=0
-until [ -n "$(ls out-many 2>/dev/null)" ] || [ $tries -ge 1000 ]; do
-    tries=$((tries + 1))
-    sleep 0.01
-done
+holds_some() {
+    [ -n "$(ls "$1")" ]
+}
+await holds_some out-many
 kill -TERM $pid
 wait $pid
 check stopped__ends_by_the_signal 143 $?
