@@ -445,6 +445,10 @@ foreach(flavour openmpi mpich)
     crew_mpi_test(mpi.own_ends.${flavour}.${level}.small ${flavour} 4 20 --nodes 0,0,1,1
       $<TARGET_FILE:mpi_own_ends_${flavour}> ${level} small)
   endif()
+  crew_mpi_test(mpi.own_ends.${flavour}.multiple.open ${flavour} 2 20 --nodes 0,1
+    $<TARGET_FILE:mpi_own_ends_${flavour}> multiple open)
+  crew_mpi_test(mpi.own_ends.${flavour}.funneled.past ${flavour} 2 20 --nodes 0,1
+    $<TARGET_FILE:mpi_own_ends_${flavour}> funneled past)
   if(flavour STREQUAL openmpi)
     crew_mpi_test(mpi.own_ends.${flavour}.funneled.away ${flavour} 4 20 --nodes 0,0,1,1 --recovery
       env CREW_NODE_TIMEOUT=1 $<TARGET_FILE:mpi_own_ends_${flavour}> funneled away)

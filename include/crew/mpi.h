@@ -32,8 +32,9 @@ extern "C" {
  *     crew/future.h), by the program's other threads, too.
  *   - In the other ranks it serves that pool. When the root frees it (crew_pool_free,
  *     crew_finalize, or MPI_Finalize, which frees it first), it returns 0 with *pool NULL.
- *     MPICH with MPI_THREAD_MULTIPLE must not be in MPI_Finalize before it is freed: it may
- *     abort there, for crew has a thread that calls MPI until then.
+ *     (crew-mpi-mpich has an MPI_Finalize of its own that calls MPICH's. A program that finds
+ *     another first, a tool's or, linked in an unusual order, MPICH's, frees the pool by
+ *     itself if it has MPI_THREAD_MULTIPLE: in there it is too late for MPICH.)
  *   - If the pool cannot be opened, all ranks have *pool NULL and the same error: opts are
  *     wrong, an initializer fails, the ranks run different programs (CREW_EMISMATCH), ...
  *

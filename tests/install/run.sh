@@ -81,7 +81,17 @@ module_is_alone() { # flavour
     }
     ! readelf -d "$libdir/libcrew-mpi-$1.so" | grep NEEDED | grep crew &&
         [ "$(nm -D --defined-only "$libdir/libcrew-mpi-$1.so" | awk '{ print $3 }' |
-            grep -v '^crew_')" = cw_mpi_module ]
+            grep -v '^crew_' | sort | tr '\n' ' ')" = "MPI_Finalize cw_mpi_module " ]
+}
+# The module's MPI_Finalize is found before MPI's own, which has the pool freed too late (module_own.c).
+finalize_is_crews() { # program
+    case $(readelf -d "$1" | grep NEEDED | grep -E -m 1 'libcrew-mpi|libmpi') in
+    *libcrew-mpi*) ;;
+    *)
+        echo "$1 is linked with MPI before crew"
+        return 1
+        ;;
+    esac
 }
 ranks() { # flavour, program, what it prints
     case $1 in
@@ -129,6 +139,8 @@ for flavour in openmpi mpich; do
             ranks "$flavour" "$prefix/bin/first_static" 4900450500
         test_run "find_package__mpi_program_of_${flavour}__has_its_pool" \
             ranks "$flavour" "$work/consumer/mpi_$flavour" "332833500 1"
+        test_run "find_package__mpi_program_of_${flavour}__frees_its_pool_in_MPI_Finalize" \
+            finalize_is_crews "$work/consumer/mpi_$flavour"
     fi
 done
 
@@ -154,14 +166,14 @@ test_run pkg_config__first_program_as_cxx17__prints_its_sum cxx
 mpi_program() { # flavour, compiler
     "$2" -std=c11 $strict "$root/tests/install/mpi.c" \
         $(pkg-config --cflags --libs "crew-mpi-$1") -o "$work/mpi" &&
-        ranks "$1" "$work/mpi" "332833500 1"
+        finalize_is_crews "$work/mpi" && ranks "$1" "$work/mpi" "332833500 1"
 }
 # shellcheck disable=SC2046,SC2086
 mpi_program_cxx() { # flavour
     c++ -std=c++17 $strict -Wno-cast-function-type -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX \
         -x c++ "$root/tests/install/mpi.c" -x none \
         $(pkg-config --cflags --libs "crew-mpi-$1") -o "$work/mpi" &&
-        ranks "$1" "$work/mpi" "332833500 1"
+        finalize_is_crews "$work/mpi" && ranks "$1" "$work/mpi" "332833500 1"
 }
 for flavour in openmpi mpich; do
     if [ -f "$build/libcrew-mpi-$flavour.so" ]; then

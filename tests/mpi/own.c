@@ -525,10 +525,6 @@ static void finalize__before_and_after__frees_the_pool(void) {
     CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == 0, "%s", err.text);
     if (pool)
         use_map(pool);
-#ifdef MPICH_VERSION
-    if (multiple) /* crew/mpi.h */
-        crew_finalize();
-#endif
     MPI_Finalize(); /* the root's frees the pool, or the others would still serve it */
     CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == CREW_EINVAL, "after the end");
     crew_finalize();

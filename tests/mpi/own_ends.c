@@ -6,7 +6,11 @@
  *            setting that does not go together with such pools: all hear of it at once, and
  *            the next pool works
  *     away   a node is silent for longer than CREW_NODE_TIMEOUT while the root works, and comes
- *            back: its ranks return, with the reason, and the root has whole results */
+ *            back: its ranks return, with the reason, and the root has whole results
+ *     open   the root comes to MPI_Finalize with the pool open, and crew's thread is in MPI all
+ *            the while
+ *     past   the root comes to MPI's own MPI_Finalize so, as by way of a tool that is found before
+ *            crew's */
 #include "own.h"
 
 #include <crew/crew.h>
@@ -14,6 +18,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -136,12 +141,55 @@ static void one_that_was_away(void) {
     crew_pool_free(pool);
 }
 
+/* ---- open ---- */
+
+enum { WORDS = 4 << 20 };
+static _Atomic bool ending, inside;
+static MPI_Comm alone;
+
+/* Copies, in a call of MPI that has its locks for nearly all of the time. */
+static void be_inside(void) {
+    static int out[WORDS], in[WORDS];
+    double from = now();
+    while (now() - from < 0.3) {
+        PMPI_Sendrecv(out, WORDS, MPI_INT, 0, 0, in, WORDS, MPI_INT, 0, 0, alone,
+                      MPI_STATUS_IGNORE);
+        atomic_store(&inside, true);
+    }
+}
+
+/* The agent looks for messages by this call, and the module finds this one before MPI's. */
+__attribute__((visibility("default"))) int MPI_Improbe(int source, int tag, MPI_Comm comm,
+                                                       int *flag, MPI_Message *message,
+                                                       MPI_Status *status) {
+    if (atomic_exchange(&ending, false))
+        be_inside();
+    return PMPI_Improbe(source, tag, comm, flag, message, status);
+}
+
+/* The other ranks serve until it is freed. */
+static void one_that_is_open(bool agent) {
+    crew_pool *pool;
+    crew_error err;
+    CHECK(crew_mpi_pool(MPI_COMM_WORLD, 0, NULL, &pool, &err) == 0, "%s", err.text);
+    if (!pool)
+        return;
+    use(pool);
+    if (!agent)
+        return;
+    MPI_Comm_dup(MPI_COMM_SELF, &alone);
+    atomic_store(&ending, true);
+    for (double from = now(); !atomic_load(&inside);)
+        CHECK(now() - from < 10, "the agent does not look");
+}
+
 int main(int argc, char **argv) {
     int have, wanted = argc > 1 && strcmp(argv[1], "multiple") == 0 ? MPI_THREAD_MULTIPLE
                                                                      : MPI_THREAD_FUNNELED;
     MPI_Init_thread(&argc, &argv, wanted, &have);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     CHECK(have >= wanted && argc > 2, "LEVEL HOW");
+    bool past = strcmp(argv[2], "past") == 0;
     if (strcmp(argv[2], "small") == 0) {
         if (MPI_BEARS_NO_ROOM) {
             one_that_has_no_room(0, 2);
@@ -150,10 +198,17 @@ int main(int argc, char **argv) {
         one_that_does_not_know_its_machine(0);
         one_that_does_not_know_its_machine(NODE_1);
         one_that_is_set_otherwise();
+    } else if (strcmp(argv[2], "open") == 0) {
+        one_that_is_open(true);
+    } else if (past) {
+        one_that_is_open(false);
     } else {
         one_that_was_away();
     }
-    MPI_Finalize();
+    if (past)
+        PMPI_Finalize();
+    else
+        MPI_Finalize();
     if (rank == 0)
         printf("ok - own_ends: %s, %s\n", argv[1], argv[2]);
     return 0;

@@ -78,7 +78,8 @@ struct cw_mpi {
     /* Instead of `start`: over a communicator of the program's, of which communicators of
      * our own are made. Collective over it. `end` frees them, and leaves MPI alone; then
      * there may be another one. Until then, `at_finalize` is called if the program calls
-     * MPI_Finalize in rank 0, before anything of MPI has gone: it is to come to `end`. */
+     * MPI_Finalize in rank 0, before anything of MPI has gone (the module defines that function,
+     * too, and has an attribute of MPI_COMM_SELF besides): it is to come to `end`. */
     int (*join)(const struct cw_mpi_joint *joint, void (*at_finalize)(void),
                 struct cw_mpi_place *place, crew_error *err);
 

@@ -93,6 +93,9 @@ void cw_module_chosen(void);
 /* All that have it, in the end. */
 void cw_module_hide(void);
 
+/* The program's MPI ends: what join began, with the pool, if this is its root. */
+void cw_module_free_pool(void);
+
 /* The end of what join began. `orderly`: all do it, and nobody has anything on its way
  * to another. */
 void cw_module_part(bool orderly);

@@ -1,5 +1,6 @@
 /* What a program calls that is linked with this module: see crew/mpi.h. */
 #include "backend/mpi/core.h"
+#include "backend/mpi/module_impl.h"
 
 #include <crew/mpi.h>
 #include <stdio.h>
@@ -58,4 +59,13 @@ int crew_mpi_pool(MPI_Comm comm, int root, const crew_pool_opts *opts, crew_pool
     const struct cw_mpi_joint joint = {.comm = &comm, .root = root};
     return core->pool(&cw_mpi_module, &joint, level == MPI_THREAD_MULTIPLE, level_name(level), opts,
                       pool, err);
+}
+
+/* A program that is linked with this module finds this one before MPI's, so the pool goes while MPI
+ * is whole. An attribute of MPI_COMM_SELF (module_start.c) comes too late for MPICH: it stops
+ * locking for threads before, so a lock that the agent's thread has at that moment stays
+ * locked, MPI cannot destroy it, and the rank aborts. */
+__attribute__((visibility("default"))) int MPI_Finalize(void) {
+    cw_module_free_pool();
+    return PMPI_Finalize();
 }

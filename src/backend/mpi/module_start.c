@@ -251,13 +251,17 @@ static int agree(MPI_Comm comm, const struct cw_mpi_joint *joint, crew_error *er
     return 0;
 }
 
-/* By MPI_Finalize, before anything else of it; or by ourselves. */
+void cw_module_free_pool(void) {
+    if (cw_module.joint && cw_module.at_finalize)
+        cw_module.at_finalize();
+}
+
+/* By MPI's own MPI_Finalize, if that is what the program has called (a tool that stands before
+ * all libraries may have, and who names MPI first when linking); or by ourselves. */
 static int finalizes(MPI_Comm comm, int key, void *value, void *extra) {
     (void)comm, (void)key, (void)value, (void)extra;
-    if (cw_module.joint && cw_module.at_finalize) {
-        cw_module.finalizes = true;
-        cw_module.at_finalize();
-    }
+    cw_module.finalizes = true;
+    cw_module_free_pool();
     return MPI_SUCCESS;
 }
 
