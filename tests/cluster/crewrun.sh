@@ -10,10 +10,11 @@ at_end() {
 }
 compile crewrun
 cd "$work" || exit 1
+export TMPDIR=$work # where mpirun has a folder
 
 clear() { # NAME: that nothing of a run is left
     check "$1" "none, no file" \
-        "$(running "$plain"), $(compgen -G "$work/.crewrun*" >/dev/null && echo "files" || echo "no file")"
+        "$(running "$plain"), $(compgen -G "$work/.crewrun*" || compgen -G "$work/ompi.*/*" || echo "no file")"
     rm -f "$work"/flag
 }
 
