@@ -3,7 +3,6 @@
  * those. */
 #include "crewtest.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -218,18 +217,8 @@ static void process__names__are_given_or_made(void **state) {
     assert_int_equal(crew_process_close(self), CREW_EAGAIN);
 }
 
-static int count_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    int n = 0;
-    while (folder && readdir(folder))
-        n++;
-    if (folder)
-        closedir(folder);
-    return n;
-}
-
 static int tell_descriptors(crew_call *call) {
-    crewtest_set(CELL_SEEN, count_descriptors());
+    crewtest_set(CELL_SEEN, crewtest_descriptors());
     return crewtest_get(CELL_SEEN) > 0 ? crewtest_pass(call, CELL_GATE) : 1;
 }
 
@@ -240,7 +229,7 @@ static void process__descriptors__do_not_grow_with_processes_before_it(void **st
     (void)state;
     crewtest_need_fork();
     crewtest_set(CELL_GATE, 0);
-    int here = count_descriptors();
+    int here = crewtest_descriptors();
     for (int i = 0; i < MANY; i++) {
         crewtest_set(CELL_SEEN, 0);
         p[i] = start(tell_descriptors, NULL, 0, NULL);
@@ -248,7 +237,7 @@ static void process__descriptors__do_not_grow_with_processes_before_it(void **st
         first = first ? first : crewtest_get(CELL_SEEN);
         assert_int_equal(crewtest_get(CELL_SEEN), first);
     }
-    assert_int_equal(count_descriptors(), here);
+    assert_int_equal(crewtest_descriptors(), here);
     crewtest_set(CELL_GATE, 1);
     for (int i = 0; i < MANY; i++)
         end(p[i]);

@@ -3,7 +3,6 @@
  * mpi/process_conns.c. */
 #include "crewtest.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
@@ -201,28 +200,18 @@ static void descriptor__of_one_far_away__is_readable_once_it_has_ended(void **st
     assert_int_equal(code_of(p), -SIGKILL);
 }
 
-static int descriptors(void) {
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-    while (dir && readdir(dir))
-        n++;
-    if (dir)
-        closedir(dir);
-    return n;
-}
-
 /* Whoever looks after a process for a week asks for one now and then. */
 static void descriptors__asked_for_and_closed__leave_none_behind(void **state) {
     (void)state;
     crew_process p = start(sleeps, NULL, 0, 1);
-    int kept = crew_process_fd(p), before = descriptors();
+    int kept = crew_process_fd(p), before = crewtest_descriptors();
     assert_true(kept > 2);
     for (int i = 0; i < 300; i++) {
         int fd = crew_process_fd(p);
         assert_true(fd > 2);
         assert_int_equal(close(fd), 0);
     }
-    assert_in_range(descriptors(), 1, before + 4);
+    assert_in_range(crewtest_descriptors(), 1, before + 4);
     assert_false(readable(kept, 0));
     assert_int_equal(crew_process_kill(p), 0);
     assert_true(readable(kept, (int)(SOON * 1000)));

@@ -78,6 +78,8 @@ void crewtest_may_take(unsigned seconds);
  * end returns how many kinds grew, after a wait of at most 2 seconds. */
 void crewtest_leaks_begin(void);
 int crewtest_leaks_end(void);
+/* This process's descriptors, with the one that is open while they are counted. */
+int crewtest_descriptors(void);
 
 /* ---- the backend -------------------------------------------------------- */
 
