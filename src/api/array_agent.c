@@ -698,12 +698,12 @@ void cw_array_agent_lost(int node) {
     swept();
 }
 
-/* A session may have one job after the other (crew_mpi_pool), and the program may have
- * one session after the other. What a session has is kept: somebody may still look at it. */
 static void begin_once(void) {
     cw_clocked_init(&mine.changed);
 }
 
+/* A session may have one job after the other (crew_mpi_pool), and the program may have
+ * one session after the other. What a session has is kept: somebody may still look at it. */
 int cw_array_agent_begin(struct cw_share *share, struct cw_agent *agent, crew_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin_once);
