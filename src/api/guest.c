@@ -613,8 +613,7 @@ static bool work(void *ctx, int64_t *nap_ns) {
     (void)ctx;
     int64_t now = cw_now_ns();
     tell(now);
-    if (guest.leaving)
-        reap();
+    reap();
     bool waits = false;
     for (struct guest_pool *g = guest.pools; g && !waits; g = g->next)
         waits = g->pool && cw_guest_gang_waits(g->pool);
