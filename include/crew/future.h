@@ -56,7 +56,8 @@ CREW_API bool crew_future_running(crew_future *f);
 CREW_API bool crew_future_cancelled(crew_future *f);
 CREW_API int crew_future_cancel(crew_future *f); /* 1: it never begins; 0: too late */
 /* Also ends a running one, by ending its worker; CREW_ENOTSUP for a running
- * one where workers are not processes. 1: will not finish; 0: was done. */
+ * one where workers are not processes: there it sees crew_cancelled, and is
+ * cancelled if it then fails. 1: will not finish; 0: was done. */
 CREW_API int crew_future_kill(crew_future *f);
 /* done(ctx, f) once f is done, at once (on the library's thread) if it is.
  * The future may be freed in its callback. What would wait in one is CREW_EINVAL. */

@@ -343,16 +343,36 @@ static void kill__running__ends_it_or_is_not_supported(void **state) {
     crew_future *f = gated(p, 0);
     assert_true(crewtest_reached(CELL_STARTED, 1, 10));
     double from = crewtest_now();
-    if (crewtest_has(CREWTEST_PROCESSES)) {
-        assert_int_equal(crew_future_kill(f), 1);
-        assert_code(crew_future_result(f, NULL, 0, 10, &err), CREW_ECANCELLED, &err);
-        assert_true(crew_future_cancelled(f));
-        assert_within(from, 5);
-    } else {
-        assert_int_equal(crew_future_kill(f), CREW_ENOTSUP);
-        crewtest_set(CELL_GATE, 1);
-        assert_ok(crew_future_result(f, NULL, 0, 10, &err), &err);
-    }
+    bool ends = crewtest_has(CREWTEST_PROCESSES); /* else the task sees crew_cancelled */
+    assert_int_equal(crew_future_kill(f), ends ? 1 : CREW_ENOTSUP);
+    assert_code(crew_future_result(f, NULL, 0, 10, &err), CREW_ECANCELLED, &err);
+    assert_true(crew_future_cancelled(f));
+    assert_within(from, 5);
+    crew_future_free(f);
+    assert_usable(p);
+    crewtest_free(p);
+}
+
+/* A gated one that never asks crew_cancelled. */
+static int heedless_task(crew_call *call) {
+    crewtest_add(CELL_STARTED, 1);
+    return crewtest_reached(*CREW_IN(call, int64_t), 1, 30) ? 0 : crew_fail(call, 124, "no gate");
+}
+
+static void kill__running_and_without_heed__ends_with_its_result(void **state) {
+    crew_error err;
+    (void)state;
+    crewtest_need(CREWTEST_ASYNC);
+    if (crewtest_has(CREWTEST_PROCESSES))
+        skip();
+    crew_pool *p = crewtest_open(2);
+    crew_future *f = submit(p, heedless_task, CELL_GATE, NULL);
+    assert_true(crewtest_reached(CELL_STARTED, 1, 10));
+    assert_int_equal(crew_future_kill(f), CREW_ENOTSUP);
+    assert_code(crew_future_result(f, NULL, 0, 0.05, &err), CREW_ETIMEDOUT, &err);
+    crewtest_set(CELL_GATE, 1);
+    assert_ok(crew_future_result(f, NULL, 0, 10, &err), &err);
+    assert_false(crew_future_cancelled(f));
     crew_future_free(f);
     assert_usable(p);
     crewtest_free(p);
@@ -710,6 +730,7 @@ int main(int argc, char **argv) {
         CREWTEST(cancel__pending__never_begins),
         CREWTEST(cancel__of_short_calls_while_all_workers_are_held__is_never_too_late),
         CREWTEST(kill__running__ends_it_or_is_not_supported),
+        CREWTEST(kill__running_and_without_heed__ends_with_its_result),
         CREWTEST(kill__pending_and_done__are_told_apart),
         CREWTEST(then__before_and_after_done__is_called_once_each),
         CREWTEST(then__frees_its_future__is_fine),
