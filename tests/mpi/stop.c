@@ -43,22 +43,39 @@ static int long_task(crew_call *call) {
     return 0;
 }
 
-/* Whatever runs this program. */
-static void signal_all(int ranks) {
-    char self[512] = "", other[512], path[64];
-    DIR *dir = opendir("/proc");
-    struct dirent *entry;
-    int found = 0;
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || !dir)
+static bool runs_this_program(int pid) {
+    char self[512] = "", other[512] = "", path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         give_up("there is no /proc", "");
-    while ((entry = readdir(dir))) {
+    return readlink(path, other, sizeof other - 1) > 0 && strcmp(self, other) == 0;
+}
+
+static bool is_of_this_job(int pid) {
+    char path[64], wanted[512], *text = NULL;
+    size_t room = 0;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    snprintf(wanted, sizeof wanted, "CREW_TEST_SCRATCH=%s", getenv("CREW_TEST_SCRATCH"));
+    FILE *file = fopen(path, "r");
+    while (file && !found && getdelim(&text, &room, '\0', file) > 0)
+        found = strcmp(text, wanted) == 0;
+    free(text);
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static void signal_all(int ranks) {
+    DIR *dir = opendir("/proc");
+    int found = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
         int pid = atoi(entry->d_name);
-        snprintf(path, sizeof path, "/proc/%d/exe", pid);
-        memset(other, 0, sizeof other);
-        if (pid > 1 && readlink(path, other, sizeof other - 1) > 0 && strcmp(self, other) == 0)
+        if (pid > 1 && runs_this_program(pid) && is_of_this_job(pid))
             found += kill(pid, SIGUSR1) == 0;
     }
-    closedir(dir);
+    if (dir)
+        closedir(dir);
     if (found < 3 * ranks)
         give_up("there are too few processes", "");
 }
