@@ -124,7 +124,7 @@ static void limit__maps_in_a_row__each_item_has_its_own_time(void **state) {
     (void)state;
     crewtest_need(CREWTEST_ASYNC);
     crew_pool_opts opts = crewtest_opts(1);
-    opts.task_timeout = 1.5;
+    opts.task_timeout = 2;
     crew_pool *p = crewtest_open_opts(&opts);
     crew_job *job[MAPS];
     for (int i = 0; i < MAPS; i++)

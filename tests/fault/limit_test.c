@@ -134,11 +134,11 @@ static int short_task(crew_call *call) {
 }
 
 static void time_limit__many_short_items__do_not_add_up(void **state) {
-    crew_map_opts opts = {.chunk = 100};
+    crew_map_opts opts = {.chunk = 150};
     crew_error err;
     (void)state;
-    crew_pool *p = open_limited(1, 1.5, 0, 0);
-    assert_ok(crew_pool_map(p, short_task, NULL, 0, 100, NULL, 0, &opts, &err), &err);
+    crew_pool *p = open_limited(1, 2.5, 0, 0); /* all of them take 3 s */
+    assert_ok(crew_pool_map(p, short_task, NULL, 0, 150, NULL, 0, &opts, &err), &err);
     crewtest_free(p);
 }
 
