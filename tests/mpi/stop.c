@@ -51,6 +51,7 @@ static bool runs_this_program(int pid) {
     return readlink(path, other, sizeof other - 1) > 0 && strcmp(self, other) == 0;
 }
 
+/* So are the launcher and the shells below it. */
 static bool is_of_this_job(int pid) {
     char path[64], wanted[512], *text = NULL;
     size_t room = 0;

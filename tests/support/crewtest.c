@@ -159,7 +159,6 @@ struct inventory {
     int processes, descriptors, names, mappings;
 };
 
-/* Entries of a folder whose names begin with prefix. */
 int crewtest_descriptors(void) {
     DIR *dir = opendir("/proc/self/fd");
     int n = 0;
